@@ -1,0 +1,158 @@
+"""The edge: parse, call one function, answer.
+
+Every route works with an ``Installation``: the log and its committer, the state as readers see it, the catalog
+and the model in memory, the keys. ``app.py`` puts the routes together; nothing below this floor knows HTTP.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs
+
+from plait.http.metrics import Metrics
+from plait.keys import Keys, Role
+from plait.settings import Settings
+
+if TYPE_CHECKING:
+    from plait.catalog import Catalog
+    from plait.consent import ConsentDoor
+    from plait.log import Log
+    from plait.log.commit import Committer
+    from plait.models import Model
+    from plait.signals import SignalMap
+    from plait.store import Store
+
+__all__ = ["Installation", "Metrics", "key_in"]
+
+Scope = dict[str, Any]  # of ASGI
+
+
+@dataclass(kw_only=True)
+class Installation:
+    """What the edge works with. One per server process; used from its event loop only.
+
+    Attributes:
+        store: opened for reading; take a snapshot per question.
+        catalog: items and placements in memory; updated by the routes once a change is durable.
+        door: consents in memory; told by collect once a statement is durable.
+        model: the current one, replaced whole; ``None`` before the first fit.
+    """
+
+    settings: Settings
+    keys: Keys
+    log: Log
+    committer: Committer
+    store: Store
+    catalog: Catalog
+    door: ConsentDoor
+    signals: SignalMap
+    metrics: Metrics
+    model: Model | None = None
+    clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000
+    ready: bool = False
+    _now: int = 0
+    _lag: Lag = field(default_factory=lambda: Lag())
+
+    def now(self) -> int:
+        """Milliseconds since the epoch; never goes back, and never before the newest record of the log."""
+        self._now = max(self._now, self.clock())
+        return self._now
+
+    def not_before(self, at: int) -> None:
+        """Let ``now`` never be before ``at`` (ms since the epoch)."""
+        self._now = max(self._now, at)
+
+    def lagging(self) -> int | None:
+        """Seconds after which a sender should come again, when the fold lags past the limit, else ``None``."""
+        behind = self._lag.events
+        if behind <= self.settings.lag_limit_events:
+            return None
+        return self._lag.seconds_to(self.settings.lag_limit_events)
+
+    def who_asks(self, scope: Scope) -> Role | None:
+        """The role of the key that a request carries in its headers or query, ``None`` without a valid one."""
+        return self.keys.role(key_in(scope))
+
+    @property
+    def lag(self) -> Lag:
+        """How far the fold is behind the log."""
+        return self._lag
+
+
+@dataclass
+class Lag:
+    """How far the fold is behind, in records, events and seconds; ``tell`` is called some 20 times a second.
+
+    One record holds 1 to 2,500 events, so positions alone do not say how much work waits: marks remember
+    how many events had been accepted when the log stood at a position.
+    """
+
+    records: int = 0
+    events: int = 0
+    seconds: float = 0.0
+    _marks: deque[tuple[int, int, float]] = field(default_factory=deque)
+    _folded: tuple[int, int] = (0, 0)  # position, accepted events up to it
+    _rate: float = 0.0  # events a second the fold got done lately
+    _at: float = 0.0
+
+    def tell(self, *, last: int, folded: int, accepted: int, at: float) -> None:
+        """Take in where log and fold stand.
+
+        Args:
+            last: newest position of the log.
+            folded: position that the state is folded up to.
+            accepted: events accepted since the server started, those before it counted one a record.
+            at: seconds of a monotonic clock.
+        """
+        if not self._marks or self._marks[-1][0] != last:
+            self._marks.append((last, accepted, at))
+        before = self._folded[1]
+        while self._marks and self._marks[0][0] <= folded:
+            position, told, _ = self._marks.popleft()
+            self._folded = (position, told)
+        done = self._folded[1] - before
+        if self._at and at > self._at and (done or self.records):
+            self._rate += 0.1 * (done / (at - self._at) - self._rate)
+        self._at = at
+        self.records = max(0, last - folded)
+        self.events = max(self.records, accepted - self._folded[1]) if self.records else 0
+        self.seconds = at - self._marks[0][2] if self._marks and self.records else 0.0
+
+    def seconds_to(self, events: int) -> int:
+        """Whole seconds until the lag should be down to ``events``, 1..60."""
+        return int(min(60, max(1, (self.events - events) / max(self._rate, 1_000) + 1)))
+
+
+def key_in(scope: Scope) -> str | None:
+    """The key that a request carries: Bearer, Basic (as the user), ``X-Write-Key``, or ``writeKey`` in the query."""
+    headers: list[tuple[bytes, bytes]] = scope["headers"]
+    for name, value in headers:
+        if name == b"authorization":
+            key = _from_authorization(value)
+            if key:
+                return key
+        elif name == b"x-write-key":
+            return value.decode("latin-1").partition(":")[0]  # jitsu sends key:secret
+    query: bytes = scope.get("query_string", b"")
+    if b"writeKey=" in query:
+        return parse_qs(query.decode("latin-1")).get("writeKey", [None])[0]
+    return None
+
+
+def _from_authorization(value: bytes) -> str | None:
+    kind, _, rest = value.partition(b" ")
+    kind = kind.lower()
+    if kind == b"bearer":
+        return rest.strip().decode("latin-1")
+    if kind == b"basic":
+        try:
+            return base64.b64decode(rest.strip(), validate=True).decode().partition(":")[0]
+        except (binascii.Error, ValueError):
+            return None
+    return None

@@ -1,0 +1,79 @@
+"""Reading a body and sending an answer over raw ASGI, for the routes that are too hot for a framework."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
+
+import msgspec
+
+from plait.errors import PlaitError, Rejected, Unavailable
+
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+Headers = Iterable[tuple[bytes, bytes]]
+
+SLOWEST = 30.0  # seconds that a sender may take over one body
+
+
+class Gone(Exception):
+    """The client hung up before its request was whole; there is nobody to answer."""
+
+
+async def read_body(receive: Receive, *, limit: int, seconds: float = SLOWEST) -> bytes:
+    """The whole body of a request, at most ``limit`` bytes as sent.
+
+    Raises:
+        Rejected: 413 ``body_too_large``; 408 ``slow_sender``, which senders take as leave to try again.
+        Gone: the client hung up.
+    """
+    try:
+        async with asyncio.timeout(seconds):
+            return await _chunks(receive, limit)
+    except TimeoutError:
+        raise Rejected(
+            f"the body did not arrive within {seconds:g} s", code="slow_sender", status=408
+        ) from None
+
+
+async def _chunks(receive: Receive, limit: int) -> bytes:
+    chunks: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Gone
+        chunk: bytes = message.get("body", b"")
+        size += len(chunk)
+        if size > limit:
+            raise Rejected(f"the body is larger than {limit} bytes", code="body_too_large", status=413)
+        if not message.get("more_body"):
+            return b"".join(chunks) + chunk if chunks else chunk
+        chunks.append(chunk)
+
+
+async def send_json(send: Send, status: int, body: bytes, headers: Headers = ()) -> None:
+    """Answer with JSON that is already encoded."""
+    await send(
+        {
+            "type": "http.response.start",
+            "status": status,
+            "headers": [
+                (b"content-type", b"application/json"),
+                (b"content-length", str(len(body)).encode()),
+                *headers,
+            ],
+        }
+    )
+    await send({"type": "http.response.body", "body": body})
+
+
+async def send_error(send: Send, error: PlaitError, headers: Headers = ()) -> None:
+    """Answer with an error: its status, ``code``, ``message`` and ``field``; ``Retry-After`` where it may work later."""
+    more = list(headers)
+    if isinstance(error, Unavailable):
+        more.append((b"retry-after", str(error.retry_after).encode()))
+    if error.status == 401:
+        more.append((b"www-authenticate", b'Bearer realm="plait"'))
+    await send_json(send, error.status, msgspec.json.encode(error.as_json()), more)
