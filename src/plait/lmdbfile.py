@@ -1,0 +1,355 @@
+"""A folder with one LMDB file in it: opened once a process, grown when full, followed when it is rewritten.
+
+The log and the state each rest in a folder of their own::
+
+    log/writer.lock          whoever holds its lock is the one writer
+    log/current -> 000003    which generation counts; replaced in one step by ``compact``
+    log/000003/data.mdb      the file itself, with LMDB's lock.mdb beside it
+
+Readers look at ``current`` before each transaction, so a compaction reaches every process without a word.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import shutil
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import lmdb
+
+from plait.errors import Corrupt, PlaitError, Unavailable
+
+T = TypeVar("T")
+
+# Address space, not disk: the file is as long as what is in it. Growing throws out whoever is reading in this
+# process, so begin where few will ever arrive.
+MAP_SIZE = 1 << 40
+MAX_READERS = 512
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_READ_ONLY = {errno.EROFS, errno.EACCES, errno.EPERM}
+
+_open_files: dict[str, File] = {}
+_opening = threading.Lock()
+
+
+class _Generation(NamedTuple):
+    name: str
+    env: Any
+    tables: dict[str, Any]
+
+
+class File:
+    """The environment of one folder, shared by all who open that folder in this process.
+
+    LMDB's locks belong to the pair of process and file, so a second opening in one process would take away
+    the locks of the first; therefore ``File.at`` gives everybody the same one, and ``release`` closes it
+    with its last user.
+    """
+
+    @classmethod
+    def at(cls, folder: str, *, tables: tuple[str, ...], durable: bool, map_size: int = MAP_SIZE) -> File:
+        """The file of a folder, made if it is not there.
+
+        Args:
+            folder: its path; made with its parents, for the owner's eyes only.
+            tables: names of its tables; none means one table without a name.
+            durable: a commit survives power loss on return. Otherwise a power loss may take back the last
+                commit, whole, and nothing else.
+            map_size: bytes of address space to begin with.
+
+        Raises:
+            Unavailable: the folder cannot be made or written.
+            Corrupt: what is in it is not ours or is cut off.
+        """
+        with _opening:
+            key = os.path.realpath(folder)
+            file = _open_files.get(key)
+            if file is None:
+                file = _open_files[key] = cls(key, tables, durable, map_size)
+            file._users += 1
+            return file
+
+    def __init__(self, folder: str, tables: tuple[str, ...], durable: bool, map_size: int) -> None:
+        self.folder = Path(folder)
+        self._tables, self._durable, self._map_size = tables, durable, map_size
+        self._link = str(self.folder / "current")
+        self._users = 0
+        self._writing = threading.RLock()
+        self._following = threading.Lock()
+        self._writer: int | None = None
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._first_generation()
+            self._follow()
+        except (OSError, lmdb.Error) as exc:
+            raise self.told(exc) from exc
+
+    # -- opening ---------------------------------------------------------------------------------------------
+
+    def _first_generation(self) -> None:
+        if not self._link_target():
+            (self.folder / "000001").mkdir(exist_ok=True, mode=0o700)
+            with suppress(FileExistsError):  # another process was faster; its link is as good
+                Path(self._link).symlink_to("000001")
+            _sync_folder(self.folder)
+
+    def _link_target(self) -> str:
+        try:
+            return os.readlink(self._link)  # noqa: PTH115
+        except FileNotFoundError:
+            return ""
+
+    def _follow(self) -> None:
+        """Open the generation that counts now. Who still reads the old one keeps it until they are done."""
+        with self._following:
+            while True:
+                name = self._link_target()
+                try:
+                    env, tables = self._opened(self.folder / name)
+                except (lmdb.Error, OSError):
+                    if name != self._link_target():  # compacted away while we were opening it
+                        continue
+                    raise
+                if name == self._link_target():
+                    break
+            self._now = _Generation(name, env, tables)
+
+    def _opened(self, folder: Path) -> tuple[Any, dict[str, Any]]:
+        data = folder / "data.mdb"
+        env = lmdb.open(
+            str(folder),
+            map_size=max(self._map_size, data.stat().st_size if data.exists() else 0),
+            create=False,
+            max_dbs=len(self._tables) + 1,
+            max_readers=MAX_READERS,
+            max_spare_txns=1,
+            metasync=self._durable,
+            readahead=False,  # the state is read at random; a big log would push it out of memory
+            mode=0o600,
+        )
+        _check_length(env, data)
+        env.reader_check()  # places of readers that were killed would keep pages from being used again
+        return env, _tables(env, self._tables)
+
+    def lock_for_writing(self) -> None:
+        """Become the one writer of this folder.
+
+        Raises:
+            Unavailable: code ``locked``: another process, or another part of this one, is.
+        """
+        try:
+            handle = os.open(self.folder / "writer.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as exc:
+            raise self.told(exc) from exc
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as exc:
+            os.close(handle)
+            raise Unavailable(
+                f"{self.folder} is being written by another process; stop it, or give this one another folder",
+                code="locked",
+            ) from exc
+        self._writer = handle
+        self._sweep()
+
+    def release(self, *, writer: bool) -> None:
+        """Undo one ``at``; with ``writer`` also give up writing."""
+        with _opening:
+            self._users -= 1
+            if writer and self._writer is not None:
+                with self._writing:
+                    if not self._durable:
+                        with suppress(lmdb.Error):
+                            self._now.env.sync(True)
+                    os.close(self._writer)
+                    self._writer = None
+            if self._users == 0:
+                del _open_files[str(self.folder)]
+                self._now.env.close()
+
+    # -- reading and writing ---------------------------------------------------------------------------------
+
+    def read(self) -> tuple[Any, dict[str, Any]]:
+        """A read transaction on what is committed now, and handles of the tables by name.
+
+        ``abort`` gives the transaction back for the next.
+        """
+        try:
+            if os.readlink(self._link) != self._now.name:  # noqa: PTH115  (0.5 µs; pathlib takes 5)
+                self._follow()
+            now = self._now
+            try:
+                return now.env.begin(), now.tables
+            except lmdb.MapResizedError:  # another process made it larger
+                now.env.set_mapsize(0)
+                return now.env.begin(), now.tables
+        except (OSError, lmdb.Error) as exc:
+            raise self.told(exc) from exc
+
+    def write(self, work: Callable[[Any, dict[str, Any]], T], *, reserve: int = 0) -> T:
+        """Run ``work`` in a write transaction: all of it is kept, or nothing.
+
+        ``work`` may run more than once, when the map has to grow.
+
+        Args:
+            work: is given the transaction and the tables; what it returns is returned.
+            reserve: bytes that must stay free on the disk, else nothing is begun.
+
+        Raises:
+            Unavailable: ``disk_full``, ``read_only``, ``disk_error``; nothing was changed.
+            Corrupt: the file is not what was written.
+        """
+        with self._writing:
+            if self._writer is None:
+                raise Unavailable(f"{self.folder} is open for reading only", code="read_only")
+            if reserve:
+                self._check_room(reserve)
+            while True:
+                now = self._now
+                try:
+                    with now.env.begin(write=True) as txn:
+                        return work(txn, now.tables)
+                except lmdb.MapFullError:
+                    self._map_size = 2 * int(now.env.info()["map_size"])
+                    now.env.set_mapsize(self._map_size)
+                except (OSError, lmdb.Error) as exc:
+                    told = self.told(exc)
+                    if isinstance(exc, lmdb.PanicError):  # LMDB wants the environment opened anew after it
+                        now.env.close()
+                        self._follow()
+                    raise told from exc
+
+    def _check_room(self, reserve: int) -> None:
+        try:
+            disk = os.statvfs(self.folder)
+        except OSError as exc:
+            raise self.told(exc) from exc
+        if disk.f_bavail * disk.f_frsize < reserve:
+            raise Unavailable(
+                f"less than {reserve >> 20} MiB are free on the disk of {self.folder}; free some",
+                code="disk_full",
+                retry_after=10,
+            )
+
+    # -- compacting ------------------------------------------------------------------------------------------
+
+    def compact(self, *, catch_up: Callable[[Any, Any], None] | None = None) -> None:
+        """Rewrite the file without its free pages, and delete the old one.
+
+        Args:
+            catch_up: given, writers go on while the file is copied, and this brings the copy (a write transaction)
+                up to date from the original (a read transaction). Otherwise writers wait.
+        """
+        try:
+            if catch_up is None:
+                with self._writing:
+                    self._swap(self._copied(), None)
+            else:
+                copy = self._copied()
+                with self._writing:
+                    self._swap(copy, catch_up)
+        except (OSError, lmdb.Error) as exc:
+            raise self.told(exc) from exc
+
+    def _copied(self) -> str:
+        name = f"{int(self._now.name) + 1:06d}"
+        fresh = self.folder / name
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir(mode=0o700)
+        self._now.env.copy(str(fresh), compact=True)
+        (fresh / "data.mdb").chmod(0o600)
+        return name
+
+    def _swap(self, name: str, catch_up: Callable[[Any, Any], None] | None) -> None:
+        fresh = self.folder / name
+        if catch_up is not None:
+            env = lmdb.open(
+                str(fresh), map_size=self._now.env.info()["map_size"], max_dbs=len(self._tables) + 1
+            )
+            with self._now.env.begin() as old, env.begin(write=True) as new:
+                catch_up(old, new)
+            env.close()
+        with (fresh / "data.mdb").open("rb+") as data:
+            os.fsync(data.fileno())  # LMDB's copy leaves that to us
+        _sync_folder(fresh)
+        coming = self.folder / "coming"
+        coming.unlink(missing_ok=True)
+        coming.symlink_to(name)
+        coming.replace(self._link)
+        _sync_folder(self.folder)
+        self._follow()
+        self._sweep()
+
+    def _sweep(self) -> None:
+        """Delete generations that do not count any more, also those of a compaction that was cut short."""
+        current = self._link_target()
+        for path in self.folder.iterdir():
+            if path.is_dir() and not path.is_symlink() and path.name != current:
+                # Renamed first: a reader that is just opening it then finds nothing, instead of half.
+                gone = path if path.suffix == ".gone" else path.rename(path.with_suffix(".gone"))
+                shutil.rmtree(gone, ignore_errors=True)
+
+    def told(self, exc: Exception) -> PlaitError:
+        """What a driver's error means for the caller."""
+        code = exc.errno if isinstance(exc, OSError) else (exc.args and _errno_of(exc)) or 0
+        if code in _FULL:
+            return Unavailable(f"{self.folder}: the disk is full: {exc}", code="disk_full", retry_after=10)
+        if code in _READ_ONLY or isinstance(exc, lmdb.ReadonlyError | lmdb.LockError):
+            return Unavailable(f"{self.folder} cannot be written: {exc}", code="read_only", retry_after=10)
+        if isinstance(exc, _DAMAGED):
+            return Corrupt(
+                f"{self.folder} is not what Plait wrote: {exc}; restore it from a backup, or rebuild the state "
+                "from the log with plait replay",
+                code="corrupt",
+            )
+        return Unavailable(f"{self.folder}: {exc}", code="disk_error")
+
+
+_DAMAGED = (
+    lmdb.CorruptedError,
+    lmdb.InvalidError,
+    lmdb.VersionMismatchError,
+    lmdb.PageNotFoundError,
+    lmdb.IncompatibleError,
+)
+
+
+def _errno_of(exc: Exception) -> int:
+    """The system's error number inside an LMDB error, which carries it as text only."""
+    text = str(exc)
+    for code in (*_FULL, *_READ_ONLY):
+        if os.strerror(code) in text:
+            return code
+    return 0
+
+
+def _check_length(env: Any, data: Path) -> None:
+    """A file that ends before its last page would kill the process on the first read behind the end."""
+    needed = (env.info()["last_pgno"] + 1) * env.stat()["psize"]
+    found = data.stat().st_size
+    if found < needed:
+        env.close()
+        raise Corrupt(f"{data} holds {found} bytes of {needed}: it was cut off", code="corrupt")
+
+
+def _tables(env: Any, names: tuple[str, ...]) -> dict[str, Any]:
+    if not names:
+        return {"": None}
+    # In a write transaction also for readers: handles from a read transaction die when it is kept for the next.
+    with env.begin(write=True) as txn:
+        return {name: env.open_db(name.encode(), txn=txn) for name in names}
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make names in a folder survive power loss."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,154 @@
+"""Group commit: whoever waits for the disk shares the next sync; there is no timer.
+
+One thread appends. While it waits for the disk, requests gather; when it is back, all that gathered go in one
+append. Few requests mean short waits, many mean large groups.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterable
+from queue import Empty, SimpleQueue
+from typing import NamedTuple
+
+import structlog
+
+from plait.errors import PlaitError, Unavailable
+from plait.log import Log
+
+LARGEST_GROUP = 32 << 20  # bytes in one append; the rest waits for the next
+MOST_WAITING = 256 << 20  # bytes that may wait in memory; more are sent away
+SOON = 0.02  # seconds that records nobody waits for may wait for company
+
+_log = structlog.get_logger()
+
+
+class _Waiting(NamedTuple):
+    records: list[bytes]
+    size: int
+    told: asyncio.Future[int] | None  # None: nobody waits
+
+
+class Committer:
+    """The only one that appends to a log, on behalf of many coroutines.
+
+    Attributes:
+        lost: records of ``append_soon`` that could not be written.
+    """
+
+    def __init__(self, log: Log) -> None:
+        self.lost = 0
+        self._log = log
+        self._queue: SimpleQueue[_Waiting | None] = SimpleQueue()
+        self._waiting = 0  # bytes
+        self._count = threading.Lock()
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name="log", daemon=True)
+        self._thread.start()
+
+    async def append(self, records: list[bytes]) -> int:
+        """Make records durable and return the position of the first; they stand side by side.
+
+        A caller that is cancelled meanwhile loses its answer, not its records.
+
+        Raises:
+            Unavailable: none of them was added: the disk is full, the folder read-only, too much waits, or we stop.
+        """
+        told: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._put(_Waiting(records, sum(map(len, records)), told))
+        return await told
+
+    def append_soon(self, record: bytes) -> None:
+        """Add a record that nobody waits for; it goes with the next group, or after 20 ms on its own.
+
+        An error is counted in ``lost`` and logged, not raised.
+        """
+        try:
+            self._put(_Waiting([record], len(record), None))
+        except Unavailable:
+            self.lost += 1
+
+    async def close(self) -> None:
+        """Write what waits, then stop. The log stays open. Closing twice is allowed."""
+        if not self._closed:
+            self._closed = True
+            self._queue.put(None)
+        await asyncio.to_thread(self._thread.join)
+
+    def _put(self, one: _Waiting) -> None:
+        if self._closed:
+            raise Unavailable("the server is stopping", code="stopping")
+        with self._count:
+            if self._waiting + one.size > MOST_WAITING:
+                raise Unavailable("too much waits for the disk", code="overloaded", status=429)
+            self._waiting += one.size
+        self._queue.put(one)
+
+    def _run(self) -> None:
+        going = True
+        while going:
+            group: list[_Waiting] = []
+            going = self._gather(group)
+            if group:
+                self._commit(group)
+
+    def _gather(self, group: list[_Waiting]) -> bool:
+        """Fill ``group`` with what waits now, at least one; ``False`` once ``close`` was called."""
+        size, somebody_waits, wait = 0, False, None
+        while size < LARGEST_GROUP:
+            try:
+                one = self._queue.get(block=not somebody_waits, timeout=wait)
+            except Empty:
+                return True
+            if one is None:
+                return False
+            group.append(one)
+            size += one.size
+            somebody_waits = somebody_waits or one.told is not None
+            wait = SOON
+        return True
+
+    def _commit(self, group: list[_Waiting]) -> None:
+        try:
+            answer: int | Exception = self._log.append([record for one in group for record in one.records])
+        except Exception as exc:  # whatever it is, somebody waits for an answer
+            answer = exc
+            code = exc.code if isinstance(exc, PlaitError) else type(exc).__name__
+            _log.error("append_failed", code=code, error=str(exc), requests=len(group))
+        with self._count:
+            self._waiting -= sum(one.size for one in group)
+        answers: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[int], int | Exception]]] = {}
+        for one in group:
+            if one.told is not None:
+                answers.setdefault(one.told.get_loop(), []).append((one.told, answer))
+            elif isinstance(answer, Exception):
+                self.lost += len(one.records)
+            if isinstance(answer, int):
+                answer += len(one.records)
+        for loop, told in answers.items():
+            try:
+                loop.call_soon_threadsafe(_tell, told)
+            except RuntimeError:  # the loop is closed: nobody is left to be told
+                continue
+
+
+def _tell(answers: Iterable[tuple[asyncio.Future[int], int | Exception]]) -> None:
+    for told, answer in answers:
+        if told.done():  # the sender hung up
+            continue
+        if isinstance(answer, Exception):
+            told.set_exception(_own(answer))
+        else:
+            told.set_result(answer)
+
+
+def _own(exc: Exception) -> Exception:
+    """An exception for one waiter alone: raised in many tasks, one object would gather all their tracebacks."""
+    if not isinstance(exc, Unavailable):
+        return exc
+    own = Unavailable(
+        exc.message, code=exc.code, field=exc.field, status=exc.status, retry_after=exc.retry_after
+    )
+    own.__cause__ = exc
+    return own
