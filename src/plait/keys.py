@@ -16,13 +16,15 @@ from pathlib import Path
 from typing import Literal, Self
 
 import msgspec
+import structlog
 
 from plait.errors import Corrupt, Rejected, Unavailable
 from plait.settings import Settings
 
 Role = Literal["secret", "write"]
 FILE = "keys.json"
-_SHORTEST = 8  # characters; a shorter key from the environment is a slip, not a key
+log = structlog.get_logger()
+_SHORT = 16  # characters; a shorter secret key can be guessed, and the log says so at the start
 
 
 class Keys(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,7 +103,7 @@ def load_keys(settings: Settings) -> Keys:
     """The keys of a data folder, made at first use; keys in the settings go before those in the file.
 
     Raises:
-        Rejected: a key in the settings is too short, or both are the same.
+        Rejected: a key in the settings is empty, or both are the same.
         Unavailable: the folder cannot be read or written.
         Corrupt: ``keys.json`` is not what we wrote.
     """
@@ -112,12 +114,14 @@ def load_keys(settings: Settings) -> Keys:
         if value is not None
     }
     for name, value in given.items():
-        if len(value) < _SHORTEST:
+        if not value.strip():
             raise Rejected(
-                f"PLAIT_{name.upper()}_KEY must have at least {_SHORTEST} characters",
+                f"PLAIT_{name.upper()}_KEY is empty; set it or remove it",
                 code="invalid_settings",
                 field=f"{name}_key",
             )
+        if name == "secret" and len(value) < _SHORT:
+            log.warning("secret_key_is_short", characters=len(value), advice=f"use at least {_SHORT}")
     keys = msgspec.structs.replace(keys, **given)
     if keys.role(keys.secret) != "secret":
         raise Rejected(
