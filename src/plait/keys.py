@@ -132,6 +132,28 @@ def load_keys(settings: Settings) -> Keys:
     return keys
 
 
+def rotate_keys(settings: Settings, role: Role | None, *, drop_old: bool = False) -> None:
+    """Change the keys of a data folder: a new key for ``role``, and no old keys any more with ``drop_old``.
+
+    Raises:
+        Rejected: that key is set by the environment or ``plait.toml``, so it must be changed there.
+        Unavailable, Corrupt: as ``load_keys``.
+    """
+    if role is not None and getattr(settings, f"{role}_key") is not None:
+        raise Rejected(
+            f"the {role} key is set by PLAIT_{role.upper()}_KEY or plait.toml; change it there",
+            code="key_set_elsewhere",
+            field=f"{role}_key",
+        )
+    data = Path(settings.data)
+    keys = _read(data) or _created(data)
+    if drop_old:
+        keys = keys.without_old()
+    if role is not None:
+        keys = keys.rotated(role)
+    save_keys(data, keys)
+
+
 def save_keys(data: Path, keys: Keys) -> None:
     """Write ``keys.json`` whole, readable by its owner only; a running server takes it up within a second.
 
