@@ -1,0 +1,179 @@
+"""Who may be collected, linked, personalised, and what of their social side may be used.
+
+What somebody said about a purpose is kept as the last word by time, per purpose and per purpose and source. The
+newest statement over a person's identifiers wins and ties deny. What was withdrawn for one source comes back only
+by a word about that source: many sites repeat their general consent with every event, and that is no answer to it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from plait.events import PURPOSES, Event, is_weak
+from plait.settings import ConsentDefaults, Settings
+from plait.store import Snapshot
+
+SEP = "\x1f"
+INDEX = b"consent\0"  # in the table `meta`: identifier -> consents, for all who ever said anything
+
+Stated = tuple[int, str, bool]  # (at, id, granted)
+Statements = Mapping[str, Stated]  # purpose, or purpose SEP source -> the last word
+
+index_encoder = msgspec.msgpack.Encoder()
+_index_decoder = msgspec.msgpack.Decoder(dict[str, Stated])
+_cutoff_decoder = msgspec.msgpack.Decoder(int)
+
+
+class Statement(NamedTuple):
+    """One identifier's word about one purpose."""
+
+    identifier: str
+    purpose: str  # or purpose SEP source
+    at: int
+    id: str
+    granted: bool
+
+
+def statements_of(event: Event) -> list[Statement]:
+    """What an event says about consent, and for whom.
+
+    A denial holds for everybody it names. A grant does too when it came with the secret key; the public write key
+    can grant for anonymous identifiers only, or anybody could undo somebody's withdrawal.
+    """
+    if not event.consent:
+        return []
+    found = []
+    for purpose, told in event.consent.items():
+        if purpose not in PURPOSES:
+            continue
+        words = (
+            [(purpose, told)]
+            if isinstance(told, bool)
+            else [(f"{purpose}{SEP}{source}", granted) for source, granted in told.items()]
+        )
+        for named, granted in words:
+            found += [
+                Statement(who, named, event.at, event.id, granted)
+                for who in event.who
+                if not granted or event.proven or is_weak(who)
+            ]
+    return found
+
+
+def resolve(purpose: str, source: str, said: Iterable[Statements], default: bool) -> bool:
+    """Whether a purpose holds for a source.
+
+    Args:
+        purpose: one of ``PURPOSES``.
+        source: of the data; "" asks for the general answer.
+        said: the statements of all who have a say.
+        default: what holds as long as nobody said anything.
+    """
+    general: Stated | None = None
+    special: Stated | None = None
+    named = f"{purpose}{SEP}{source}"
+    for statements in said:
+        general = _newer(general, statements.get(purpose))
+        if source:
+            special = _newer(special, statements.get(named))
+    if special is None:
+        return default if general is None else general[2]
+    if not special[2]:
+        return False
+    return general is None or general[2] or special[0] > general[0]
+
+
+def _newer(one: Stated | None, other: Stated | None) -> Stated | None:
+    if one is None or other is None:
+        return one or other
+    return max(one, other, key=lambda stated: (stated[0], not stated[2]))
+
+
+def default_for(purpose: str, defaults: ConsentDefaults) -> bool:
+    """What the settings say about a purpose."""
+    held: bool = getattr(defaults, purpose)
+    return held
+
+
+def resolved(said: Sequence[Statements], defaults: ConsentDefaults) -> dict[str, bool]:
+    """All purposes, and ``purpose@source`` where a source differs, as a person may be told them."""
+    answer: dict[str, bool] = {one: resolve(one, "", said, default_for(one, defaults)) for one in PURPOSES}
+    for statements in said:
+        for named in statements:
+            purpose, _, source = named.partition(SEP)
+            if source and purpose in answer:
+                held = resolve(purpose, source, said, default_for(purpose, defaults))
+                if held != answer[purpose]:
+                    answer[f"{purpose}@{source}"] = held
+    return answer
+
+
+def hashed(identifier: str, pepper: str) -> bytes:
+    """What stands for an erased identifier: 16 bytes that only this installation can make."""
+    return hmac.new(pepper.encode(), identifier.encode(), hashlib.sha256).digest()[:16]
+
+
+class ConsentDoor:
+    """In the memory of whoever lets events in: who said what, and who was erased.
+
+    Knows everybody from the state (``load``) and is told what was accepted since (``tell``), so that a withdrawal
+    holds from the next request on.
+    """
+
+    def __init__(self, settings: Settings, pepper: str = "") -> None:
+        self._defaults = settings.consent
+        self._pepper = pepper
+        self._said: dict[str, dict[str, Stated]] = {}
+        self._erased: dict[bytes, int] = {}
+
+    @classmethod
+    def load(cls, snapshot: Snapshot, settings: Settings, pepper: str = "") -> ConsentDoor:
+        """A door that knows what is in the state; what stands in the log behind it must be told.
+
+        Args:
+            snapshot: of the state.
+            settings: for the defaults.
+            pepper: ``Keys.pepper``; without it nobody counts as erased.
+        """
+        door = cls(settings, pepper)
+        for key, raw in snapshot.scan("meta", INDEX):
+            door._said[key[len(INDEX) :].decode()] = _index_decoder.decode(raw)
+        for key, raw in snapshot.scan("erased"):
+            door._erased[key] = _cutoff_decoder.decode(raw)
+        return door
+
+    def tell(self, event: Event) -> None:
+        """Take up what an accepted event says about consent; told twice equals told once."""
+        for one in statements_of(event):
+            said = self._said.setdefault(one.identifier, {})
+            known = said.get(one.purpose)
+            told = (one.at, one.id, one.granted)
+            if known is None or (told[0], not told[2], told[1]) > (known[0], not known[2], known[1]):
+                said[one.purpose] = told
+
+    def forget(self, identifiers: Iterable[str], cutoff: int) -> None:
+        """Take up an erasure: nothing of these identifiers from up to ``cutoff`` (ms) is let in again."""
+        for identifier in identifiers:
+            self._said.pop(identifier, None)
+            key = hashed(identifier, self._pepper)
+            self._erased[key] = max(cutoff, self._erased.get(key, 0))
+
+    def refuses(self, who: Sequence[str], source: str, purpose: str = "collect") -> bool:
+        """Whether those named said no to ``purpose`` (or never said yes, where that is the default)."""
+        said = [self._said[one] for one in who if one in self._said]
+        return not resolve(purpose, source, said, default_for(purpose, self._defaults))
+
+    def erased(self, who: Sequence[str], at: int) -> bool:
+        """Whether an event at ``at`` names somebody who was erased after it: a late retry."""
+        if not self._erased:
+            return False
+        return any(at <= self._erased.get(hashed(one, self._pepper), -1) for one in who)
+
+    def statements(self, identifier: str) -> Statements:
+        """What this identifier said."""
+        return self._said.get(identifier, {})

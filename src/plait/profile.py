@@ -1,0 +1,500 @@
+"""What a person likes now: a decayed sum of what they did, kept apart by where it came from.
+
+A ``Fragment`` is the state of one identifier, a ``Profile`` the sum of a person's fragments taken at a time. Both
+are commutative: the order in which events arrive, and how they are spread over a person's identifiers, does not
+show. Sums decay forward: a weight is relative to a landmark of whole half-lives, so adding needs no clock, and
+moving the landmark multiplies by an exact power of two.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+
+from plait.events import DAY, SOCIAL, STATEFUL, SYSTEM, About, Event, Signal
+
+SEP = "\x1f"  # between the parts of a key; control characters never occur in what is let in
+ATTENTION = 30.0  # seconds after which attention is 63 % of what it can be
+VISIT_GAP = 30 * 60_000  # milliseconds between two views after which nobody was looking in between
+INFERRED = "~"  # ends the signal part of a key whose dwell was inferred from successive views
+
+Stated = tuple[int, str, bool]  # (at, id, granted)
+Allowed = Callable[[str, str, bool], bool]  # (identifier, source, social) -> may it be used
+
+_SHOWN = frozenset({Signal.DECIDED, Signal.SHOWN})
+_TIMED = frozenset({Signal.DWELL, Signal.PLAY})
+_DOUBT = 1e-11  # share of a weight that rounding may have taken before it is counted anew
+
+
+class Weight(msgspec.Struct, array_like=True, gc=False):
+    """A sum of acts.
+
+    Attributes:
+        count: acts in it; of cumulative dwell, counters.
+        weight: the sum of their intensities, relative to the fragment's landmark.
+        at: the newest of them, ms since the epoch.
+    """
+
+    count: int
+    weight: float
+    at: int
+
+
+class Edge(NamedTuple):
+    """Whether something holds (a like, a follow): the last word by (at, id)."""
+
+    at: int
+    id: str
+    asserted: bool
+    value: float | None
+
+
+class Visit(NamedTuple):
+    """The newest view under one source: the next one tells how long it lasted."""
+
+    at: int
+    mark: bytes
+    about: str
+
+
+class Fragment(msgspec.Struct, array_like=True):
+    """The state of one identifier; rests in the table ``fragments``.
+
+    Attributes:
+        landmark: whole half-lives since the epoch that ``weights`` are relative to.
+        weights: ``source SEP signal SEP kind SEP id SEP section`` -> sum of acts.
+        edges: the same keys -> last word, for what is either so or not so.
+        traits: name -> (at, id, value), the last word.
+        consents: ``purpose`` or ``purpose SEP source`` -> (at, id, granted), the last word; ties deny.
+        devices: ``device SEP os SEP browser`` -> [events, newest].
+        counts: ``source SEP signal`` -> events that counted, less those that took one back; may be below zero.
+        first_at, last_at: oldest and newest event, ms since the epoch; 0 when there is none.
+        bots: events of robots; they count nowhere else.
+        visits: source -> the newest view.
+        taken: keys of ``weights`` -> acts taken back (a deleted comment), which take their average share along.
+        doubts: keys of inferred dwell -> how far rounding may have moved the weight.
+    """
+
+    landmark: int = 0
+    weights: dict[str, Weight] = {}
+    edges: dict[str, Edge] = {}
+    traits: dict[str, tuple[int, str, Any]] = {}
+    consents: dict[str, Stated] = {}
+    devices: dict[str, list[int]] = {}
+    counts: dict[str, int] = {}
+    first_at: int = 0
+    last_at: int = 0
+    bots: int = 0
+    visits: dict[str, Visit] = {}
+    taken: dict[str, int] = {}
+    doubts: dict[str, float] = {}
+
+    def add(self, event: Event, *, half_life: int, before: float | None = None) -> None:
+        """Count one event that was not counted yet. What it says about links and consents is not for here.
+
+        Args:
+            event: one whose strongest identifier this fragment belongs to.
+            half_life: in ms, the same for the whole life of the fragment.
+            before: the largest value told so far under the event's counter, ``None`` when this is the first.
+        """
+        at = event.at
+        if not self.first_at or at < self.first_at:
+            self.first_at = at
+        self.last_at = max(self.last_at, at)
+        context = event.context
+        if context:
+            if context.get("bot"):
+                self.bots += 1
+                return
+            self._seen_on(context, at)
+        signal, op = event.signal, event.op
+        if event.traits:
+            self._told_about(event)
+        if op != "assert" and op != "retract":
+            return
+        named = f"{event.source}{SEP}{signal}"
+        self.counts[named] = self.counts.get(named, 0) + (1 if op == "assert" else -1)
+        if signal in STATEFUL:
+            for about in abouts(event.about):
+                self._hold(f"{named}{SEP}{about}", event)
+        elif signal not in SYSTEM or (signal in _SHOWN and event.about.item is not None):
+            self._act(named, event, half_life, before)
+
+    def _seen_on(self, context: dict[str, Any], at: int) -> None:
+        device = context.get("device") or ""
+        system = context.get("os") or ""
+        browser = context.get("browser") or ""
+        if device or system or browser:
+            key = f"{device}{SEP}{system}{SEP}{browser}"
+            seen = self.devices.get(key)
+            if seen is None:
+                self.devices[key] = [1, at]
+            else:
+                seen[0] += 1
+                seen[1] = max(seen[1], at)
+
+    def _told_about(self, event: Event) -> None:
+        for name, value in (event.traits or {}).items():
+            told = (event.at, event.id, value)
+            known = self.traits.get(name)
+            if known is None or _later(told, known):
+                self.traits[name] = told
+
+    def _hold(self, key: str, event: Event) -> None:
+        told = Edge(event.at, event.id, event.op == "assert", event.value)
+        known = self.edges.get(key)
+        if known is None or _edge_order(told) > _edge_order(known):
+            self.edges[key] = told
+
+    def _act(self, named: str, event: Event, half_life: int, before: float | None) -> None:
+        counter = event.counter
+        if event.op == "retract":
+            for about in abouts(event.about):
+                key = f"{named}{SEP}{about}"
+                self.taken[key] = self.taken.get(key, 0) + 1
+            return
+        intensity = 1.0
+        if event.signal in _TIMED and event.value is not None:
+            intensity = attention(event.value)
+            if counter is not None and before is not None:
+                intensity = max(0.0, intensity - attention(before))
+        fresh = 1 if counter is None or before is None else 0
+        since = event.at if counter is None else counter.started_at
+        grown = intensity * self.scale(since, half_life)
+        for about in abouts(event.about):
+            self._grow(f"{named}{SEP}{about}", fresh, grown, event.at)
+
+    def _grow(self, key: str, count: int, weight: float, at: int) -> None:
+        known = self.weights.get(key)
+        if known is None:
+            self.weights[key] = Weight(count, weight, at)
+        else:
+            known.count += count
+            known.weight += weight
+            known.at = max(known.at, at)
+
+    def scale(self, at: int, half_life: int) -> float:
+        """What an act at ``at`` weighs relative to the landmark, which moves up when it must."""
+        whole = at // half_life
+        if whole > self.landmark:
+            self._raise_landmark(whole)
+        return math.exp2((at - self.landmark * half_life) / half_life)
+
+    def _raise_landmark(self, landmark: int) -> None:
+        steps = self.landmark - landmark  # 2^steps is exact, so a sum does not show when it was moved
+        for one in self.weights.values():
+            one.weight = math.ldexp(one.weight, steps)
+        for key, doubt in self.doubts.items():
+            self.doubts[key] = math.ldexp(doubt, steps)
+        self.landmark = landmark
+
+    def linger(self, source: str, about: str, *, at: int, until: int, half_life: int) -> None:
+        """Infer that a view at ``at`` lasted until the next one, unless that came too late to tell."""
+        if 0 < until - at <= VISIT_GAP:
+            key = inferred_key(source, about)
+            grown = attention((until - at) / 1000) * self.scale(at, half_life)
+            self._grow(key, 1, grown, at)
+
+    def unlinger(self, source: str, about: str, *, at: int, until: int, half_life: int) -> bool:
+        """Take an inference back, because a view in between came to light.
+
+        Returns:
+            whether what is left can still be trusted to 1e-9; if not, ``recount`` it.
+        """
+        if not 0 < until - at <= VISIT_GAP:
+            return True
+        key = inferred_key(source, about)
+        known = self.weights[key]
+        if known.count == 1:
+            del self.weights[key]
+            self.doubts.pop(key, None)
+            return True
+        doubt = self.doubts.get(key, 0.0) + known.weight * 2.3e-16 * known.count
+        known.count -= 1
+        known.weight -= attention((until - at) / 1000) * self.scale(at, half_life)
+        self.doubts[key] = doubt
+        # `at` may have been the newest; the one that was second is not known here.
+        return at < known.at and doubt <= known.weight * _DOUBT
+
+    def recount(self, source: str, about: str, views: list[tuple[int, int]], *, half_life: int) -> None:
+        """Sum an inferred dwell anew from all ``(at, until)`` of the views it comes from."""
+        key = inferred_key(source, about)
+        self.weights.pop(key, None)
+        self.doubts.pop(key, None)
+        for at, until in views:
+            self.linger(source, about, at=at, until=until, half_life=half_life)
+
+    def state(self, purpose: str, at: int, id: str, granted: bool) -> None:
+        """Note what was said about a purpose (``purpose`` or ``purpose SEP source``)."""
+        known = self.consents.get(purpose)
+        if known is None or stated_order((at, id, granted)) > stated_order(known):
+            self.consents[purpose] = (at, id, granted)
+
+
+def stated_order(stated: Stated) -> tuple[int, bool, str]:
+    """Newest wins and ties deny."""
+    return stated[0], not stated[2], stated[1]
+
+
+def attention(seconds: float) -> float:
+    """How much of a look is left to give after so many seconds: 0..1; the first seconds tell most."""
+    return 1.0 - math.exp(-seconds / ATTENTION) if seconds > 0 else 0.0
+
+
+def abouts(about: About) -> list[str]:
+    """What an event counts for, as ``kind SEP id SEP section``; a page's address only where nothing better is known."""
+    found = []
+    section = about.section or ""
+    if about.item is not None:
+        found.append(f"item{SEP}{about.item}{SEP}{section}")
+    if about.post is not None:
+        found.append(f"post{SEP}{about.post}{SEP}")
+    if about.topic is not None:
+        found.append(f"topic{SEP}{about.topic}{SEP}")
+    if about.query is not None:
+        found.append(f"query{SEP}{about.query}{SEP}")
+    if about.url is not None and about.item is None and about.post is None:
+        found.append(f"url{SEP}{about.url}{SEP}{section}")
+    return found or [f"{SEP}{SEP}"]
+
+
+def counter_key(event: Event) -> str:
+    """The name of an event's counter within its identifier: what it measures belongs to it."""
+    counter = event.counter
+    assert counter is not None
+    return SEP.join(
+        (
+            event.source, event.signal, counter.view, str(counter.started_at), str(counter.epoch),
+            *abouts(event.about),
+        )
+    )  # fmt: skip
+
+
+def inferred_key(source: str, about: str) -> str:
+    """Where dwell that nobody measured is kept."""
+    return f"{source}{SEP}{Signal.DWELL}{INFERRED}{SEP}{about}"
+
+
+def is_social(signal: str, kind: str) -> bool:
+    """Whether an entry came from a network; a share is social when a post was shared."""
+    return signal in SOCIAL or (signal == "share" and kind == "post")
+
+
+_decoder = msgspec.msgpack.Decoder(Fragment)
+_encoder = msgspec.msgpack.Encoder()
+
+
+def decode_fragment(raw: bytes) -> Fragment:
+    """The fragment that ``encode_fragment`` wrote; the caller owns it."""
+    return _decoder.decode(raw)
+
+
+def encode_fragment(fragment: Fragment) -> bytes:
+    """The bytes of a fragment as they rest in the store."""
+    return _encoder.encode(fragment)
+
+
+def half_life_ms(days: float) -> int:
+    """A half-life in whole milliseconds, at least one."""
+    return max(1, round(days * DAY))
+
+
+def _later(told: tuple[int, str, Any], known: tuple[int, str, Any]) -> bool:
+    if told[:2] != known[:2]:
+        return told[:2] > known[:2]
+    # Two sources may use the same id at the same time: any fixed order will do.
+    return msgspec.json.encode(told[2], order="sorted") > msgspec.json.encode(known[2], order="sorted")
+
+
+def _edge_order(edge: Edge) -> tuple[int, str, bool, float]:
+    return edge.at, edge.id, not edge.asserted, -math.inf if edge.value is None else edge.value
+
+
+class Entry(NamedTuple):
+    """One thing a person showed an interest in, by one way of showing it.
+
+    Attributes:
+        source, signal: where it comes from; inferred dwell has the signal ``dwell``.
+        kind: ``item post topic url query``, or "" when the act was about nothing in particular.
+        id, section: of what it is about; ``section`` may be "".
+        count: acts in it.
+        weight: decayed to the time of the profile; of a rating, value - 0.5, so it may be below zero.
+        at: the newest of the acts, ms since the epoch.
+        inferred: nobody measured it.
+    """
+
+    source: str
+    signal: str
+    kind: str
+    id: str
+    section: str
+    count: int  # type: ignore[assignment]  # hides tuple.count, which nobody calls
+    weight: float
+    at: int
+    inferred: bool
+
+
+class Profile(msgspec.Struct):
+    """What is known of a person at one time: the sum of their fragments.
+
+    Attributes:
+        identifiers: who they are, the one asked about first.
+        entries: what they showed an interest in and may be used; no order.
+        counts: signal -> events that counted, over all sources.
+        traits: name -> value.
+        devices: ``{"device", "os", "browser", "count", "last_at"}``, most used first.
+        links: ``{"identifiers": [a, b], "proof", "counts": bool, "quarantined": bool}``.
+        consents: purpose -> whether it holds, defaults included; ``purpose@source`` where it differs by source.
+        first_at, last_at: ms since the epoch, 0 when nothing happened yet.
+        bots: events of robots.
+    """
+
+    identifiers: list[str]
+    entries: list[Entry]
+    counts: dict[str, int] = {}
+    traits: dict[str, Any] = {}
+    devices: list[dict[str, Any]] = []
+    links: list[dict[str, Any]] = []
+    consents: dict[str, bool] = {}
+    first_at: int = 0
+    last_at: int = 0
+    bots: int = 0
+
+
+def everything(identifier: str, source: str, social: bool) -> bool:  # noqa: ARG001
+    """Allow all entries, for who asks what is held."""
+    return True
+
+
+def entries_of(
+    fragments: Mapping[str, Fragment], *, now: int, half_life: int, allowed: Allowed = everything
+) -> list[Entry]:
+    """The sum of fragments as entries, in any order.
+
+    Args:
+        fragments: by identifier.
+        now: ms since the epoch that weights are decayed to.
+        half_life: ms.
+        allowed: which entries consent lets through.
+    """
+    weights, edges, measured = _summed(fragments, allowed)
+    found = []
+    for key, (count, weight, at, landmark, taken) in weights.items():
+        source, signal, kind, id, section = key.split(SEP)
+        inferred = signal[-1] == INFERRED
+        if inferred:
+            if source in measured:
+                continue
+            signal = "dwell"
+        if taken:
+            # We do not know which act was taken back, so each takes an average one: that commutes.
+            if taken >= count:
+                continue
+            weight *= (count - taken) / count
+            count -= taken
+        faded = weight * math.exp2(min((landmark * half_life - now) / half_life, 1000.0))
+        found.append(Entry(source, signal, kind, id, section, count, faded, at, inferred))
+    for key, edge in edges.items():
+        if edge.asserted:
+            source, signal, kind, id, section = key.split(SEP)
+            felt = edge.value - 0.5 if signal == "rate" and edge.value is not None else 1.0
+            faded = felt * math.exp2(min((edge.at - now) / half_life, 1000.0))
+            found.append(Entry(source, signal, kind, id, section, 1, faded, edge.at, False))
+    return found
+
+
+_Sum = tuple[int, float, int, int, int]  # count, weight, at, landmark, taken
+
+
+def _summed(
+    fragments: Mapping[str, Fragment], allowed: Allowed
+) -> tuple[dict[str, _Sum], dict[str, Edge], set[str]]:
+    weights: dict[str, _Sum] = {}
+    edges: dict[str, Edge] = {}
+    measured: set[str] = set()  # sources whose clients measure dwell themselves
+    highest = max((one.landmark for one in fragments.values()), default=0)
+    for identifier, fragment in fragments.items():
+        known: dict[tuple[str, bool], bool] = {}
+
+        def may(key: str, identifier: str = identifier, known: dict[tuple[str, bool], bool] = known) -> bool:
+            source, signal, kind, _ = key.split(SEP, 3)
+            asked = source, is_social(signal, kind)
+            if asked not in known:
+                known[asked] = allowed(identifier, *asked)
+            return known[asked]
+
+        steps = fragment.landmark - highest
+        taken = fragment.taken
+        for key, one in fragment.weights.items():
+            if allowed is everything or may(key):
+                weight = math.ldexp(one.weight, steps) if steps else one.weight
+                was = weights.get(key)
+                if was is None:
+                    weights[key] = one.count, weight, one.at, highest, taken.get(key, 0) if taken else 0
+                else:
+                    weights[key] = (
+                        was[0] + one.count, was[1] + weight, max(was[2], one.at), highest,
+                        was[4] + taken.get(key, 0),
+                    )  # fmt: skip
+        for key, number in taken.items():
+            if key not in fragment.weights and (allowed is everything or may(key)):
+                was = weights.get(key, (0, 0.0, 0, highest, 0))
+                weights[key] = *was[:4], was[4] + number
+        for key, edge in fragment.edges.items():
+            if allowed is everything or may(key):
+                held = edges.get(key)
+                if held is None or _edge_order(edge) > _edge_order(held):
+                    edges[key] = edge
+        for named, number in fragment.counts.items():
+            source, _, signal = named.partition(SEP)
+            if signal == "dwell" and number > 0:
+                measured.add(source)
+    return weights, edges, measured
+
+
+def profile_of(
+    fragments: Mapping[str, Fragment], *, now: int, half_life: int, allowed: Allowed = everything
+) -> Profile:
+    """The sum of a person's fragments; links and consents are for the caller to fill in.
+
+    Args:
+        fragments: by identifier, the one asked about first; not changed.
+        now: ms since the epoch that weights are decayed to.
+        half_life: ms.
+        allowed: which entries consent lets through; the rest of the profile is what is held.
+    """
+    all_of_them = list(fragments.values())
+    counts: dict[str, int] = {}
+    traits: dict[str, tuple[int, str, Any]] = {}
+    devices: dict[str, list[int]] = {}
+    for fragment in all_of_them:
+        for named, number in fragment.counts.items():
+            signal = named.partition(SEP)[2]
+            counts[signal] = counts.get(signal, 0) + number
+        for name, told in fragment.traits.items():
+            if name not in traits or _later(told, traits[name]):
+                traits[name] = told
+        for key, (number, at) in fragment.devices.items():
+            was = devices.get(key, [0, 0])
+            devices[key] = [was[0] + number, max(was[1], at)]
+    return Profile(
+        identifiers=list(fragments),
+        entries=entries_of(fragments, now=now, half_life=half_life, allowed=allowed),
+        counts={signal: number for signal, number in counts.items() if number > 0},
+        traits={name: told[2] for name, told in traits.items() if told[2] is not None},
+        devices=_devices(devices),
+        first_at=min((one.first_at for one in all_of_them if one.first_at), default=0),
+        last_at=max((one.last_at for one in all_of_them), default=0),
+        bots=sum(one.bots for one in all_of_them),
+    )
+
+
+def _devices(devices: dict[str, list[int]]) -> list[dict[str, Any]]:
+    ordered: Iterable[tuple[str, list[int]]] = sorted(devices.items(), key=lambda one: (-one[1][0], one[0]))
+    return [
+        dict(zip(("device", "os", "browser"), key.split(SEP), strict=True), count=count, last_at=at)
+        for key, (count, at) in ordered
+    ]
