@@ -1,0 +1,714 @@
+"""What there is to show: items, the slots they are shown in, and both in memory as the server asks them.
+
+An **item** is a product, an article, a post of a network or a promotion; a **placement** is a slot on a page. Both
+arrive through the log like any other fact (``fold_items``, ``fold_placements``: the last writer wins), and the server
+keeps them in memory as a ``Catalog``, told of a change as soon as it is durable.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from plait.columns import Column, Lists, Mask, Value
+from plait.errors import Corrupt, Rejected
+from plait.events import Record
+from plait.expressions import ATTRIBUTE, FIELDS, Condition, compile, milliseconds
+from plait.store import Snapshot
+
+POST = "post"
+PROMOTION = "promotion"
+# Kinds that a placement must ask for by name: a post is a reason to show something, not something to buy.
+ASIDE = frozenset({POST, PROMOTION})
+
+MAX_ITEMS = 10_000  # in one call
+MAX_ID = 256  # bytes of UTF-8; with an identifier and a section it must fit a key of the store
+MAX_TITLE = 500  # characters, as below
+MAX_TOPICS = 64
+MAX_NAME = 128  # of a topic, a section, an attribute
+MAX_SECTIONS = 128
+MAX_FOR = 256
+MAX_URL = 2_048
+MAX_ATTRIBUTES = 64
+MAX_TEXT = 2_000
+MAX_LIST = 128
+MAX_SHOWN = 100  # items that one placement may show
+
+type_names = {bool: "true or false", str: "text", int: "a number", float: "a number", list: "a list"}
+
+
+class Item(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, frozen=True):
+    """Something in the catalog.
+
+    Attributes:
+        id: what events call it.
+        kind: ``product``, ``article``, …; ``post`` and ``promotion`` are shown only where a placement asks for them.
+        price: in the shop's own currency; ``None`` when it has none.
+        sections: named parts of its page, as dwell names them.
+        attributes: free: texts, numbers, true or false, lists of texts and numbers.
+        published: ms since the epoch; when it first came, if the sender does not say.
+        for_: ``for`` outside; what a promotion or post is tied to: ids of items, names of topics. A name that is both
+            ties to both; ``item:…`` and ``topic:…`` say which.
+        starts, ends: ms since the epoch, ``ends`` exclusive; outside it a promotion is not shown.
+        cap: how often one person sees a promotion, at most.
+    """
+
+    id: str
+    kind: str = "product"
+    title: str = ""
+    topics: tuple[str, ...] = ()
+    price: float | None = None
+    available: bool = True
+    url: str | None = None
+    image: str | None = None
+    sections: tuple[str, ...] = ()
+    attributes: dict[str, Any] = {}
+    published: int | None = None
+    for_: tuple[str, ...] = msgspec.field(default=(), name="for")
+    starts: int | None = None
+    ends: int | None = None
+    cap: int | None = None
+
+
+class Placement(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, frozen=True):
+    """A slot on a page.
+
+    Attributes:
+        n: how many items it shows, 1..100.
+        kinds: which kinds of items; empty means all but posts and promotions.
+        where: a condition that every item it shows fulfils.
+        public: whether a browser may ask for it with the write key.
+        related: whether its items are related to the item the page is about.
+        bought: whether it shows what the person has bought already.
+    """
+
+    id: str
+    title: str = ""
+    n: int = 12
+    kinds: tuple[str, ...] = ()
+    where: str | None = None
+    public: bool = True
+    related: bool = False
+    bought: bool = False
+
+
+DEFAULT_PLACEMENTS = (
+    Placement(id="home.grid", title="Chosen for you", n=12),
+    Placement(id="home.hero", title="First of all", n=1),
+    Placement(id="home.promotion", title="Offers", n=1, kinds=(PROMOTION,)),
+    Placement(id="item.related", title="Goes with it", n=6, related=True),
+)
+
+
+class ItemChanges(msgspec.Struct, kw_only=True):
+    """The body of a record of kind ``items``."""
+
+    put: tuple[Item, ...] = ()
+    delete: tuple[str, ...] = ()
+
+
+class PlacementChanges(msgspec.Struct, kw_only=True):
+    """The body of a record of kind ``placements``."""
+
+    put: tuple[Placement, ...] = ()
+    delete: tuple[str, ...] = ()
+
+
+Get = Callable[[str, bytes], bytes | None]  # table, key -> value
+
+_item_decoder = msgspec.msgpack.Decoder(Item)
+_placement_decoder = msgspec.msgpack.Decoder(Placement)
+_items_decoder = msgspec.json.Decoder(ItemChanges)
+_placements_decoder = msgspec.json.Decoder(PlacementChanges)
+_pack = msgspec.msgpack.Encoder().encode
+
+
+# --- from outside ------------------------------------------------------------------------------------------------------
+
+
+def checked_item(raw: Any, *, field: str) -> Item:
+    """One item as a sender told it, checked and in its one right form.
+
+    Blanks around texts go, repeated topics and sections go, dates become ms; a missing ``published`` stays missing.
+
+    Args:
+        raw: decoded JSON.
+        field: its path in the request (``items[3]``), for the error.
+
+    Raises:
+        Rejected: ``invalid_item``; ``field`` is the path of what is wrong.
+    """
+    if not isinstance(raw, dict):
+        raise _refused(field, f"must be an object, not {_called(raw)}")
+    told = {name: value for name, value in raw.items() if value is not None}
+    for name in told:
+        if name not in FIELDS and name != "attributes":
+            raise _refused(f"{field}.{name}", "is not a field of an item; free ones go under attributes")
+    if "id" not in told:
+        raise _refused(f"{field}.id", "is missing")
+    item = Item(
+        id=checked_id(told["id"], field=f"{field}.id"),
+        kind=_text(told.get("kind", "product"), f"{field}.kind", MAX_NAME) or "product",
+        title=_text(told.get("title", ""), f"{field}.title", MAX_TITLE),
+        topics=_texts(told.get("topics", ()), f"{field}.topics", MAX_TOPICS),
+        price=_number(told.get("price"), f"{field}.price", least=0),
+        available=_flag(told.get("available", True), f"{field}.available"),
+        url=_url(told.get("url"), f"{field}.url"),
+        image=_url(told.get("image"), f"{field}.image"),
+        sections=_texts(told.get("sections", ()), f"{field}.sections", MAX_SECTIONS),
+        attributes=_attributes(told.get("attributes", {}), f"{field}.attributes"),
+        published=_time(told.get("published"), f"{field}.published"),
+        for_=_texts(told.get("for", ()), f"{field}.for", MAX_FOR, longest=MAX_ID),
+        starts=_time(told.get("starts"), f"{field}.starts"),
+        ends=_time(told.get("ends"), f"{field}.ends"),
+        cap=_whole(told.get("cap"), f"{field}.cap"),
+    )
+    if item.starts is not None and item.ends is not None and item.starts >= item.ends:
+        raise _refused(f"{field}.ends", "must be after starts")
+    return item
+
+
+def checked_placement(raw: Any, *, field: str, attributes: Iterable[str] | None = None) -> Placement:
+    """One placement as a sender told it, checked.
+
+    Raises:
+        Rejected: ``invalid_placement``, or ``invalid_expression`` for its ``where``.
+    """
+    try:
+        told = (
+            {name: value for name, value in raw.items() if value is not None}
+            if isinstance(raw, dict)
+            else raw
+        )
+        placement = msgspec.convert(told, Placement)
+    except msgspec.ValidationError as exc:
+        raise Rejected(f"{field}: {exc}", code="invalid_placement", field=field) from exc
+    checked_id(placement.id, field=f"{field}.id")
+    if not 1 <= placement.n <= MAX_SHOWN:
+        raise _refused(f"{field}.n", f"must be 1 to {MAX_SHOWN}, not {placement.n}", code="invalid_placement")
+    if placement.where is not None:
+        known = None if attributes is None else frozenset(attributes)
+        compile(placement.where, known, field=f"{field}.where")
+    return placement
+
+
+def checked_id(value: Any, *, field: str) -> str:
+    """An item's or placement's id: text or a whole number (shops have both), without control characters."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    if not isinstance(value, str):
+        raise _refused(field, f"must be text, not {_called(value)}")
+    text = value.strip()
+    if not text:
+        raise _refused(field, "is empty")
+    _check_characters(text, field)
+    if len(text.encode()) > MAX_ID:
+        raise _refused(field, f"is longer than {MAX_ID} bytes")
+    return text
+
+
+def _check_characters(text: str, field: str) -> None:
+    if text.isascii() and text.isprintable():
+        return
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise _refused(field, "holds a lone surrogate") from None
+    if any(char < " " or char == "\x7f" for char in text):
+        raise _refused(field, "holds control characters")
+
+
+def _text(value: Any, field: str, longest: int) -> str:
+    if not isinstance(value, str):
+        raise _refused(field, f"must be text, not {_called(value)}")
+    text = " ".join(value.split()) if not value.isprintable() else value.strip()
+    if len(text) > longest:
+        raise _refused(field, f"is longer than {longest} characters")
+    _check_characters(text, field)
+    return text
+
+
+def _texts(value: Any, field: str, most: int, *, longest: int = MAX_NAME) -> tuple[str, ...]:
+    if not isinstance(value, (list, tuple)):
+        raise _refused(field, f"must be a list of texts, not {_called(value)}")
+    if len(value) > most:
+        raise _refused(field, f"has more than {most} entries")
+    found = dict.fromkeys(_text(one, f"{field}[{i}]", longest) for i, one in enumerate(value))
+    found.pop("", None)
+    return tuple(found)
+
+
+def _number(value: Any, field: str, *, least: float = -math.inf) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise _refused(field, f"must be a number, not {_called(value)}")
+    if not (least <= value and abs(value) < 1e300):  # NaN too
+        raise _refused(
+            field, f"must be a number from {least:g} on" if least == 0 else "is too large a number"
+        )
+    return float(value)
+
+
+def _whole(value: Any, field: str) -> int | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 1_000_000:
+        raise _refused(field, "must be a whole number from 1 to 1000000")
+    return int(value)
+
+
+def _flag(value: Any, field: str) -> bool:
+    if not isinstance(value, bool):
+        raise _refused(field, f"must be true or false, not {_called(value)}")
+    return bool(value)
+
+
+def _url(value: Any, field: str) -> str | None:
+    """http(s), or a path of the shop's own site; everything else could run in somebody's page."""
+    if value is None or value == "":
+        return None
+    text = _text(value, field, MAX_URL)
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        parts = urlsplit("bad:")
+    whole = parts.scheme in ("http", "https") and parts.netloc
+    own = not parts.scheme and not parts.netloc and text.startswith("/") and "\\" not in text
+    if not (whole or own):
+        raise _refused(field, "must begin with http://, https:// or /")
+    return text
+
+
+def _time(value: Any, field: str) -> int | None:
+    if value is None:
+        return None
+    try:
+        if isinstance(value, str):
+            return milliseconds(value)
+    except (ValueError, OverflowError):
+        raise _refused(field, f"{value[:40]!r} is not a date like 2026-05-01T09:00:00Z") from None
+    if isinstance(value, bool) or not isinstance(value, int) or abs(value) > 253_402_300_800_000:
+        raise _refused(field, "must be a date like 2026-05-01T09:00:00Z, or ms since the epoch")
+    return int(value)
+
+
+def _attributes(value: Any, field: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise _refused(field, f"must be an object, not {_called(value)}")
+    if len(value) > MAX_ATTRIBUTES:
+        raise _refused(field, f"has more than {MAX_ATTRIBUTES} entries")
+    found: dict[str, Any] = {}
+    for key, one in value.items():
+        name = _text(key, field, MAX_NAME)
+        if not name:
+            raise _refused(field, "has an attribute without a name")
+        if one is not None:
+            found[name] = _attribute(one, f"{field}.{name}")
+    return found
+
+
+def _attribute(value: Any, field: str) -> Any:
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, (int, float)):
+        _number(value, field)
+        return value
+    if isinstance(value, str):
+        return _text(value, field, MAX_TEXT)
+    if isinstance(value, list):
+        if len(value) > MAX_LIST:
+            raise _refused(field, f"has more than {MAX_LIST} entries")
+        if any(isinstance(one, (bool, dict, list)) or one is None for one in value):
+            raise _refused(field, "may hold texts and numbers only")
+        return list(dict.fromkeys(_attribute(one, f"{field}[{i}]") for i, one in enumerate(value)))
+    raise _refused(field, f"must be text, a number, true or false, or a list of them, not {_called(value)}")
+
+
+def _called(value: Any) -> str:
+    return "null" if value is None else type_names.get(type(value), "an object")
+
+
+def _refused(field: str, why: str, *, code: str = "invalid_item") -> Rejected:
+    return Rejected(f"{field} {why}", code=code, field=field)
+
+
+# --- the fold ----------------------------------------------------------------------------------------------------------
+
+
+def fold_items(record: Record, get: Get) -> dict[str, dict[bytes, bytes | None]]:
+    """What a record of kind ``items`` or ``placements`` changes in the store: ``{table: {key: value or None}}``.
+
+    Args:
+        record: its body was checked before it went into the log.
+        get: ``(table, key)`` -> the value as of the records before this one.
+
+    Raises:
+        Corrupt: the body is not what we write.
+    """
+    if record.kind == "placements":
+        return fold_placements(record)
+    changed: dict[bytes, bytes | None] = {}
+    changes = _decoded(record, _items_decoder)
+    for item in changes.put:
+        key = item.id.encode()
+        old = changed[key] if key in changed else get("items", key)
+        before = None if old is None else decode_item(old)
+        changed[key] = _pack(_dated(item, before, record.received_at))
+    changed.update((one.encode(), None) for one in changes.delete)
+    return {"items": changed}
+
+
+def fold_placements(record: Record) -> dict[str, dict[bytes, bytes | None]]:
+    """What a record of kind ``placements`` changes in the store. A default placement that is deleted comes back as it was."""
+    changes = _decoded(record, _placements_decoder)
+    changed: dict[bytes, bytes | None] = {one.id.encode(): _pack(one) for one in changes.put}
+    changed.update((one.encode(), None) for one in changes.delete)
+    return {"placements": changed}
+
+
+def _dated(item: Item, before: Item | None, received_at: int) -> Item:
+    """The item with a date: its own, else the one it had, else when it came. An update must not make it new."""
+    if item.published is not None:
+        return item
+    kept = before.published if before is not None else None
+    return msgspec.structs.replace(item, published=received_at if kept is None else kept)
+
+
+def _decoded(record: Record, decoder: Any) -> Any:
+    try:
+        return decoder.decode(record.body)
+    except msgspec.DecodeError as exc:
+        raise Corrupt(f"a record of kind {record.kind} cannot be read: {exc}", code="log_corrupt") from exc
+
+
+def decode_item(raw: bytes) -> Item:
+    """An item as it rests in table ``items``.
+
+    Raises:
+        Corrupt: the bytes are not an item that we wrote.
+    """
+    try:
+        return _item_decoder.decode(raw)
+    except msgspec.DecodeError as exc:
+        raise Corrupt(f"an item of the store cannot be read: {exc}", code="store_corrupt") from exc
+
+
+# --- in memory ---------------------------------------------------------------------------------------------------------
+
+MASKS = 256  # conditions whose masks are kept
+FEW = 64  # changed rows that are cheaper to ask one by one than all at once
+
+
+class Catalog:
+    """All items and placements in memory, by row. Used from one thread.
+
+    An item keeps its row as long as the catalog lives, also after it was deleted (``live`` tells) and came back; rows
+    are never given to another item. Arrays that are handed out are views of length ``len(rows)``: do not write to
+    them, and do not keep them over a change.
+
+    Attributes:
+        ids: id of each row.
+        rows: row of each id, deleted ones too.
+        version: counts changes of items.
+        placements: by id, the defaults among them.
+    """
+
+    def __init__(self, items: Iterable[Item] = (), placements: Iterable[Placement] = ()) -> None:
+        self.ids: list[str] = []
+        self.rows: dict[str, int] = {}
+        self.version = 0
+        self.placements = {one.id: one for one in (*DEFAULT_PLACEMENTS, *placements)}
+        self._packed: list[bytes | None] = []  # a quarter of the memory that Items would take
+        self._live = Column()
+        self._columns: dict[str, Column] = {name: Column() for name in _ALWAYS}
+        self._topics = self._columns["topics"].lists = Lists()
+        self._attributes: dict[str, int] = {}  # name -> items that have it
+        self._known: frozenset[str] | None = None
+        self._masks: dict[str, tuple[Condition, Mask]] = {}
+        self._newest: dict[str | None, NDArray[np.intp]] = {}
+        self._size = 0
+        self.upsert(items)
+
+    @classmethod
+    def load(cls, snapshot: Snapshot) -> Catalog:
+        """The catalog as of a snapshot; ``apply`` the log's records after ``snapshot.position``."""
+        placements = (_placement_decoder.decode(raw) for _, raw in snapshot.scan("placements"))
+        return cls((decode_item(raw) for _, raw in snapshot.scan("items")), placements)
+
+    def apply(self, record: Record) -> None:
+        """Take in a record of kind ``items`` or ``placements``, as the fold does; the same one twice changes nothing."""
+        if record.kind == "items":
+            changes = _decoded(record, _items_decoder)
+            self.upsert(_dated(item, self.get(item.id), record.received_at) for item in changes.put)
+            self.delete(changes.delete)
+        elif record.kind == "placements":
+            changed = _decoded(record, _placements_decoder)
+            self.placements.update((one.id, one) for one in changed.put)
+            for one in changed.delete:
+                self.placements.pop(one, None)
+                self.placements.update((had.id, had) for had in DEFAULT_PLACEMENTS if had.id == one)
+
+    def __len__(self) -> int:
+        """How many items there are; deleted ones do not count."""
+        return self._size
+
+    def __contains__(self, id: str) -> bool:
+        """Whether there is such an item, deleted ones apart."""
+        return id in self.rows and self._packed[self.rows[id]] is not None
+
+    def __iter__(self) -> Iterator[Item]:
+        """All items, in the order they first came."""
+        return (decode_item(raw) for raw in self._packed if raw is not None)
+
+    def get(self, id: str) -> Item | None:
+        """One item, ``None`` when there is none."""
+        row = self.rows.get(id)
+        raw = None if row is None else self._packed[row]
+        return None if raw is None else decode_item(raw)
+
+    def page(self, after: str | None, n: int) -> list[Item]:
+        """The ``n`` items that came after the item ``after`` (from the first on), in the order they first came."""
+        row = -1 if after is None else self.rows.get(after, len(self.ids))
+        found: list[Item] = []
+        for raw in self._packed[row + 1 :]:
+            if len(found) == n:
+                break
+            if raw is not None:
+                found.append(decode_item(raw))
+        return found
+
+    # --- changes
+
+    def upsert(self, items: Iterable[Item]) -> None:
+        """Put items; those that are there are replaced whole."""
+        changed: dict[int, Item | None] = {}
+        for item in items:
+            row = self.rows.get(item.id)
+            if row is None:
+                row = self.rows[item.id] = len(self.ids)
+                self.ids.append(item.id)
+                self._packed.append(None)
+            changed[row] = item
+            self._put(row, item)
+        self._told(changed)
+
+    def delete(self, ids: Iterable[str]) -> None:
+        """Take items out; unknown ids are passed over."""
+        changed: dict[int, Item | None] = {}
+        for id in ids:
+            if id in self:
+                changed[self.rows[id]] = None
+                self._put(self.rows[id], None)
+        self._told(changed)
+
+    def _put(self, row: int, item: Item | None) -> None:
+        raw = self._packed[row]
+        self._forget_order(row)
+        if raw is not None:
+            self._size -= 1
+            self._count_attributes(decode_item(raw).attributes, -1)
+        self._packed[row] = None if item is None else _pack(item)
+        self._live.put(row, item is not None)
+        if item is not None:
+            self._size += 1
+            self._count_attributes(item.attributes, 1)
+        for name, column in self._columns.items():
+            column.put(row, None if item is None else _value(item, name))
+        if item is not None:
+            self._forget_order(row)
+
+    def _count_attributes(self, attributes: Mapping[str, Any], step: int) -> None:
+        for name in attributes:
+            count = self._attributes.get(name, 0) + step
+            if count <= 0:
+                del self._attributes[name]
+                self._known = None
+            else:
+                if count == step:
+                    self._known = None
+                self._attributes[name] = count
+
+    def _forget_order(self, row: int) -> None:
+        if self._newest:
+            self._newest.pop(None, None)
+            for code in self._topics.of(row):
+                self._newest.pop(str(self._topics.words[code]), None)
+
+    def _told(self, changed: Mapping[int, Item | None]) -> None:
+        """Bring the kept masks up to date, or drop them when all at once is cheaper."""
+        if not changed:
+            return
+        self.version += 1
+        if len(changed) > FEW:
+            self._masks.clear()
+            return
+        for text, (condition, mask) in self._masks.items():
+            if len(mask) < len(self.ids):
+                grown = np.zeros(len(self.ids) + len(self.ids) // 8 + 64, np.bool_)
+                grown[: len(mask)] = mask
+                mask = grown
+                self._masks[text] = condition, mask
+            for row, item in changed.items():
+                mask[row] = item is not None and condition.test(_Row(item))
+
+    # --- questions
+
+    @property
+    def attributes(self) -> frozenset[str]:
+        """Names of the attributes that items have."""
+        if self._known is None:
+            self._known = frozenset(self._attributes)
+        return self._known
+
+    def mask(self, where: str, *, strict: bool = True) -> Mask:
+        """The items that a condition holds for, deleted ones never; (rows,).
+
+        Args:
+            where: an expression (docs/reference/expressions.md).
+            strict: refuse names that no item has. A placement's condition was checked when it was stored, and must not
+                fail because the last item with an attribute has left.
+
+        Raises:
+            Rejected: ``invalid_expression``.
+        """
+        kept = self._masks.get(where)
+        if kept is None or strict:
+            condition = compile(where, self.attributes if strict else None)
+        if kept is None:
+            kept = condition, self._masked(condition)
+            if len(self._masks) >= MASKS:
+                self._masks.pop(next(iter(self._masks)))
+            self._masks[where] = kept
+        view = kept[1][: len(self.ids)]
+        view.flags.writeable = False
+        return view
+
+    def _masked(self, condition: Condition) -> Mask:
+        columns = {name: self.column(name) for name in condition.names}
+        mask = condition.mask(columns, len(self.ids))
+        mask &= self.live
+        return mask
+
+    def column(self, name: str) -> Column:
+        """The column of a field or ``attributes.…``; made at the first question, kept up to date from then on."""
+        column = self._columns.get(name)
+        if column is None:
+            column = Column()
+            if name in FIELDS or name.removeprefix(ATTRIBUTE) in self._attributes:
+                for row, raw in enumerate(self._packed):
+                    if raw is not None:
+                        column.put(row, _value(decode_item(raw), name))
+            self._columns[name] = column
+        return column
+
+    @property
+    def live(self) -> Mask:
+        """Rows that hold an item; (rows,)."""
+        return self._live.flag(len(self.ids)).yes
+
+    @property
+    def available(self) -> Mask:
+        """Rows that hold an item that is available; (rows,)."""
+        return self._columns["available"].flag(len(self.ids)).yes
+
+    def of_kinds(self, kinds: Sequence[str] = ()) -> Mask:
+        """Rows of these kinds; without any, of all but posts and promotions. Deleted ones never; (rows,)."""
+        rows = len(self.ids)
+        column = self._columns["kind"]
+        if kinds:
+            mask = np.zeros(rows, np.bool_)
+            for kind in kinds:
+                mask |= column.compare("=", kind, rows).yes
+            return mask
+        mask = self.live.copy()
+        for kind in ASIDE:
+            mask &= ~column.compare("=", kind, rows).yes
+        return mask
+
+    def running(self, now: int) -> Mask:
+        """Rows whose dates, where they have any, say that they may be shown at ``now`` (ms); (rows,)."""
+        rows = len(self.ids)
+        early = self._columns["starts"].compare(">", now, rows).yes
+        late = self._columns["ends"].compare("<=", now, rows).yes
+        return self.live & ~early & ~late
+
+    @property
+    def published(self) -> NDArray[np.float64]:
+        """When each item was published, ms since the epoch, NaN without; (rows,)."""
+        return self._columns["published"].number(len(self.ids))
+
+    @property
+    def topics(self) -> Lists:
+        """Topics of each row: ``of(row)`` are codes into ``words``, ``rows(topic)`` its rows, ``spans(len(ids))`` all."""
+        return self._topics
+
+    def topics_of(self, row: int) -> list[str]:
+        """The topics of a row, in the item's order."""
+        return [str(self._topics.words[code]) for code in self._topics.of(row)]
+
+    def newest(self, topic: str | None = None, *, n: int = 200) -> NDArray[np.intp]:
+        """The rows published last, newest first, of a topic or of all; at most ``n`` <= 200."""
+        kept = self._newest.get(topic)
+        if kept is None:
+            rows = np.flatnonzero(self.live) if topic is None else np.unique(self._topics.rows(topic))
+            at = np.nan_to_num(self.published[rows], nan=-np.inf)
+            if len(rows) > 200:
+                best = np.argpartition(-at, 200)[:200]
+                rows, at = rows[best], at[best]
+            kept = self._newest[topic] = rows[np.lexsort((rows, -at))].astype(np.intp)
+        return kept[:n]
+
+    def ties(self, row: int) -> tuple[list[int], list[str]]:
+        """What a promotion or post is tied to: rows of live items, and names of topics that items have (had)."""
+        raw = self._packed[row]
+        items: dict[int, None] = {}
+        topics: dict[str, None] = {}
+        for entry in () if raw is None else decode_item(raw).for_:
+            kind, _, name = entry.partition(":")
+            for word in (entry, name if kind == "item" else entry):
+                if word in self:
+                    items[self.rows[word]] = None
+            for word in (entry, name if kind == "topic" else entry):
+                if self._topics.code(word) >= 0:
+                    topics[word] = None
+        return list(items), list(topics)
+
+    def cap(self, row: int) -> int | None:
+        """How often one person sees it at most, ``None`` without a limit."""
+        raw = self._packed[row]
+        return None if raw is None else decode_item(raw).cap
+
+
+# Columns that every page asks for. The rest is made when a condition first names it: most are never asked.
+_ALWAYS = ("kind", "available", "price", "published", "starts", "ends", "topics")
+
+
+def _value(item: Item, name: str) -> Value:
+    if name.startswith(ATTRIBUTE):
+        value: Value = item.attributes.get(name[len(ATTRIBUTE) :])
+    else:
+        value = getattr(item, "for_" if name == "for" else name)
+    return value
+
+
+class _Row(Mapping[str, Any]):
+    """An item as a condition's ``test`` reads it."""
+
+    def __init__(self, item: Item) -> None:
+        self._item = item
+
+    def __getitem__(self, name: str) -> Any:
+        return _value(self._item, name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter((*FIELDS, *(ATTRIBUTE + name for name in self._item.attributes)))
+
+    def __len__(self) -> int:
+        return len(FIELDS) + len(self._item.attributes)

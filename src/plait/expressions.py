@@ -1,0 +1,553 @@
+"""Conditions on items, in SQL's words: ``price < 200 and available and 'tents' in topics``.
+
+sqlglot parses; a short list of what it may have found becomes a ``Condition``, and anything else is refused with the
+place in the text. Nothing is ever executed. One condition answers for all items at once (``mask``) and for one
+(``test``), with SQL's three-valued logic: a comparison with a value that is missing is neither true nor false.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+from collections.abc import Callable, Collection, Mapping
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any, Literal
+
+import msgspec
+import numpy as np
+import sqlglot
+from sqlglot import expressions as sql
+from sqlglot.errors import SqlglotError
+from sqlglot.tokens import Token, TokenType
+
+from plait.columns import OPERATORS, Column, Mask, Truth, unknown
+from plait.errors import Rejected
+
+Kind = Literal["text", "number", "flag", "list", "time", "any"]
+
+# What every item has; anything else is an attribute.
+FIELDS: dict[str, Kind] = {
+    "id": "text",
+    "kind": "text",
+    "title": "text",
+    "topics": "list",
+    "price": "number",
+    "available": "flag",
+    "url": "text",
+    "image": "text",
+    "sections": "list",
+    "published": "time",
+    "for": "list",
+    "starts": "time",
+    "ends": "time",
+    "cap": "number",
+}
+ATTRIBUTE = "attributes."
+
+MAX_CHARS = 4_000
+MAX_TOKENS = 500
+MAX_DEPTH = 32  # parentheses, and nots in a row: the parser recurses
+
+_SIGNS: dict[type[sql.Expression], str] = {
+    sql.EQ: "=", sql.NEQ: "<>", sql.LT: "<", sql.LTE: "<=", sql.GT: ">", sql.GTE: ">=",
+}  # fmt: skip
+_MIRRORED = {"=": "=", "<>": "<>", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
+_WANTED = {"number": "a number", "text": "text in 'single quotes'", "time": "a date like '2026-05-01'"}
+_SAYS = {"number": "a number", "text": "text", "time": "a date", "flag": "true or false", "list": "a list"}
+
+
+class Condition(msgspec.Struct, frozen=True):
+    """A compiled expression.
+
+    Attributes:
+        text: as it was written.
+        names: the columns it reads: field names, and ``attributes.…``.
+    """
+
+    text: str
+    names: frozenset[str]
+    _root: _Node
+
+    def mask(self, columns: Mapping[str, Column], rows: int) -> Mask:
+        """Which of the first ``rows`` rows it surely holds for; (rows,). A missing column is null everywhere."""
+        return self._root.truth(columns, rows).yes
+
+    def test(self, row: Mapping[str, Any]) -> bool:
+        """Whether it surely holds for one row: the same answer as ``mask``. A missing name is null."""
+        return self._root.test(row) is True
+
+
+@lru_cache(2_048)
+def _compiled(text: str, attributes: frozenset[str] | None) -> Condition:
+    names: set[str] = set()
+    root = _Compiler(text, attributes, names).compile()
+    return Condition(text, frozenset(names), root)
+
+
+def compile(text: str, attributes: Collection[str] | None = None, *, field: str = "where") -> Condition:
+    """Compile an expression; the same text is compiled once.
+
+    Args:
+        text: at most 4,000 characters, 500 words and signs, 32 parentheses deep.
+        attributes: names that items have; others are refused unless written ``attributes.name``. ``None`` takes any.
+        field: path of the text in the caller's request, for the error.
+
+    Raises:
+        Rejected: ``invalid_expression``; the message shows the place with a caret.
+    """
+    try:
+        return _compiled(text, None if attributes is None else frozenset(attributes))
+    except Rejected as exc:
+        raise Rejected(exc.message, code=exc.code, field=field) from exc.__cause__
+
+
+# --- what a condition is made of -------------------------------------------------------------------------------------
+
+
+class _Node(msgspec.Struct, frozen=True):
+    """A part of a condition: says of all rows, or of one, whether it holds (``None``: not known)."""
+
+    def truth(self, columns: Mapping[str, Column], rows: int, /) -> Truth:
+        raise NotImplementedError
+
+    def test(self, row: Mapping[str, Any], /) -> bool | None:
+        raise NotImplementedError
+
+
+class _Always(_Node, frozen=True):
+    holds: bool | None
+
+    def truth(self, _: Mapping[str, Column], rows: int) -> Truth:
+        return Truth(np.full(rows, self.holds is True), np.full(rows, self.holds is False))
+
+    def test(self, _: Mapping[str, Any]) -> bool | None:
+        return self.holds
+
+
+class _Not(_Node, frozen=True):
+    part: _Node
+
+    def truth(self, columns: Mapping[str, Column], rows: int) -> Truth:
+        yes, no = self.part.truth(columns, rows)
+        return Truth(no, yes)
+
+    def test(self, row: Mapping[str, Any]) -> bool | None:
+        held = self.part.test(row)
+        return None if held is None else not held
+
+
+class _All(_Node, frozen=True):
+    """``and``: false as soon as one part is, else unknown as soon as one part is."""
+
+    parts: tuple[_Node, ...]
+
+    def truth(self, columns: Mapping[str, Column], rows: int) -> Truth:
+        yes, no = self.parts[0].truth(columns, rows)
+        for part in self.parts[1:]:
+            more = part.truth(columns, rows)
+            yes, no = yes & more.yes, no | more.no
+        return Truth(yes, no)
+
+    def test(self, row: Mapping[str, Any]) -> bool | None:
+        found: bool | None = True
+        for part in self.parts:
+            held = part.test(row)
+            if held is False:
+                return False
+            found = found and held
+        return found
+
+
+class _Field(_Node, frozen=True):
+    """A part that asks one column."""
+
+    name: str
+
+    def ask(self, column: Column, rows: int) -> Truth:
+        raise NotImplementedError
+
+    def say(self, value: Any) -> bool | None:
+        raise NotImplementedError
+
+    def truth(self, columns: Mapping[str, Column], rows: int) -> Truth:
+        column = columns.get(self.name)
+        return unknown(rows) if column is None else self.ask(column, rows)
+
+    def test(self, row: Mapping[str, Any]) -> bool | None:
+        return self.say(row.get(self.name))
+
+
+class _Flag(_Field, frozen=True):
+    def ask(self, column: Column, rows: int) -> Truth:
+        return column.flag(rows)
+
+    def say(self, value: Any) -> bool | None:
+        return value if isinstance(value, bool) else None
+
+
+class _Null(_Field, frozen=True):
+    def truth(self, columns: Mapping[str, Column], rows: int) -> Truth:
+        return columns.get(self.name, _EMPTY).null(rows)
+
+    def say(self, value: Any) -> bool | None:
+        return value is None
+
+
+class _Compare(_Field, frozen=True):
+    sign: str
+    value: float | str
+
+    def ask(self, column: Column, rows: int) -> Truth:
+        return column.compare(self.sign, self.value, rows)
+
+    def say(self, value: Any) -> bool | None:
+        return bool(OPERATORS[self.sign](value, self.value)) if _same_type(value, self.value) else None
+
+
+class _CompareFields(_Node, frozen=True):
+    left: str
+    sign: str
+    right: str
+
+    def truth(self, columns: Mapping[str, Column], rows: int) -> Truth:
+        return columns.get(self.left, _EMPTY).against(self.sign, columns.get(self.right, _EMPTY), rows)
+
+    def test(self, row: Mapping[str, Any]) -> bool | None:
+        mine, theirs = row.get(self.left), row.get(self.right)
+        if not (_same_type(mine, 0.0) and _same_type(theirs, 0.0)):
+            return None
+        return bool(OPERATORS[self.sign](mine, theirs))
+
+
+class _Has(_Field, frozen=True):
+    value: float | str
+
+    def ask(self, column: Column, rows: int) -> Truth:
+        return column.has(self.value, rows)
+
+    def say(self, value: Any) -> bool | None:
+        if value is None or isinstance(value, bool):
+            return None
+        return self.value in value if isinstance(value, (list, tuple)) else bool(self.value == value)
+
+
+class _Like(_Field, frozen=True):
+    pattern: str
+    any_case: bool
+
+    def ask(self, column: Column, rows: int) -> Truth:
+        return column.where(like(self.pattern, any_case=self.any_case), rows)
+
+    def say(self, value: Any) -> bool | None:
+        return like(self.pattern, any_case=self.any_case)(value) if isinstance(value, str) else None
+
+
+_EMPTY = Column()
+
+
+def _same_type(value: Any, other: float | str) -> bool:
+    if isinstance(other, str):
+        return isinstance(value, str)
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+@lru_cache(256)
+def like(pattern: str, *, any_case: bool) -> Callable[[str], bool]:
+    """SQL's LIKE: ``%`` is any text, ``_`` any one character.
+
+    Pieces between ``%`` are found from left to right, so that no pattern takes more than length x length; one regular
+    expression of the whole would backtrack for years on ``%a%a%a%a%``.
+    """
+    flags = re.DOTALL | (re.IGNORECASE if any_case else 0)
+    texts = pattern.split("%")
+    pieces = [
+        re.compile("".join("." if char == "_" else re.escape(char) for char in text), flags) for text in texts
+    ]
+    if len(pieces) == 1:
+        return lambda text: pieces[0].fullmatch(text) is not None
+    first, *middle, last = pieces
+    ending = len(texts[-1])  # of equal length whatever it matches
+
+    def holds(text: str) -> bool:
+        if first.match(text) is None:
+            return False
+        place = len(texts[0])
+        for piece in middle:
+            found = piece.search(text, place)
+            if found is None:
+                return False
+            place = found.end()
+        return len(text) - ending >= place and last.match(text, len(text) - ending) is not None
+
+    return holds
+
+
+# --- from the parser's tree to ours ------------------------------------------------------------------------------------
+
+
+class _Compiler:
+    def __init__(self, text: str, attributes: frozenset[str] | None, names: set[str]) -> None:
+        self._text = text
+        self._attributes = attributes
+        self._names = names
+
+    def compile(self) -> _Node:
+        tree = self._parsed()
+        try:
+            return self._node(tree)
+        except RecursionError:
+            raise self._refused("it is nested too deeply", 0) from None
+
+    def _parsed(self) -> sql.Expression:
+        if len(self._text) > MAX_CHARS:
+            raise self._refused(f"it is longer than {MAX_CHARS} characters", MAX_CHARS)
+        if not self._text.strip():
+            raise self._refused("it is empty", 0)
+        try:
+            tokens = sqlglot.tokenize(self._text)
+            self._check_size(tokens)
+            trees = sqlglot.parse(self._text)
+        except SqlglotError as exc:
+            raise self._refused(*self._from_parser(exc)) from exc
+        except RecursionError:
+            raise self._refused("it is nested too deeply", 0) from None
+        if len(trees) != 1 or trees[0] is None:
+            raise self._refused("it must be one condition, without ;", max(0, self._text.find(";")))
+        return trees[0]
+
+    def _check_size(self, tokens: list[Token]) -> None:
+        if len(tokens) > MAX_TOKENS:
+            raise self._refused(f"it has more than {MAX_TOKENS} words and signs", tokens[MAX_TOKENS].start)
+        depth = nots = 0
+        for token in tokens:
+            depth += {TokenType.L_PAREN: 1, TokenType.R_PAREN: -1}.get(token.token_type, 0)
+            nots = nots + 1 if token.token_type in (TokenType.NOT, TokenType.DASH) else 0
+            if depth > MAX_DEPTH or nots > MAX_DEPTH:
+                raise self._refused("it is nested too deeply", token.start)
+
+    def _from_parser(self, exc: SqlglotError) -> tuple[str, int]:
+        errors = getattr(exc, "errors", None)
+        if not errors:
+            return "it is not an expression", 0
+        found = errors[0]
+        lines = self._text.splitlines(keepends=True)
+        place = sum(map(len, lines[: found["line"] - 1])) + found["col"] - 1
+        missing = "Required keyword" in found["description"]
+        shown = found["highlight"] or "the end"
+        return (f"something is missing after {shown}" if missing else f"cannot read it at {shown}"), place
+
+    def _refused(self, why: str, place: int) -> Rejected:
+        return Rejected(f"{why}\n{caret(self._text, place)}", code="invalid_expression", field="where")
+
+    def _refused_at(self, node: sql.Expression, why: str) -> Rejected:
+        places = [part.meta["start"] for part in node.walk() if "start" in part.meta]
+        return self._refused(why, min(places, default=0))
+
+    def _node(self, tree: sql.Expression) -> _Node:
+        match tree:
+            case sql.Paren():
+                return self._node(tree.this)
+            case sql.And():
+                return _All(tuple(self._node(part) for part in tree.flatten()))
+            case sql.Or():
+                return _Not(_All(tuple(_Not(self._node(part)) for part in tree.flatten())))
+            case sql.Not():
+                return _Not(self._node(tree.this))
+            case sql.Boolean():
+                return _Always(bool(tree.this))
+            case sql.Null():
+                return _Always(None)
+            case sql.Column():
+                return self._bare(tree)
+            case sql.Between():
+                low = self._comparison(tree, ">=", tree.this, tree.args["low"])
+                return _All((low, self._comparison(tree, "<=", tree.this, tree.args["high"])))
+            case sql.In():
+                return self._in(tree)
+            case sql.Is():
+                return self._is(tree)
+            case sql.Like() | sql.ILike():
+                return self._like(tree)
+            case _ if type(tree) in _SIGNS:
+                return self._comparison(tree, _SIGNS[type(tree)], tree.this, tree.expression)
+        raise self._refused_at(tree, f"{_called(tree)} is not part of the language")
+
+    def _bare(self, tree: sql.Column) -> _Node:
+        name, kind = self._field(tree)
+        if kind not in ("flag", "any"):
+            raise self._refused_at(tree, f"{tree.name} is {_SAYS[kind]}; compare it with something")
+        return _Flag(name)
+
+    def _comparison(self, tree: sql.Expression, sign: str, left: Any, right: Any) -> _Node:
+        left, right = _bared(left), _bared(right)
+        if not isinstance(left, sql.Column):
+            left, right, sign = right, left, _MIRRORED[sign]
+        if not isinstance(left, sql.Column):
+            raise self._refused_at(tree, "one side of a comparison must be a field")
+        name, kind = self._field(left)
+        if isinstance(right, sql.Column):
+            return self._between_fields(tree, (name, kind), sign, self._field(right))
+        if isinstance(right, sql.Null):
+            raise self._refused_at(
+                left, f"compare with null as: {left.name} is null, or: {left.name} is not null"
+            )
+        if isinstance(right, sql.Boolean):
+            if kind not in ("flag", "any") or sign not in ("=", "<>"):
+                raise self._refused_at(left, f"{left.name} is {_SAYS.get(kind, 'not true or false')}")
+            return _Flag(name) if right.this == (sign == "=") else _Not(_Flag(name))
+        return _Compare(name, sign, self._literal(right, kind, left))
+
+    def _between_fields(
+        self, tree: sql.Expression, left: tuple[str, Kind], sign: str, right: tuple[str, Kind]
+    ) -> _Node:
+        for _, kind in (left, right):
+            if kind not in ("number", "time", "any"):
+                raise self._refused_at(
+                    tree,
+                    "two fields compare as numbers only; text stands in 'single quotes', not in double ones",
+                )
+        return _CompareFields(left[0], sign, right[0])
+
+    def _in(self, tree: sql.In) -> _Node:
+        values, asked = tree.expressions, tree.args.get("field")
+        if len(values) == 1 and isinstance(_bared(values[0]), sql.Column):
+            values, asked = [], _bared(values[0])
+        if asked is not None:
+            if not isinstance(asked, sql.Column) or isinstance(_bared(tree.this), sql.Column):
+                quotes = ", in single quotes" if '"' in self._text else ""
+                raise self._refused_at(tree, f"in asks a list for a value{quotes}: 'tents' in topics")
+            name, kind = self._field(asked)
+            if kind not in ("list", "any"):
+                raise self._refused_at(asked, f"{asked.name} is {_SAYS[kind]}, not a list")
+            return _Has(name, self._literal(_bared(tree.this), "text" if kind == "list" else "any", asked))
+        if not values or tree.args.get("query") or not isinstance(_bared(tree.this), sql.Column):
+            raise self._refused_at(
+                tree, "in wants values: kind in ('product', 'article'), or a list: 'tents' in topics"
+            )
+        same = [self._comparison(tree, "=", tree.this, value) for value in values]
+        return _Not(_All(tuple(_Not(one) for one in same)))
+
+    def _is(self, tree: sql.Is) -> _Node:
+        asked = _bared(tree.this)
+        if not isinstance(asked, sql.Column):
+            raise self._refused_at(tree, "is asks a field: price is null")
+        name, kind = self._field(asked)
+        if isinstance(tree.expression, sql.Null):
+            return _Null(name)
+        if isinstance(tree.expression, sql.Boolean) and kind in ("flag", "any"):
+            # IS knows no "not known": what is missing is neither.
+            flag = _Flag(name) if tree.expression.this else _Not(_Flag(name))
+            return _Sure(flag)
+        raise self._refused_at(tree, "is takes null, true or false")
+
+    def _like(self, tree: sql.Like | sql.ILike) -> _Node:
+        asked, pattern = _bared(tree.this), _bared(tree.expression)
+        if not isinstance(asked, sql.Column) or not isinstance(pattern, sql.Literal) or not pattern.is_string:
+            raise self._refused_at(tree, "like compares a field with text: title like '%tent%'")
+        name, kind = self._field(asked)
+        if kind not in ("text", "any"):
+            raise self._refused_at(asked, f"{asked.name} is {_SAYS[kind]}, not text")
+        return _Like(name, pattern.this, isinstance(tree, sql.ILike))
+
+    def _field(self, column: sql.Column) -> tuple[str, Kind]:
+        parts = [part.name for part in column.parts]
+        if len(parts) == 1 and parts[0] in FIELDS:
+            self._names.add(parts[0])
+            return parts[0], FIELDS[parts[0]]
+        if len(parts) == 1 and (self._attributes is None or parts[0] in self._attributes):
+            self._names.add(ATTRIBUTE + parts[0])
+            return ATTRIBUTE + parts[0], "any"
+        if len(parts) > 1 and parts[0] == "attributes":
+            name = ATTRIBUTE + ".".join(parts[1:])
+            self._names.add(name)
+            return name, "any"
+        raise self._refused_at(column, self._unknown_name(".".join(parts)))
+
+    def _unknown_name(self, name: str) -> str:
+        known = [*FIELDS, *(self._attributes or ())]
+        near = difflib.get_close_matches(name, known, 1)
+        if f'"{name}"' in self._text:
+            return f"no item has a field or attribute {name}; if it is text, write '{name}' in single quotes"
+        return f"no item has a field or attribute {name}" + (f"; did you mean {near[0]}?" if near else "")
+
+    def _literal(self, tree: Any, kind: Kind, beside: sql.Column) -> float | str:
+        sign = 1.0
+        while isinstance(tree, (sql.Neg, sql.Paren)):
+            sign, tree = (-sign if isinstance(tree, sql.Neg) else sign), tree.this
+        if not isinstance(tree, sql.Literal):
+            raise self._refused_at(
+                tree, f"{beside.name} can be compared with text, a number or another field only"
+            )
+        if tree.is_string:
+            if kind == "time":
+                return self._time(tree)
+            if kind in ("text", "any", "list"):
+                return str(tree.this)
+        elif kind in ("number", "any", "time"):
+            try:
+                value = sign * float(tree.this)
+            except ValueError:
+                value = math.nan
+            if not math.isfinite(value):
+                raise self._refused_at(tree, f"{tree.this} is not a number we can hold")
+            return value
+        raise self._refused_at(
+            tree, f"{beside.name} is {_SAYS[kind]}; compare it with {_WANTED.get(kind, 'that')}"
+        )
+
+    def _time(self, tree: sql.Literal) -> float:
+        try:
+            return float(milliseconds(tree.this))
+        except ValueError:
+            raise self._refused_at(
+                tree, f"'{tree.this}' is not a date like '2026-05-01' or '2026-05-01T09:00:00Z'"
+            ) from None
+
+
+class _Sure(_Node, frozen=True):
+    """``is true``, ``is false``: what is not known is not so."""
+
+    part: _Node
+
+    def truth(self, columns: Mapping[str, Column], rows: int) -> Truth:
+        yes = self.part.truth(columns, rows).yes
+        return Truth(yes, ~yes)
+
+    def test(self, row: Mapping[str, Any]) -> bool | None:
+        return self.part.test(row) is True
+
+
+def milliseconds(text: str) -> int:
+    """ISO 8601 to ms since the epoch; without a zone it is UTC.
+
+    Raises:
+        ValueError: not a date, or none that a datetime can hold.
+    """
+    when = datetime.fromisoformat(text.strip())
+    if when.tzinfo is None:
+        when = when.replace(tzinfo=UTC)
+    return round(when.timestamp() * 1000)
+
+
+def caret(text: str, place: int) -> str:
+    """The line of ``text`` that holds ``place``, and a caret under it."""
+    place = max(0, min(place, len(text)))
+    begin = text.rfind("\n", 0, place) + 1
+    end = text.find("\n", place)
+    line = text[begin : end if end >= 0 else len(text)]
+    from_ = max(0, place - begin - 60)
+    shown = line[from_ : from_ + 100].expandtabs(1)
+    return f"  {shown}\n  {' ' * (place - begin - from_)}^"
+
+
+def _bared(tree: Any) -> Any:
+    while isinstance(tree, sql.Paren):
+        tree = tree.this
+    return tree
+
+
+def _called(tree: Any) -> str:
+    name = tree.name if isinstance(tree, (sql.Anonymous, sql.Func)) and tree.name else type(tree).__name__
+    return str(name).lower()
