@@ -7,7 +7,6 @@ by a word about that source: many sites repeat their general consent with every 
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
@@ -21,6 +20,7 @@ from plait.store import Snapshot
 SEP = "\x1f"
 INDEX = b"consent\0"  # in the table `meta`: identifier -> consents, for all who ever said anything
 
+Consent = Mapping[str, bool | dict[str, bool]]  # purpose -> granted, or source -> granted
 Stated = tuple[int, str, bool]  # (at, id, granted)
 Statements = Mapping[str, Stated]  # purpose, or purpose SEP source -> the last word
 
@@ -45,10 +45,14 @@ def statements_of(event: Event) -> list[Statement]:
     A denial holds for everybody it names. A grant does too when it came with the secret key; the public write key
     can grant for anonymous identifiers only, or anybody could undo somebody's withdrawal.
     """
-    if not event.consent:
-        return []
+    return _statements(event.who, event.consent, event.at, event.id, event.proven)
+
+
+def _statements(
+    who: Sequence[str], consent: Consent | None, at: int, id: str, proven: bool
+) -> list[Statement]:
     found = []
-    for purpose, told in event.consent.items():
+    for purpose, told in (consent or {}).items():
         if purpose not in PURPOSES:
             continue
         words = (
@@ -56,13 +60,18 @@ def statements_of(event: Event) -> list[Statement]:
             if isinstance(told, bool)
             else [(f"{purpose}{SEP}{source}", granted) for source, granted in told.items()]
         )
-        for named, granted in words:
-            found += [
-                Statement(who, named, event.at, event.id, granted)
-                for who in event.who
-                if not granted or event.proven or is_weak(who)
-            ]
+        found += [
+            Statement(one, named, at, id, granted)
+            for named, granted in words
+            for one in who
+            if not granted or proven or is_weak(one)
+        ]
     return found
+
+
+def stated_order(stated: Stated) -> tuple[int, bool, str]:
+    """Newest wins and ties deny."""
+    return stated[0], not stated[2], stated[1]
 
 
 def resolve(purpose: str, source: str, said: Iterable[Statements], default: bool) -> bool:
@@ -91,7 +100,7 @@ def resolve(purpose: str, source: str, said: Iterable[Statements], default: bool
 def _newer(one: Stated | None, other: Stated | None) -> Stated | None:
     if one is None or other is None:
         return one or other
-    return max(one, other, key=lambda stated: (stated[0], not stated[2]))
+    return max(one, other, key=stated_order)
 
 
 def default_for(purpose: str, defaults: ConsentDefaults) -> bool:
@@ -115,7 +124,7 @@ def resolved(said: Sequence[Statements], defaults: ConsentDefaults) -> dict[str,
 
 def hashed(identifier: str, pepper: str) -> bytes:
     """What stands for an erased identifier: 16 bytes that only this installation can make."""
-    return hmac.new(pepper.encode(), identifier.encode(), hashlib.sha256).digest()[:16]
+    return hmac.digest(pepper.encode(), identifier.encode(), "sha256")[:16]
 
 
 class ConsentDoor:
@@ -126,35 +135,52 @@ class ConsentDoor:
     """
 
     def __init__(self, settings: Settings, pepper: str = "") -> None:
+        """A door that knows nobody yet.
+
+        Args:
+            settings: for the defaults.
+            pepper: ``Keys.pepper``; without it nobody counts as erased.
+        """
         self._defaults = settings.consent
         self._pepper = pepper
         self._said: dict[str, dict[str, Stated]] = {}
         self._erased: dict[bytes, int] = {}
 
-    @classmethod
-    def load(cls, snapshot: Snapshot, settings: Settings, pepper: str = "") -> ConsentDoor:
-        """A door that knows what is in the state; what stands in the log behind it must be told.
+    def load(self, snapshot: Snapshot, settings: Settings) -> ConsentDoor:
+        """Take up all that is in the state; what stands in the log behind it must be told.
+
+        Returns:
+            The door itself.
+        """
+        self._defaults = settings.consent
+        for key, raw in snapshot.scan("meta", INDEX):
+            self._said[key[len(INDEX) :].decode()] = _index_decoder.decode(raw)
+        for key, raw in snapshot.scan("erased"):
+            self._erased[key] = _cutoff_decoder.decode(raw)
+        return self
+
+    def tell(
+        self, who: Sequence[str], consent: Consent | None, at: int, id: str, *, proven: bool = True
+    ) -> None:
+        """Take up what an accepted event says about consent; told twice equals told once.
 
         Args:
-            snapshot: of the state.
-            settings: for the defaults.
-            pepper: ``Keys.pepper``; without it nobody counts as erased.
+            who: identifiers it names.
+            consent: as in the event.
+            at: when it happened, ms since the epoch.
+            id: of the event.
+            proven: whether it may grant for others than anonymous identifiers.
         """
-        door = cls(settings, pepper)
-        for key, raw in snapshot.scan("meta", INDEX):
-            door._said[key[len(INDEX) :].decode()] = _index_decoder.decode(raw)
-        for key, raw in snapshot.scan("erased"):
-            door._erased[key] = _cutoff_decoder.decode(raw)
-        return door
-
-    def tell(self, event: Event) -> None:
-        """Take up what an accepted event says about consent; told twice equals told once."""
-        for one in statements_of(event):
+        for one in _statements(who, consent, at, id, proven):
             said = self._said.setdefault(one.identifier, {})
-            known = said.get(one.purpose)
             told = (one.at, one.id, one.granted)
-            if known is None or (told[0], not told[2], told[1]) > (known[0], not known[2], known[1]):
+            known = said.get(one.purpose)
+            if known is None or stated_order(told) > stated_order(known):
                 said[one.purpose] = told
+
+    def tell_event(self, event: Event) -> None:
+        """``tell`` with what an event says."""
+        self.tell(event.who, event.consent, event.at, event.id, proven=event.proven)
 
     def forget(self, identifiers: Iterable[str], cutoff: int) -> None:
         """Take up an erasure: nothing of these identifiers from up to ``cutoff`` (ms) is let in again."""

@@ -26,7 +26,8 @@ Allowed = Callable[[str, str, bool], bool]  # (identifier, source, social) -> ma
 
 _SHOWN = frozenset({Signal.DECIDED, Signal.SHOWN})
 _TIMED = frozenset({Signal.DWELL, Signal.PLAY})
-_DOUBT = 1e-11  # share of a weight that rounding may have taken before it is counted anew
+_LAST_BIT = 1.2e-16
+_DOUBT = 1e-10  # share of a weight that rounding may have moved before it is counted anew
 
 
 class Weight(msgspec.Struct, array_like=True, gc=False):
@@ -35,7 +36,7 @@ class Weight(msgspec.Struct, array_like=True, gc=False):
     Attributes:
         count: acts in it; of cumulative dwell, counters.
         weight: the sum of their intensities, relative to the fragment's landmark.
-        at: the newest of them, ms since the epoch.
+        at: the newest of them, ms since the epoch; 0 for inferred dwell, which is as new as its view.
     """
 
     count: int
@@ -194,33 +195,33 @@ class Fragment(msgspec.Struct, array_like=True):
     def linger(self, source: str, about: str, *, at: int, until: int, half_life: int) -> None:
         """Infer that a view at ``at`` lasted until the next one, unless that came too late to tell."""
         if 0 < until - at <= VISIT_GAP:
-            key = inferred_key(source, about)
             grown = attention((until - at) / 1000) * self.scale(at, half_life)
-            self._grow(key, 1, grown, at)
+            self._grow(inferred_key(source, about), 1, grown, 0)
 
     def unlinger(self, source: str, about: str, *, at: int, until: int, half_life: int) -> bool:
         """Take an inference back, because a view in between came to light.
 
         Returns:
-            whether what is left can still be trusted to 1e-9; if not, ``recount`` it.
+            whether what is left can be trusted to 1e-10; if not, ``recount`` it.
         """
         if not 0 < until - at <= VISIT_GAP:
             return True
         key = inferred_key(source, about)
+        grown = attention((until - at) / 1000) * self.scale(at, half_life)
         known = self.weights[key]
         if known.count == 1:
             del self.weights[key]
             self.doubts.pop(key, None)
             return True
-        doubt = self.doubts.get(key, 0.0) + known.weight * 2.3e-16 * known.count
+        # Adding loses at most half a last bit each time; subtracting makes that loss large beside what is left.
+        doubt = self.doubts.get(key) or known.count * _LAST_BIT * known.weight
+        self.doubts[key] = doubt + 2 * _LAST_BIT * known.weight
         known.count -= 1
-        known.weight -= attention((until - at) / 1000) * self.scale(at, half_life)
-        self.doubts[key] = doubt
-        # `at` may have been the newest; the one that was second is not known here.
-        return at < known.at and doubt <= known.weight * _DOUBT
+        known.weight -= grown
+        return self.doubts[key] <= _DOUBT * known.weight
 
     def recount(self, source: str, about: str, views: list[tuple[int, int]], *, half_life: int) -> None:
-        """Sum an inferred dwell anew from all ``(at, until)`` of the views it comes from."""
+        """Sum an inferred dwell anew from ``(at, until)`` of all the views it comes from."""
         key = inferred_key(source, about)
         self.weights.pop(key, None)
         self.doubts.pop(key, None)
@@ -388,7 +389,8 @@ def entries_of(
         if inferred:
             if source in measured:
                 continue
-            signal = "dwell"
+            viewed = weights.get(SEP.join((source, Signal.VIEW, kind, id, section)))
+            signal, at = "dwell", viewed[2] if viewed else at
         if taken:
             # We do not know which act was taken back, so each takes an average one: that commutes.
             if taken >= count:
