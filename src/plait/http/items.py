@@ -1,0 +1,227 @@
+"""The catalog over HTTP: items and placements, in bulk and one by one; all for the secret key."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any, Literal, TypeVar
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from plait.catalog import MAX_ITEMS, Item, Placement, checked_id, checked_item, checked_placement
+from plait.errors import Rejected
+from plait.events import Record
+from plait.http.plain import answer, body, installation
+
+T = TypeVar("T", Item, Placement)
+Endpoint = Callable[[Request], Awaitable[Response]]
+Kind = Literal["items", "placements"]
+
+# Items in one record: checking and taking in that many holds the event loop for some 5 ms, and page decisions wait no longer.
+SLICE = 250
+MOST_LISTED = 1_000
+
+
+async def put_items(request: Request) -> Response:
+    """Put many items; what is wrong is told by index, and the rest is taken. ``delete`` names items to take out."""
+    told = await body(request)
+    _check_names(told, ("items", "delete"))
+    given, gone = _list(told, "items"), _list(told, "delete")
+    items, refused = await _checked(given, "items", lambda raw, field: checked_item(raw, field=field))
+    ids = [checked_id(one, field=f"delete[{i}]") for i, one in enumerate(gone)]
+    if refused and not items and not ids:
+        raise Rejected(refused[0]["message"], code=refused[0]["code"], field=refused[0]["field"])
+    for start in range(0, len(items), SLICE):
+        await _append(request, "items", put=items[start : start + SLICE])
+    known = [one for one in dict.fromkeys(ids) if one in installation(request).catalog]
+    if known:
+        await _append(request, "items", delete=known)
+    return answer({"accepted": len(items), "deleted": len(known), "refused": refused})
+
+
+async def list_items(request: Request) -> Response:
+    """Items in the order they first came; ``after`` is the last id of the page before."""
+    catalog = installation(request).catalog
+    after = request.query_params.get("after")
+    limit = _limit(request)
+    if after is not None and after not in catalog.rows:
+        raise Rejected(f"after names no item: {after[:80]!r}", code="invalid_query", field="after")
+    found = catalog.page(after, limit)
+    more = found[-1].id if len(found) == limit else None
+    return answer({"items": found, "next": more, "total": len(catalog)})
+
+
+async def get_item(request: Request) -> Response:
+    """One item."""
+    found = installation(request).catalog.get(request.path_params["id"])
+    if found is None:
+        raise _unknown("item", request.path_params["id"])
+    return answer(found)
+
+
+async def put_item(request: Request) -> Response:
+    """Put one item, whole."""
+    item = checked_item(await _body_with_id(request), field="item")
+    await _append(request, "items", put=[item])
+    return answer(installation(request).catalog.get(item.id))
+
+
+async def delete_item(request: Request) -> Response:
+    """Take one item out."""
+    id = request.path_params["id"]
+    if id not in installation(request).catalog:
+        raise _unknown("item", id)
+    await _append(request, "items", delete=[id])
+    return answer({"deleted": 1})
+
+
+async def put_placements(request: Request) -> Response:
+    """Put many placements, all or none."""
+    told = await body(request)
+    _check_names(told, ("placements",))
+    given = _list(told, "placements")
+    attributes = installation(request).catalog.attributes
+    placements = [
+        checked_placement(raw, field=f"placements[{i}]", attributes=attributes) for i, raw in enumerate(given)
+    ]
+    if placements:
+        await _append(request, "placements", put=placements)
+    return answer({"accepted": len(placements)})
+
+
+async def list_placements(request: Request) -> Response:
+    """All placements, by id."""
+    placements = installation(request).catalog.placements
+    return answer({"placements": [placements[id] for id in sorted(placements)]})
+
+
+async def get_placement(request: Request) -> Response:
+    """One placement."""
+    found = installation(request).catalog.placements.get(request.path_params["id"])
+    if found is None:
+        raise _unknown("placement", request.path_params["id"])
+    return answer(found)
+
+
+async def put_placement(request: Request) -> Response:
+    """Put one placement, whole."""
+    attributes = installation(request).catalog.attributes
+    placement = checked_placement(await _body_with_id(request), field="placement", attributes=attributes)
+    await _append(request, "placements", put=[placement])
+    return answer(placement)
+
+
+async def delete_placement(request: Request) -> Response:
+    """Take one placement out; a default one becomes again what it was."""
+    id = request.path_params["id"]
+    if id not in installation(request).catalog.placements:
+        raise _unknown("placement", id)
+    await _append(request, "placements", delete=[id])
+    return answer({"deleted": 1})
+
+
+async def _append(
+    request: Request, kind: Kind, *, put: Sequence[Any] = (), delete: Sequence[str] = ()
+) -> None:
+    """Make a change durable, then known.
+
+    One at a time: the catalog in memory must take changes in the order of the log, or the last writer would differ.
+    """
+    here = installation(request)
+    state = request.app.state
+    if not hasattr(state, "catalog_lock"):
+        state.catalog_lock = asyncio.Lock()
+    async with state.catalog_lock:
+        record = Record(
+            kind=kind,
+            source=here.settings.source,
+            received_at=here.now(),
+            trusted=True,
+            body=msgspec.json.encode({"put": put, "delete": delete}),
+        )
+        await here.append(record)
+        here.take_in(record)
+
+
+async def _checked(
+    given: Sequence[Any], name: str, check: Callable[[Any, str], T]
+) -> tuple[list[T], list[dict[str, Any]]]:
+    good: list[T] = []
+    refused: list[dict[str, Any]] = []
+    for index, raw in enumerate(given):
+        try:
+            good.append(check(raw, f"{name}[{index}]"))
+        except Rejected as exc:
+            refused.append({"index": index, **exc.as_json()})
+        if index % SLICE == SLICE - 1:
+            await asyncio.sleep(0)  # let others have the loop
+    return good, refused
+
+
+async def _body_with_id(request: Request) -> dict[str, Any]:
+    told, id = await body(request), request.path_params["id"]
+    if told.setdefault("id", id) not in (id, None):
+        raise Rejected(
+            f"id is {str(told['id'])[:80]!r}, but the path says {id!r}", code="invalid_body", field="id"
+        )
+    return {**told, "id": id}
+
+
+def _list(told: dict[str, Any], name: str) -> list[Any]:
+    given = told.get(name, [])
+    if not isinstance(given, list):
+        raise Rejected(f"{name} must be a list", code="invalid_body", field=name)
+    if len(given) > MAX_ITEMS:
+        raise Rejected(
+            f"{name} has more than {MAX_ITEMS} entries; send them in parts",
+            code="too_many",
+            status=413,
+            field=name,
+        )
+    return given
+
+
+def _check_names(told: dict[str, Any], names: Iterable[str]) -> None:
+    for name in told:
+        if name not in names:
+            raise Rejected(
+                f"{name[:80]} is not known here; {' and '.join(names)} are",
+                code="invalid_body",
+                field=name[:80],
+            )
+    if not told:
+        raise Rejected(f"the body must hold {' or '.join(names)}", code="invalid_body")
+
+
+def _limit(request: Request) -> int:
+    text = request.query_params.get("limit", "100")
+    if not (text.isascii() and text.isdigit() and len(text) <= 6 and 1 <= int(text) <= MOST_LISTED):
+        raise Rejected(
+            f"limit must be 1 to {MOST_LISTED}, not {text[:40]!r}", code="invalid_query", field="limit"
+        )
+    return int(text)
+
+
+def _unknown(what: str, id: str) -> Rejected:
+    return Rejected(f"there is no {what} {id[:80]!r}", code=f"unknown_{what}", status=404)
+
+
+def _route(path: str, **endpoints: Endpoint) -> Route:
+    """One route for all methods of a path, so that a 405 names each of them."""
+    by_method = {method.upper(): endpoint for method, endpoint in endpoints.items()}
+
+    async def ask(request: Request) -> Response:
+        return await by_method.get(request.method, by_method["GET"])(request)
+
+    return Route(path, ask, methods=list(by_method))  # Starlette adds HEAD to GET
+
+
+routes = [
+    _route("/v1/items", get=list_items, post=put_items),
+    _route("/v1/items/{id:path}", get=get_item, put=put_item, delete=delete_item),
+    _route("/v1/placements", get=list_placements, post=put_placements),
+    _route("/v1/placements/{id}", get=get_placement, put=put_placement, delete=delete_placement),
+]
