@@ -31,6 +31,7 @@ T = TypeVar("T")
 # process, so begin where few will ever arrive.
 MAP_SIZE = 1 << 40
 MAX_READERS = 512
+ALMOST_FULL = 1 << 20  # bytes; with less, LMDB's "input/output error" is a write that the disk cut short
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _READ_ONLY = {errno.EROFS, errno.EACCES, errno.EPERM}
 
@@ -225,12 +226,17 @@ class File:
                         self._follow()
                     raise told from exc
 
+    def _room(self) -> int:
+        """Free bytes on the disk."""
+        disk = os.statvfs(self.folder)
+        return disk.f_bavail * disk.f_frsize
+
     def _check_room(self, reserve: int) -> None:
         try:
-            disk = os.statvfs(self.folder)
+            room = self._room()
         except OSError as exc:
             raise self.told(exc) from exc
-        if disk.f_bavail * disk.f_frsize < reserve:
+        if room < reserve:
             raise Unavailable(
                 f"less than {reserve >> 20} MiB are free on the disk of {self.folder}; free some",
                 code="disk_full",
@@ -297,8 +303,8 @@ class File:
 
     def told(self, exc: Exception) -> PlaitError:
         """What a driver's error means for the caller."""
-        code = exc.errno if isinstance(exc, OSError) else (exc.args and _errno_of(exc)) or 0
-        if code in _FULL:
+        code = exc.errno if isinstance(exc, OSError) else _errno_of(exc)
+        if code in _FULL or (code == errno.EIO and self._room() < ALMOST_FULL):
             return Unavailable(f"{self.folder}: the disk is full: {exc}", code="disk_full", retry_after=10)
         if code in _READ_ONLY or isinstance(exc, lmdb.ReadonlyError | lmdb.LockError):
             return Unavailable(f"{self.folder} cannot be written: {exc}", code="read_only", retry_after=10)
@@ -323,7 +329,7 @@ _DAMAGED = (
 def _errno_of(exc: Exception) -> int:
     """The system's error number inside an LMDB error, which carries it as text only."""
     text = str(exc)
-    for code in (*_FULL, *_READ_ONLY):
+    for code in (*_FULL, *_READ_ONLY, errno.EIO):
         if os.strerror(code) in text:
             return code
     return 0
