@@ -6,17 +6,22 @@ and the model in memory, the keys. ``app.py`` puts the routes together; nothing 
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
+import secrets
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
+from plait.events import Record, encode_record
 from plait.http.metrics import Metrics
 from plait.keys import Keys, Role
+from plait.segment import events_of
 from plait.settings import Settings
 
 if TYPE_CHECKING:
@@ -55,9 +60,14 @@ class Installation:
     metrics: Metrics
     model: Model | None = None
     clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000
+    stop: Callable[[], None] = lambda: None
+    fit_work: Callable[[], Awaitable[dict[str, Any]]]
+    run_key: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
     ready: bool = False
+    stopping: bool = False
+    lag: Lag = field(default_factory=lambda: Lag())
     _now: int = 0
-    _lag: Lag = field(default_factory=lambda: Lag())
+    _fitting: asyncio.Task[dict[str, Any]] | None = None
 
     def now(self) -> int:
         """Milliseconds since the epoch; never goes back, and never before the newest record of the log."""
@@ -70,19 +80,97 @@ class Installation:
 
     def lagging(self) -> int | None:
         """Seconds after which a sender should come again, when the fold lags past the limit, else ``None``."""
-        behind = self._lag.events
-        if behind <= self.settings.lag_limit_events:
+        if self.lag.events <= self.settings.lag_limit_events:
             return None
-        return self._lag.seconds_to(self.settings.lag_limit_events)
+        return self.lag.seconds_to(self.settings.lag_limit_events)
 
     def who_asks(self, scope: Scope) -> Role | None:
         """The role of the key that a request carries in its headers or query, ``None`` without a valid one."""
         return self.keys.role(key_in(scope))
 
-    @property
-    def lag(self) -> Lag:
-        """How far the fold is behind the log."""
-        return self._lag
+    async def append(self, record: Record) -> int:
+        """Make one record durable and return its position.
+
+        Raises:
+            Unavailable: it is not in the log.
+        """
+        return await self.committer.append([encode_record(record)])
+
+    def take_in(self, record: Record) -> None:
+        """Bring what lives in memory up to date with a durable record; the same one twice changes nothing."""
+        if record.kind in ("items", "placements"):
+            self.catalog.apply(record)
+            return
+        for event in events_of(record, self.signals):
+            if event.consent:
+                self.door.tell_event(event)
+
+    def take_model(self) -> None:
+        """Take the newest model into use, if there is a newer one."""
+        from plait.models import current
+
+        found = current(Path(self.settings.data) / "models")
+        if found is not None:
+            self.model = found
+
+    def about_model(self) -> dict[str, Any] | None:
+        """What is known about the model in use."""
+        return None
+
+    def fitted_to(self) -> int:
+        """The log position that the model in use has learned from, 0 without one."""
+        return 0
+
+    async def redact(self) -> None:
+        """Take erased people out of log and lake."""
+
+    async def erase(self, identifier: str) -> dict[str, Any]:
+        """Forget a person."""
+        return {}
+
+    async def folded(self, position: int, *, seconds: float = 5.0) -> bool:
+        """Wait until the state holds the log up to ``position``; ``False`` when that takes longer than ``seconds``."""
+        until = time.monotonic() + seconds
+        while self.position() < position:
+            if time.monotonic() > until:
+                return False
+            await asyncio.sleep(0.005)
+        return True
+
+    def position(self) -> int:
+        """The log position that the state is folded up to."""
+        snapshot = self.store.snapshot()
+        try:
+            return snapshot.position
+        finally:
+            snapshot.close()
+
+    def tell_lag(self) -> None:
+        """Look where log and fold stand."""
+        self.lag.tell(
+            last=self.log.last,
+            folded=self.position(),
+            accepted=self.metrics.accepted.total,
+            at=time.monotonic(),
+        )
+
+    async def fit(self) -> dict[str, Any]:
+        """Fit a model in a process of its own and take it into use; joins a fit that is under way.
+
+        Returns:
+            The manifest of the model.
+
+        Raises:
+            Unavailable: the fit failed; the model in use stays.
+        """
+        if self._fitting is None or self._fitting.done():
+            self._fitting = asyncio.create_task(self._fit())
+        return await asyncio.shield(self._fitting)
+
+    async def _fit(self) -> dict[str, Any]:
+        manifest = await self.fit_work()
+        await asyncio.to_thread(self.take_model)
+        return manifest
 
 
 @dataclass

@@ -1,0 +1,304 @@
+"""The ``plait`` command: every job an operator has, one word each.
+
+Commands that work on a data folder ask its running server; when there is none they start one for as long as they
+need it, so that a job does the same whether the shop is open or closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+
+from plait import __version__
+from plait.errors import Corrupt, PlaitError, Rejected, Unavailable
+from plait.settings import Settings, load
+
+# What sysexits.h calls them, so that a script can tell "wrong" from "later" from "stop and look".
+_EXITS: tuple[tuple[type[PlaitError], int], ...] = ((Rejected, 2), (Unavailable, 75), (Corrupt, 70))
+_BATCH = 500  # rows a request; a batch of events stays well below the protocol's 500 KB
+
+_TOLD = 20  # refused rows that are told one by one
+
+_say = Console(stderr=True, highlight=False)
+
+
+class _Plain(click.Group):
+    """A group whose commands end with one clear line instead of a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except PlaitError as error:
+            click.echo(f"plait: {error.message} ({error.code})", err=True)
+            sys.exit(next((number for kind, number in _EXITS if isinstance(error, kind)), 1))
+        except BrokenPipeError:  # `plait export … | head`
+            sys.stderr.close()
+            sys.exit(0)
+
+
+_data = click.option(
+    "--data", metavar="DIR", help="The data folder.  [default: $PLAIT_DATA, else ./data]", default=None
+)
+
+
+@click.group(cls=_Plain, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+def main() -> None:
+    """Personalize your own site with your own data."""
+
+
+@main.command()
+@_data
+@click.option("--host", help="Address to listen on.  [default: 127.0.0.1]")
+@click.option("--port", type=int, help="Port to listen on; 0 takes a free one.  [default: 8080]")
+@click.option("--log-level", help="debug, info, warning or error.  [default: info]")
+def serve(data: str | None, host: str | None, port: int | None, log_level: str | None) -> None:
+    """Run the server on a data folder until SIGTERM or Ctrl-C."""
+    from plait.logs import configure
+    from plait.serve import serve as work
+
+    settings = load(data, overrides={"host": host, "port": port, "log_level": log_level})
+    configure(settings.log_level)
+    run(work(settings))
+
+
+@main.command()
+@_data
+@click.option(
+    "--port", type=int, default=8080, show_default=True, help="Port to listen on; 0 takes a free one."
+)
+@click.option("--browser/--no-browser", default=True, help="Open the page in a browser.")
+def demo(data: str | None, port: int, browser: bool) -> None:
+    """Run a shop with made-up visitors, to see what Plait does."""
+    from plait.demo import demo as work
+
+    work(data, port=port, browser=browser)
+
+
+@main.group(name="import")
+def import_() -> None:
+    """Bring in a catalog or past events."""
+
+
+@import_.command(name="items")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@_data
+def import_items(file: Path, data: str | None) -> None:
+    """Add or replace items from a CSV, TSV, JSONL, Parquet or Google Merchant FILE."""
+    from plait.feeds import read_items
+
+    _bring(read_items(file), data, what="items")
+
+
+@import_.command(name="events")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@_data
+@click.option(
+    "--map", "names", multiple=True, metavar="OURS=THEIRS", help="Take a field from another column."
+)
+def import_events(file: Path, data: str | None, names: tuple[str, ...]) -> None:
+    """Append past events from a CSV, JSONL or Parquet FILE."""
+    from plait.feeds import read_events
+
+    _bring(read_events(file, names), data, what="events")
+
+
+@main.command()
+@_data
+def fit(data: str | None) -> None:
+    """Learn a new model from everything known, and use it."""
+    from plait.client import reach
+
+    with _working("fitting"), reach(load(data)) as api:
+        manifest = api.ask("POST", "/v1/fit")
+    click.echo(json.dumps(manifest, indent=2))
+
+
+@main.command()
+@_data
+@click.option("--check", is_flag=True, help="Change nothing; tell whether the state equals the log.")
+def replay(data: str | None, check: bool) -> None:
+    """Rebuild the state from the log."""
+    from plait.workers import replay as work
+
+    with _working("replaying"):
+        told = work(load(data), check=check)
+    click.echo(json.dumps(told, indent=2))
+    if check and not told.get("equal", True):
+        sys.exit(1)
+
+
+@main.command()
+@click.argument("person")
+@_data
+def export(person: str, data: str | None) -> None:
+    """Print everything known about PERSON (user:42) as JSON."""
+    from plait.client import reach
+
+    with reach(load(data)) as api:
+        click.echo(json.dumps(api.ask("GET", f"/v1/profiles/{_path(person)}/export"), indent=2))
+
+
+@main.command()
+@click.argument("person")
+@_data
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def forget(person: str, data: str | None, yes: bool) -> None:
+    """Erase PERSON (user:42) from state, log and lake; this cannot be undone."""
+    from plait.client import reach
+
+    if not yes and sys.stdin.isatty():
+        click.confirm(f"Erase {person} for good?", abort=True)
+    with _working("erasing"), reach(load(data)) as api:
+        told = api.ask("DELETE", f"/v1/profiles/{_path(person)}")
+    click.echo(json.dumps(told, indent=2))
+
+
+@main.command()
+@_data
+@click.option("--json", "as_json", is_flag=True, help="As JSON, with the old keys that still work.")
+@click.option(
+    "--rotate", type=click.Choice(["write", "secret"]), help="Make a new key; the old one goes on working."
+)
+@click.option("--drop-old", is_flag=True, help="Let keys that were rotated away stop working.")
+@click.option("--token", metavar="PERSON", help="Print a token that lets a browser ask as PERSON.")
+@click.option("--hours", type=float, default=1.0, show_default=True, help="How long the token lives.")
+def keys(
+    data: str | None, as_json: bool, rotate: str | None, drop_old: bool, token: str | None, hours: float
+) -> None:
+    """Show the keys of a data folder, or change them."""
+    import time
+
+    from plait.events import checked_identifier
+    from plait.keys import load_keys, rotate_keys
+
+    settings = load(data)
+    if rotate or drop_old:
+        rotate_keys(
+            settings, "write" if rotate == "write" else "secret" if rotate else None, drop_old=drop_old
+        )
+    found = load_keys(settings)
+    if token is not None:
+        until = time.time_ns() // 1_000_000 + int(hours * 3_600_000)
+        click.echo(found.token(checked_identifier(token, field="PERSON"), until))
+        return
+    _warn_of_other_keys(settings)
+    shown: dict[str, Any] = {"write": found.write, "secret": found.secret}
+    if as_json:
+        click.echo(
+            json.dumps({**shown, "old_write": found.old_write, "old_secret": found.old_secret}, indent=2)
+        )
+        return
+    for name, value in shown.items():
+        click.echo(f"{name:<7} {value}")
+
+
+def _warn_of_other_keys(settings: Settings) -> None:
+    from plait.serve import serving
+
+    told = serving(Path(settings.data))
+    if told is not None and told.own_keys and not (settings.write_key and settings.secret_key):
+        _say.print("the running server has keys from its own environment; those go before these")
+
+
+@main.command()
+@_data
+@click.option("--host", help="Address the server is to listen on.")
+@click.option("--port", type=int, help="Port the server is to listen on.")
+def doctor(data: str | None, host: str | None, port: int | None) -> None:
+    """Check disk, clock, port, permissions, settings and data; say what is wrong and what to do."""
+    from plait.doctor import checks
+
+    marks = {"ok": "[green]ok  [/]", "warn": "[yellow]warn[/]", "fail": "[red]fail[/]"}
+    failed = False
+    out = Console(highlight=False, soft_wrap=True)
+    for check in checks(data, overrides={"host": host, "port": port}, served=_served(data)):
+        failed |= check.verdict == "fail"
+        out.print(marks[check.verdict], check.name, check.message)
+    if failed:
+        sys.exit(1)
+
+
+def _served(data: str | None) -> bool:
+    from plait.serve import serving
+
+    try:
+        return serving(Path(load(data).data)) is not None
+    except PlaitError:
+        return False
+
+
+@main.command()
+def version() -> None:
+    """Print the version."""
+    click.echo(__version__)
+
+
+def _bring(rows: Iterable[Any], data: str | None, *, what: str) -> None:
+    """Send rows in batches; rows that cannot be read or are refused are told, and the rest goes on."""
+    from plait.client import reach
+
+    accepted, refused = 0, 0
+    with _working(f"importing {what}") as bar, reach(load(data)) as api:
+        for batch in _batches(iter(rows)):
+            wrong = [row for row in batch if isinstance(row, PlaitError)]
+            good = [row for row in batch if not isinstance(row, PlaitError)]
+            told, refusals = api.bring(f"/v1/{what}", what, good)
+            accepted += told
+            for error in (*wrong, *refusals):
+                refused += 1
+                if refused <= _TOLD:
+                    bar.console.print(f"refused: {error.message}", soft_wrap=True)
+            bar.update(TaskID(0), description=f"importing {what}: {accepted:,}")
+    if refused > _TOLD:
+        _say.print(f"… and {refused - _TOLD:,} more")
+    click.echo(json.dumps({"accepted": accepted, "refused": refused}))
+    if refused and not accepted:
+        sys.exit(2)
+
+
+def _batches(rows: Iterator[Any]) -> Iterator[list[Any]]:
+    while batch := list(islice(rows, _BATCH)):
+        yield batch
+
+
+def run(work: Any) -> None:
+    """Run a coroutine on uvloop, where there is one."""
+    try:
+        import uvloop
+    except ImportError:  # pragma: no cover - Windows
+        asyncio.run(work)
+        return
+    uvloop.run(work)
+
+
+def _working(what: str) -> Progress:
+    """A spinner on a terminal, nothing elsewhere."""
+    bar = Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        TimeElapsedColumn(),
+        console=_say,
+        transient=True,
+        disable=not _say.is_terminal,
+    )
+    bar.add_task(what)
+    return bar
+
+
+def _path(person: str) -> str:
+    from urllib.parse import quote
+
+    return quote(person, safe=":")
+
+
+if __name__ == "__main__":
+    main()

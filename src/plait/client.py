@@ -1,0 +1,149 @@
+"""The API as the other commands use it: the folder's running server, or one that runs just for this command."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO, Any
+
+import httpx
+
+from plait.errors import PlaitError, Rejected, Unavailable
+from plait.serve import Serving, serving
+from plait.settings import Settings
+
+_STARTS_WITHIN = 60.0  # seconds; a cold start may have to compile kernels
+_TRIES = 8
+
+
+class Api:
+    """Questions to one server, with the right to ask everything. Waits and tries again when told to."""
+
+    def __init__(self, told: Serving) -> None:
+        self._http = httpx.Client(
+            base_url=told.url, headers={"authorization": f"Bearer {told.key}"}, timeout=600, trust_env=False
+        )
+
+    def ask(self, method: str, path: str, **more: Any) -> Any:
+        """The JSON that the server answers.
+
+        Raises:
+            Rejected: the server refused; its own words.
+            Unavailable: it is not able now, even after a few tries.
+        """
+        for tried in range(_TRIES):
+            try:
+                response = self._http.request(method, path, **more)
+            except httpx.TransportError as exc:
+                raise Unavailable(f"the server does not answer: {exc}", code="no_answer") from exc
+            if response.status_code not in (429, 503) or tried == _TRIES - 1:
+                break
+            time.sleep(min(10, int(response.headers.get("retry-after", 1))))
+        if response.status_code < 400:
+            return response.json()
+        raise _error(response)
+
+    def bring(self, path: str, name: str, rows: list[Any]) -> tuple[int, list[PlaitError]]:
+        """Send rows under ``name``; halves and sends again what is too large or refused whole.
+
+        Returns:
+            How many were accepted, and why the others were not.
+        """
+        if not rows:
+            return 0, []
+        try:
+            told = self.ask("POST", path, json={name: rows})
+        except Rejected as error:
+            if len(rows) == 1:
+                return 0, [error]
+            half = len(rows) // 2
+            first, second = self.bring(path, name, rows[:half]), self.bring(path, name, rows[half:])
+            return first[0] + second[0], first[1] + second[1]
+        refused = [
+            Rejected(one["message"], code=one["code"], field=one.get("field"))
+            for one in told.get("refused", [])
+        ]
+        return len(rows) - len(refused), refused
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._http.close()
+
+
+@contextmanager
+def reach(settings: Settings) -> Iterator[Api]:
+    """The server of a data folder; started, and stopped again, when none is running.
+
+    Raises:
+        Unavailable: it cannot be started; its own words.
+    """
+    told = serving(Path(settings.data))
+    if told is not None:
+        api = Api(told)
+        try:
+            yield api
+        finally:
+            api.close()
+        return
+    with _started(settings) as told:
+        api = Api(told)
+        try:
+            yield api
+        finally:
+            api.close()
+
+
+@contextmanager
+def _started(settings: Settings) -> Iterator[Serving]:
+    where = ["--data", settings.data, "--host", "127.0.0.1", "--port", "0"]
+    with TemporaryFile() as words:
+        process = subprocess.Popen(  # noqa: S603 - our own command
+            [sys.executable, "-m", "plait", "serve", *where],
+            env={**os.environ, "PLAIT_LOG_LEVEL": "error", "PLAIT_FIT_EVERY_MINUTES": "0"},
+            stdout=subprocess.DEVNULL,
+            stderr=words,
+            start_new_session=True,
+        )
+        try:
+            yield _waited_for(process, Path(settings.data), words)
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def _waited_for(process: subprocess.Popen[bytes], data: Path, words: IO[bytes]) -> Serving:
+    until = time.monotonic() + _STARTS_WITHIN
+    while time.monotonic() < until:
+        told = serving(data)
+        if told is not None:
+            if _is_ready(told):
+                return told
+        elif process.poll() is not None:
+            words.seek(0)
+            last = words.read().decode(errors="replace").strip().splitlines()[-1:]
+            raise Unavailable("".join(last) or "the server did not start", code="not_started")
+        time.sleep(0.02)
+    raise Unavailable(f"the server did not start within {_STARTS_WITHIN:g} s", code="not_started")
+
+
+def _is_ready(told: Serving) -> bool:
+    try:
+        return httpx.get(f"{told.url}/health/ready", trust_env=False).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def _error(response: httpx.Response) -> PlaitError:
+    try:
+        body = response.json()
+        code, message, field = body["code"], body["message"], body.get("field")
+    except (ValueError, KeyError, TypeError):
+        code, message, field = "no_answer", f"the server answered {response.status_code}", None
+    kind = Unavailable if response.status_code in (408, 429) or response.status_code >= 500 else Rejected
+    return kind(message, code=code, field=field, status=response.status_code)

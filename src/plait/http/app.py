@@ -1,0 +1,177 @@
+"""All routes in one ASGI application: hot paths raw, the rest through Starlette, every answer JSON.
+
+Nothing is open by accident: a route of Starlette asks for the secret key unless it stands in ``OPEN``. The hot
+paths (collect, personalize) know themselves what each key may do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import msgspec
+import structlog
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Match
+
+from plait.errors import Corrupt, PlaitError, Rejected
+from plait.http import Installation, Scope, items, operate, people
+from plait.http.collect import Collect
+from plait.http.personalize import Personalize
+from plait.http.wire import SLOWEST, Gone, Receive, Send, send_error
+
+ASGI = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_log = structlog.get_logger()
+
+_COLLECT = frozenset(
+    f"/v1/{name}"
+    for name in (
+        *("track", "identify", "page", "screen", "group", "alias", "batch", "import", "events"),
+        *("t", "i", "p", "g", "a", "s", "b"),
+    )
+)
+_COLLECT_UNDER = ("/api/s/", "/beacon/", "/v1/projects/", "/sourceConfig")
+OPEN = ("/health/live", "/health/ready", "/openapi.json", "/v1/live")  # /v1/live takes a token, see operate
+LARGEST = 32 * 1024 * 1024  # bytes of a body; ten thousand items with texts fit
+
+
+class App:
+    """The application of one installation.
+
+    Args:
+        more: routes that are open to everybody, such as the demo's pages; tried last.
+    """
+
+    def __init__(self, installation: Installation, *, more: Sequence[BaseRoute] = ()) -> None:
+        self._installation = installation
+        self._collect: ASGI = Collect(installation)
+        self._personalize: ASGI = Personalize(installation)
+        self._open = list(more)
+        self._rest = Starlette(
+            routes=[*operate.routes, *people.routes, *items.routes, *more],
+            exception_handlers={HTTPException: _told_http},
+        )
+        self._rest.state.installation = installation
+        # "/v1/items/" is not "/v1/items": a redirect would make clients repeat a POST as a GET.
+        self._rest.router.redirect_slashes = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request; whatever goes wrong is told as JSON."""
+        if scope["type"] != "http":
+            return
+        started = False
+
+        async def watched(message: dict[str, Any]) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self._route(scope["path"])(scope, receive, watched)
+        except (Gone, ClientDisconnect):
+            return  # nobody is there to be told
+        except PlaitError as error:
+            self._installation.metrics.refused(error.code)
+            if isinstance(error, Corrupt):
+                _log.critical("corrupt", code=error.code, message=error.message)
+                self._installation.stop()
+            if not started:
+                await send_error(send, error)
+        except Exception:
+            _log.exception("request_failed", route=scope["path"].split("/")[1:3], method=scope["method"])
+            if not started:
+                await send_error(send, PlaitError("the server failed; its log says how", code="internal"))
+
+    def _route(self, path: str) -> ASGI:
+        if path in _COLLECT or path.startswith(_COLLECT_UNDER):
+            return self._collect
+        if path == "/v1/personalize" or (path.startswith("/v1/placements/") and path.endswith("/items")):
+            return self._personalize
+        return self._guarded
+
+    async def _guarded(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._check_key(scope)
+        await self._rest(scope, _limited(receive), _hardened(send))
+
+    def _check_key(self, scope: Scope) -> None:
+        if scope["path"] in OPEN or any(route.matches(scope)[0] is not Match.NONE for route in self._open):
+            return
+        if all(route.matches(scope)[0] is Match.NONE for route in self._rest.routes):
+            return  # a 404 tells nothing
+        role = self._installation.who_asks(scope)
+        if role is None:
+            raise Rejected(
+                "this needs the secret key: Authorization: Bearer <secret key>",
+                code="unknown_key",
+                status=401,
+            )
+        if role != "secret":
+            raise Rejected("the write key may not do this; use the secret key", code="forbidden", status=403)
+
+
+def _limited(receive: Receive) -> Receive:
+    """The same request, refused when its body is too large or too slow."""
+    size, clock = 0, asyncio.get_running_loop().time
+    until = clock() + SLOWEST
+    whole = False
+
+    async def counted() -> dict[str, Any]:
+        nonlocal size, whole
+        if whole:  # what follows the body is only ever the news that the client left
+            return await receive()
+        try:
+            async with asyncio.timeout_at(until):
+                message = await receive()
+        except TimeoutError:
+            raise Rejected(
+                f"the body did not arrive within {SLOWEST:g} s", code="slow_sender", status=408
+            ) from None
+        size += len(message.get("body", b""))
+        whole = not message.get("more_body")
+        if size > LARGEST:
+            raise Rejected(f"the body is larger than {LARGEST} bytes", code="body_too_large", status=413)
+        return message
+
+    return counted
+
+
+_HARDENED = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-frame-options", b"DENY"),
+]
+_NOTHING_LOADS = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
+
+
+def _hardened(send: Send) -> Send:
+    async def more(message: dict[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            headers = [*message["headers"], *_HARDENED]
+            if all(name != b"content-security-policy" for name, _ in headers):
+                headers.append(_NOTHING_LOADS)
+            message = {**message, "headers": headers}
+        await send(message)
+
+    return more
+
+
+async def _told_http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    if error.status_code == 405:
+        allowed = (error.headers or {}).get("Allow", "")
+        body = {
+            "code": "method_not_allowed",
+            "message": f"{request.method} is not for this path; use {allowed}",
+        }
+    elif error.status_code == 404:
+        body = {"code": "not_found", "message": f"there is no {request.url.path[:200]}"}
+    else:
+        body = {"code": "invalid_request", "message": error.detail}
+    return Response(
+        msgspec.json.encode(body), error.status_code, dict(error.headers or {}), "application/json"
+    )

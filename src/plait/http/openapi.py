@@ -1,0 +1,315 @@
+"""This API as an OpenAPI document: written by hand, held to the truth by schemathesis (tests/peers)."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from plait import __version__
+from plait.events import MAX_WHO, PURPOSES, Signal
+
+Schema = dict[str, Any]
+
+_ANY: Schema = {"type": "object"}
+_TEXT: Schema = {"type": "string"}
+_NUMBER: Schema = {"type": "number"}
+_IDENTIFIER: Schema = {
+    "type": "string", "pattern": "^[a-z][a-z0-9_]{0,30}:[A-Za-z0-9._@+-]{1,100}$", "examples": ["user:42"],
+}  # fmt: skip
+
+
+def _object(required: list[str], **properties: Schema) -> Schema:
+    return {"type": "object", "required": required, "properties": properties}
+
+
+def _list(of: Schema, **more: Any) -> Schema:
+    return {"type": "array", "items": of, **more}
+
+
+def _ref(name: str) -> Schema:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _json(schema: Schema) -> dict[str, Any]:
+    return {"application/json": {"schema": schema}}
+
+
+def _answers(schema: Schema, *errors: int) -> dict[str, Any]:
+    told: dict[str, Any] = {"200": {"description": "Done.", "content": _json(schema)}}
+    for status in errors:
+        told[str(status)] = {"description": _ERRORS[status], "content": _json(_ref("Error"))}
+    return told
+
+
+_ERRORS = {
+    400: "The request is wrong; `code`, `message` and `field` say how.",
+    401: "No key, or nobody's.",
+    403: "This key may not do that.",
+    404: "There is no such thing.",
+    405: "Not with this method.",
+    408: "The body came too slowly.",
+    413: "Too large.",
+    422: "Understood, and not acceptable.",
+    429: "Too much at once; `Retry-After` says when to come again.",
+    503: "Not now; `Retry-After` says when to come again.",
+}
+
+
+def _operation(summary: str, answers: dict[str, Any], **more: Any) -> dict[str, Any]:
+    body = more.pop("body", None)
+    told: dict[str, Any] = {"summary": summary, "responses": answers, **more}
+    if body is not None:
+        told["requestBody"] = {"required": True, "content": _json(body)}
+    return told
+
+
+def _in_path(name: str, schema: Schema) -> dict[str, Any]:
+    return {"name": name, "in": "path", "required": True, "schema": schema}
+
+
+def _in_query(name: str, schema: Schema, required: bool = False) -> dict[str, Any]:
+    return {"name": name, "in": "query", "required": required, "schema": schema}
+
+
+@cache
+def document() -> dict[str, Any]:
+    """The document as JSON-ready dicts."""
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Plait",
+            "version": __version__,
+            "description": "What people do on your site and on your social channels, woven into one profile a person; "
+            "asked what to show next, it answers in milliseconds and says why.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": "/"}],
+        "security": [{"bearer": []}],
+        "paths": {**_collect(), **_questions(), **_catalog(), **_people(), **_operate()},
+        "components": {"schemas": _schemas(), "securitySchemes": _SECURITY},
+    }
+
+
+_SECURITY = {
+    "bearer": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "The secret key; for collect the write key too.",
+    },
+    "basic": {"type": "http", "scheme": "basic", "description": "The key as the user, no password."},
+    "header": {"type": "apiKey", "in": "header", "name": "X-Write-Key"},
+    "query": {"type": "apiKey", "in": "query", "name": "writeKey"},
+}
+_COLLECTING = [{"bearer": []}, {"basic": []}, {"header": []}, {"query": []}]
+
+
+def _collect() -> dict[str, Any]:
+    names = {
+        "track": ("t", "Something a person did"), "identify": ("i", "Who a person is"),
+        "page": ("p", "A page was seen"), "screen": ("s", "A screen of an app was seen"),
+        "group": ("g", "What a person belongs to"), "alias": ("a", "A new name for a person"),
+        "batch": ("b", "Many calls at once"), "import": (None, "Past calls (secret key)"),
+    }  # fmt: skip
+    paths: dict[str, Any] = {}
+    for name, (short, summary) in names.items():
+        shape = _ref("Batch") if name in ("batch", "import") else _ref("Call")
+        for path in [f"/v1/{name}"] + ([f"/v1/{short}"] if short else []):
+            paths[path] = {
+                "post": _operation(
+                    summary, _answers(_ref("Accepted"), 400, 401, 403, 408, 413, 429, 503),
+                    body=shape, security=_COLLECTING, tags=["collect"],
+                    parameters=[_in_query("verdicts", {"enum": ["0", "1"]})],
+                )
+            }  # fmt: skip
+    paths["/v1/events"] = {
+        "post": _operation(
+            "Events in Plait's own vocabulary", _answers(_ref("Accepted"), 400, 401, 403, 408, 413, 429, 503),
+            body=_object(["events"], events=_list(_ref("Event"), minItems=1, maxItems=2_500)),
+            security=_COLLECTING, tags=["collect"], parameters=[_in_query("verdicts", {"enum": ["0", "1"]})],
+        )
+    }  # fmt: skip
+    return paths
+
+
+def _questions() -> dict[str, Any]:
+    errors = (400, 401, 403, 404, 408, 413, 429, 503)
+    return {
+        "/v1/personalize": {
+            "post": _operation(
+                "What to show on one page, for its placements together", _answers(_ref("Decision"), *errors),
+                body=_ref("Question"), security=_COLLECTING, tags=["personalize"],
+            )
+        },
+        "/v1/placements/{id}/items": {
+            "get": _operation(
+                "What to show in one placement", _answers(_ref("Decision"), *errors),
+                security=_COLLECTING, tags=["personalize"],
+                parameters=[_in_path("id", _TEXT), _in_query("identifier", _IDENTIFIER, required=True)],
+            )
+        },
+    }  # fmt: skip
+
+
+def _catalog() -> dict[str, Any]:
+    paths: dict[str, Any] = {}
+    for name, schema in (("items", "Item"), ("placements", "Placement")):
+        one = _in_path("id", {"type": "string", "minLength": 1, "pattern": "^[a-z0-9.-]{1,64}$"})
+        paths[f"/v1/{name}"] = {
+            "get": _operation(f"All {name}, a page at a time", _answers(_ANY, 400, 401, 403), tags=["catalog"]),
+            "post": _operation(
+                f"Add or replace {name}", _answers(_ANY, 400, 401, 403, 408, 413, 429, 503), tags=["catalog"],
+                body=_object([name], **{name: _list(_ref(schema), minItems=1, maxItems=100)}),
+            ),
+        }  # fmt: skip
+        paths[f"/v1/{name}/{{id}}"] = {
+            "parameters": [one],
+            "get": _operation("One of them", _answers(_ref(schema), 400, 401, 403, 404), tags=["catalog"]),
+            "put": _operation(
+                "Add or replace one", _answers(_ANY, 400, 401, 403, 408, 413, 429, 503), tags=["catalog"],
+                body=_ref(schema),
+            ),
+            "delete": _operation("Take one out", _answers(_ANY, 400, 401, 403, 404, 429, 503), tags=["catalog"]),
+        }  # fmt: skip
+    return paths
+
+
+def _people() -> dict[str, Any]:
+    one = _in_path("identifier", _IDENTIFIER)
+    return {
+        "/v1/profiles/{identifier}": {
+            "parameters": [one],
+            "get": _operation(
+                "Who a person is, what they like and why", _answers(_ref("Profile"), 400, 401, 403, 404),
+                tags=["people"],
+                parameters=[
+                    _in_query("include", {"enum": ["events"]}),
+                    _in_query("limit", {"type": "integer", "minimum": 1, "maximum": 1_000}),
+                    _in_query("events", {"type": "integer", "minimum": 1, "maximum": 1_000}),
+                ],
+            ),
+            "delete": _operation("Forget a person", _answers(_ANY, 400, 401, 403, 404, 429, 503), tags=["people"]),
+        },
+        "/v1/profiles/{identifier}/export": {
+            "parameters": [one],
+            "get": _operation("Everything known about a person", _answers(_ANY, 400, 401, 403, 404), tags=["people"]),
+        },
+        **{
+            f"/v1/{name}": {
+                "post": _operation(
+                    summary, _answers(_ANY, 400, 401, 403, 408, 413, 429, 503), tags=["people"],
+                    body=_object(["identifiers"], identifiers=_list(_IDENTIFIER, minItems=2, maxItems=2, uniqueItems=True)),
+                )
+            }
+            for name, summary in (
+                ("link", "Say that two identifiers are one person's"),
+                ("unlink", "Say that they are not"),
+            )
+        },
+    }  # fmt: skip
+
+
+def _operate() -> dict[str, Any]:
+    text = {"200": {"description": "Done.", "content": {"text/plain": {"schema": _TEXT}}}}
+    health = _object(["status"], status=_TEXT)
+    return {
+        "/health/live": {
+            "get": _operation("Does the process answer", _answers(health), security=[], tags=["operate"])
+        },
+        "/health/ready": {
+            "get": _operation("Are questions answered", _answers(health, 503), security=[], tags=["operate"])
+        },
+        "/v1/status": {
+            "get": _operation("Where everything stands", _answers(_ANY, 401, 403), tags=["operate"])
+        },
+        "/v1/fit": {"post": _operation("Fit a model now", _answers(_ANY, 401, 403, 503), tags=["operate"])},
+        "/metrics": {
+            "get": _operation(
+                "Figures for Prometheus",
+                text | {k: v for k, v in _answers(_ANY, 401, 403).items() if k != "200"},
+                tags=["operate"],
+            )
+        },
+        "/v1/live": {
+            "get": _operation(
+                "A person's events as they are folded, as server-sent events",
+                {
+                    "200": {"description": "A stream.", "content": {"text/event-stream": {"schema": _TEXT}}},
+                    **{k: v for k, v in _answers(_ANY, 400, 401, 403).items() if k != "200"},
+                },
+                security=[{"bearer": []}, {}],
+                tags=["operate"],
+                parameters=[_in_query("identifier", _IDENTIFIER, required=True), _in_query("token", _TEXT)],
+            )
+        },
+        "/openapi.json": {"get": _operation("This document", _answers(_ANY), security=[], tags=["operate"])},
+    }
+
+
+def _schemas() -> dict[str, Schema]:
+    flag: Schema = {"type": "boolean"}
+    names = _list({"type": "string", "pattern": "^[a-z0-9 -]{1,40}$"}, maxItems=20)
+    consent: Schema = {
+        "type": "object", "additionalProperties": False,
+        "properties": {purpose: {"anyOf": [flag, {"type": "object", "additionalProperties": flag}]} for purpose in PURPOSES},
+    }  # fmt: skip
+    moment: Schema = {"type": "string", "format": "date-time"}
+    about = {
+        "type": "object", "additionalProperties": False,
+        "properties": dict.fromkeys(("item", "section", "post", "topic", "url", "query"), _TEXT),
+    }  # fmt: skip
+    because = _object(["source", "signal"], source=_TEXT, signal=_TEXT, about=_TEXT, share=_NUMBER)
+    call = _object(
+        [], messageId=_TEXT, userId=_TEXT, anonymousId=_TEXT, event=_TEXT, name=_TEXT, timestamp=moment,
+        sentAt=moment, properties=_ANY, traits=_ANY, context=_ANY,
+    )  # fmt: skip
+    return {
+        "Error": _object(["code", "message"], code=_TEXT, message=_TEXT, field=_TEXT),
+        "Call": {**call, "description": "A call of the Segment protocol."},
+        "Batch": _object(["batch"], batch=_list(_ref("Call"), minItems=1, maxItems=2_500), sentAt=moment),
+        "Accepted": _object([], success=flag, accepted={"type": "integer"}, refused=_list(_ANY), verdicts=_list(_ANY)),
+        "Event": {
+            **_object(
+                ["signal", "who"], id={"type": "string", "minLength": 1, "maxLength": 100},
+                signal={"enum": [str(one) for one in Signal]}, who=_list(_IDENTIFIER, minItems=1, maxItems=MAX_WHO),
+                source=_TEXT, op={"enum": ["assert", "retract", "snapshot", "erase"]}, at=moment, sent_at=moment,
+                about=about, value=_NUMBER, name=_TEXT, decision=_TEXT, consent=consent, traits=_ANY, context=_ANY,
+                properties=_ANY,
+            ),
+            "additionalProperties": False,
+        },
+        "Question": _object(
+            ["identifiers", "placements"],
+            identifiers=_list(_IDENTIFIER, minItems=1, maxItems=MAX_WHO), page=_ANY, context=_ANY,
+            events=_list(_ref("Event"), maxItems=100), explain=flag, token=_TEXT,
+            placements=_list(_object(["id"], id=_TEXT, n={"type": "integer"}, where=_TEXT), minItems=1, maxItems=32),
+        ),
+        "Decision": _object(["decision", "placements"], decision=_TEXT, took_ms=_NUMBER, placements=_ANY, degraded=flag),
+        "Item": {
+            **_object(
+                ["id"], id={"type": "string", "pattern": "^[a-z0-9.-]{1,64}$"}, title={"type": "string", "maxLength": 200},
+                kind={"type": "string", "pattern": "^[a-z]{1,20}$"}, topics=names,
+                price={"type": "number", "minimum": 0, "maximum": 1e9}, available=flag,
+                url={"type": "string", "pattern": "^https://shop[.]example/[a-z0-9/-]{0,80}$"},
+                image={"type": "string", "pattern": "^https://shop[.]example/[a-z0-9/-]{0,80}$"},
+                sections=names, attributes={"type": "object", "additionalProperties": _TEXT}, published=moment,
+                starts=moment, ends=moment, cap={"type": "integer", "minimum": 1, "maximum": 1_000}, **{"for": names},
+            ),
+            "additionalProperties": False,
+        },
+        "Placement": {
+            **_object(
+                ["id"], id={"type": "string", "pattern": "^[a-z0-9.-]{1,64}$"}, title=_TEXT,
+                n={"type": "integer", "minimum": 1, "maximum": 100}, kinds=names, where=_TEXT, public=flag,
+                related=flag, bought=flag,
+            ),
+            "additionalProperties": False,
+        },
+        "Interest": _object(["weight", "because"], item=_TEXT, topic=_TEXT, weight=_NUMBER, because=_list(because)),
+        "Profile": _object(
+            ["identifiers", "counts", "interests", "traits", "devices"],
+            identifiers=_list(_TEXT), counts={"type": "object", "additionalProperties": {"type": "integer"}},
+            interests=_list(_ref("Interest")), traits=_ANY, devices=_list(_ANY), links=_list(_ANY),
+            consents={"type": "object", "additionalProperties": flag}, events=_list(_ANY),
+            first_at={"type": "integer"}, last_at={"type": "integer"}, bots={"type": "integer"},
+        ),
+    }  # fmt: skip

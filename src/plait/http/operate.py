@@ -1,0 +1,119 @@
+"""What an operator asks of a running server: is it well, what did it count, fit now, what comes in live."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from plait import __version__
+from plait.errors import Rejected
+from plait.events import checked_identifier
+from plait.http import Installation
+from plait.http.openapi import document
+from plait.http.plain import answer, installation
+
+
+async def live(_: Request) -> Response:
+    """Whether the process answers at all."""
+    return answer({"status": "live"})
+
+
+async def ready(request: Request) -> Response:
+    """Whether questions can be answered; 503 while starting or stopping."""
+    if not installation(request).ready:
+        return answer({"code": "not_ready", "message": "the server is starting or stopping"}, 503)
+    return answer({"status": "ready"})
+
+
+async def status(request: Request) -> Response:
+    """Where log, fold, catalog and model stand."""
+    here = installation(request)
+    return answer(
+        {
+            "version": __version__,
+            "log": {"position": here.log.last},
+            "fold": {
+                "lag_records": here.lag.records,
+                "lag_events": here.lag.events,
+                "lag_seconds": round(here.lag.seconds, 3),
+            },
+            "catalog": {"items": len(here.catalog)},
+            "model": here.about_model(),
+        }
+    )
+
+
+async def metrics(request: Request) -> Response:
+    """The figures of the server in the text format of Prometheus."""
+    return Response(
+        installation(request).metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8"
+    )
+
+
+async def fit(request: Request) -> Response:
+    """Fit a model now, or join the fit that is under way; answers its manifest once it is in use."""
+    return answer(await installation(request).fit())
+
+
+async def openapi(_: Request) -> Response:
+    """This API as an OpenAPI document."""
+    return answer(document())
+
+
+async def stream(request: Request) -> Response:
+    """A person's events as they are folded, as server-sent events.
+
+    Needs the secret key, or a ``token`` of scope ``live`` for the very identifier.
+    """
+    here = installation(request)
+    identifier = checked_identifier(request.query_params.get("identifier"), field="identifier")
+    if here.who_asks(request.scope) != "secret":
+        token = request.query_params.get("token")
+        if token is None:
+            raise Rejected("this needs the secret key or a token", code="unknown_key", status=401)
+        if here.keys.verify(token, here.now(), "live") != identifier:
+            raise Rejected("the token speaks for somebody else", code="forbidden", field="token", status=403)
+    return StreamingResponse(
+        _events(here, identifier), media_type="text/event-stream", headers={"cache-control": "no-store"}
+    )
+
+
+async def _events(here: Installation, identifier: str) -> AsyncIterator[bytes]:
+    from plait.http.people import recent
+
+    seen: set[tuple[str, str, int]] = set()
+    folded, quiet = -1, time.monotonic()
+    yield b": listening\n\n"
+    while not here.stopping:
+        snapshot = here.store.snapshot()
+        position = snapshot.position
+        snapshot.close()
+        if position != folded:
+            folded = position
+            for event in reversed(recent(here, identifier, limit=50)):
+                key = (event.source, event.id, event.part)
+                if key not in seen:
+                    seen.add(key)
+                    quiet = time.monotonic()
+                    yield b"data: " + msgspec.json.encode(event) + b"\n\n"
+        if time.monotonic() - quiet > 15:  # proxies close what is silent
+            quiet = time.monotonic()
+            yield b": still here\n\n"
+        await asyncio.sleep(0.05)
+
+
+routes = [
+    Route("/health/live", live),
+    Route("/health/ready", ready),
+    Route("/metrics", metrics),
+    Route("/openapi.json", openapi),
+    Route("/v1/status", status),
+    Route("/v1/fit", fit, methods=["POST"]),
+    Route("/v1/live", stream),
+]

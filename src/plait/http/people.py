@@ -1,0 +1,160 @@
+"""A person's profile, links, export and erasure; all for the secret key."""
+
+from __future__ import annotations
+
+import secrets
+from contextlib import closing
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from plait import people
+from plait.errors import Rejected, Unavailable
+from plait.events import Record, Signal, checked_identifier, strongest_first
+from plait.http import Installation
+from plait.http.plain import answer, body, installation
+from plait.interests import interests
+from plait.segment import Told
+
+MOST = 1_000  # interests or events in one answer
+
+
+async def profile(request: Request) -> Response:
+    """Who a person is, what they like and why; ``?include=events`` adds the newest events."""
+    here, identifier = installation(request), _identifier(request)
+    limit, events = _number(request, "limit", 50), _number(request, "events", 100)
+    include = request.query_params.get("include")
+    if include not in (None, "", "events"):
+        raise Rejected(f"include takes events, not {include[:40]!r}", code="invalid_query", field="include")
+    with closing(here.store.snapshot()) as snapshot:
+        found = people.profile(snapshot, identifier, now=here.now(), settings=here.settings)
+        if found is None:
+            raise _unknown(identifier)
+        told = _told(here, found, limit)
+        if include:
+            told["events"] = people.recent(snapshot, here.log, identifier, events)
+    return answer(told)
+
+
+def _told(here: Installation, found: Any, limit: int) -> dict[str, Any]:
+    return {
+        "identifiers": found.identifiers,
+        "counts": found.counts,
+        "interests": interests(found, here.catalog, limit=limit),
+        "traits": found.traits,
+        "devices": found.devices,
+        "links": found.links,
+        "consents": found.consents,
+        "first_at": found.first_at,
+        "last_at": found.last_at,
+        "bots": found.bots,
+    }
+
+
+async def export(request: Request) -> Response:
+    """Everything that is known about a person."""
+    here, identifier = installation(request), _identifier(request)
+    with closing(here.store.snapshot()) as snapshot:
+        found = people.export(snapshot, here.log, identifier)
+    if found is None:
+        raise _unknown(identifier)
+    return answer(found)
+
+
+async def erase(request: Request) -> Response:
+    """Forget a person: in state, log and lake once the answer is there."""
+    here, identifier = installation(request), _identifier(request)
+    return answer(await here.erase(identifier))
+
+
+async def link(request: Request) -> Response:
+    """Say that two identifiers are one person's."""
+    return await _say(request, Signal.LINK)
+
+
+async def unlink(request: Request) -> Response:
+    """Say that two identifiers are not one person's."""
+    return await _say(request, Signal.UNLINK)
+
+
+async def _say(request: Request, signal: Signal) -> Response:
+    here = installation(request)
+    told = await body(request)
+    for name in told:
+        if name not in ("identifiers", "consent"):
+            raise Rejected(
+                f"{name[:80]} is not known here; use identifiers", code="invalid_link", field=name[:80]
+            )
+    pair = _pair(told.get("identifiers"))
+    consent = told.get("consent")
+    if consent is not None and not isinstance(consent, bool):
+        raise Rejected("consent is true or false", code="invalid_link", field="consent")
+    now = here.now()
+    event = Told(
+        id=f"{signal}-{secrets.token_hex(12)}", signal=signal, who=pair, at=now,
+        consent=None if consent is None else {"link": consent},
+    )  # fmt: skip
+    await _settled(here, _record(here, [event], now))
+    return answer({signal: list(pair), "id": event.id})
+
+
+def _pair(told: Any) -> tuple[str, ...]:
+    if not isinstance(told, list) or len(told) != 2:
+        raise Rejected(
+            'identifiers must be two, like ["user:42", "email:a@b.c"]',
+            code="invalid_link",
+            field="identifiers",
+        )
+    pair = strongest_first([checked_identifier(one, field=f"identifiers[{i}]") for i, one in enumerate(told)])
+    if len(pair) != 2:
+        raise Rejected("identifiers must differ", code="invalid_link", field="identifiers")
+    return pair
+
+
+def _record(here: Installation, events: list[Told], now: int) -> Record:
+    return Record(
+        kind="events",
+        source=here.settings.source,
+        received_at=now,
+        trusted=True,
+        body=msgspec.json.encode(events),
+    )
+
+
+async def _settled(here: Installation, record: Record) -> None:
+    """Make it durable and wait until the state shows it, so that the next question does."""
+    position = await here.append(record)
+    here.take_in(record)
+    if not await here.folded(position):
+        raise Unavailable(
+            "it is accepted, but the fold lags; it will show later", code="lagging", retry_after=5
+        )
+
+
+def _identifier(request: Request) -> str:
+    return checked_identifier(request.path_params["identifier"], field="identifier")
+
+
+def _unknown(identifier: str) -> Rejected:
+    return Rejected(f"nothing is known about {identifier}", code="unknown_person", status=404)
+
+
+def _number(request: Request, name: str, default: int) -> int:
+    told = request.query_params.get(name)
+    if told is None:
+        return default
+    if not told.isascii() or not told.isdecimal() or not 1 <= int(told[:9]) <= MOST or len(told) > 9:
+        raise Rejected(f"{name} must be 1 to {MOST}, not {told[:40]!r}", code="invalid_query", field=name)
+    return int(told)
+
+
+routes = [
+    Route("/v1/profiles/{identifier:path}/export", export),
+    Route("/v1/profiles/{identifier:path}", profile, methods=["GET"]),
+    Route("/v1/profiles/{identifier:path}", erase, methods=["DELETE"]),
+    Route("/v1/link", link, methods=["POST"]),
+    Route("/v1/unlink", unlink, methods=["POST"]),
+]

@@ -1,0 +1,78 @@
+"""What a person is interested in, in the shop's words: items and topics, each with the evidence for it.
+
+A profile's entries say what somebody did; a post they liked stands for the items and topics it is tied to, an item
+for its topics. Everything here is a sum, so the evidence of an interest is its weight, told apart.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+from plait.catalog import Catalog
+from plait.events import ACTIVITY, SOCIAL, Signal
+from plait.profile import Entry, Profile
+
+# Filling in a form or starting a session says nothing about what it was about.
+_TELLING = (ACTIVITY | SOCIAL) - {
+    Signal.SESSION, Signal.FORM_START, Signal.FORM_SUBMIT, Signal.FORM_ABANDON,
+}  # fmt: skip
+
+Cause = tuple[str, str, str]  # source, signal, about
+
+
+def interests(profile: Profile, catalog: Catalog, *, limit: int) -> list[dict[str, Any]]:
+    """The strongest interests, items and topics mixed, strongest first.
+
+    Args:
+        profile: of a person, at a time.
+        catalog: knows what posts are tied to, and the topics of items.
+        limit: at most this many.
+
+    Returns:
+        ``{"item": id}`` or ``{"topic": name}`` with ``weight`` (acts, decayed; what was removed counts against it)
+        and ``because``: ``{"source", "signal", "about", "weight", "share"}``, the largest first; the absolute
+        values of the shares sum to 1.
+    """
+    found: dict[tuple[str, str], dict[Cause, float]] = defaultdict(lambda: defaultdict(float))
+    for entry in profile.entries:
+        if entry.signal in _TELLING and entry.weight:
+            weight = -entry.weight if entry.signal == Signal.REMOVE else entry.weight
+            cause = (entry.source, entry.signal, _about(entry))
+            for kind, name in _meant(entry, catalog):
+                found[kind, name][cause] += weight
+    ordered = sorted(found.items(), key=lambda one: (-sum(one[1].values()), one[0]))
+    return [
+        {kind: name, "weight": sum(causes.values()), "because": _because(causes)}
+        for (kind, name), causes in ordered[:limit]
+    ]
+
+
+def _about(entry: Entry) -> str:
+    if entry.kind == "item":
+        return f"{entry.id}#{entry.section}" if entry.section else entry.id
+    return f"{entry.kind}:{entry.id}"
+
+
+def _meant(entry: Entry, catalog: Catalog) -> set[tuple[str, str]]:
+    """The items and topics an entry speaks for, each once however often it is reached."""
+    if entry.kind == "topic":
+        return {("topic", entry.id)}
+    if entry.kind not in ("item", "post"):
+        return set()
+    meant = {("item", entry.id)} if entry.kind == "item" else set()
+    row = catalog.rows.get(entry.id)
+    if row is None:
+        return meant
+    items, topics = catalog.ties(row)
+    meant |= {("item", catalog.ids[tied]) for tied in items}
+    meant |= {("topic", topic) for topic in topics}
+    return meant | {("topic", topic) for one in (row, *items) for topic in catalog.topics_of(one)}
+
+
+def _because(causes: dict[Cause, float]) -> list[dict[str, Any]]:
+    whole = sum(abs(weight) for weight in causes.values()) or 1.0
+    return [
+        {"source": source, "signal": signal, "about": about, "weight": weight, "share": weight / whole}
+        for (source, signal, about), weight in sorted(causes.items(), key=lambda one: (-abs(one[1]), one[0]))
+    ]

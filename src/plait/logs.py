@@ -1,0 +1,48 @@
+"""Structured logs on stderr: lines for people on a terminal, JSON everywhere else.
+
+No identifier, key or body is logged above ``debug``: a log is copied to places where an erasure does not reach.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import structlog
+
+from plait.errors import Rejected
+
+# Without local variables: they hold bodies, identifiers and keys.
+_PLAIN = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+_LEVELS = ("debug", "info", "warning", "error", "critical")
+
+
+def configure(level: str = "info") -> None:
+    """Set up structlog for this process.
+
+    Raises:
+        Rejected: no such level.
+    """
+    if level not in _LEVELS:
+        raise Rejected(
+            f"log_level must be one of {', '.join(_LEVELS)}, not {level!r}",
+            code="invalid_settings",
+            field="log_level",
+        )
+    people = sys.stderr.isatty()
+    shown: list[structlog.typing.Processor] = (
+        [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
+        if people
+        else [structlog.processors.ExceptionRenderer(_PLAIN), structlog.processors.JSONRenderer()]
+    )
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            *shown,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=False,
+    )

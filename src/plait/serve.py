@@ -1,0 +1,287 @@
+"""A running installation: everything put together in order, and taken apart in reverse.
+
+``running`` is the whole of it but the network: the log, the fold in a process of its own, the catalog, consents
+and the model in memory, and the tasks that keep them fresh. ``serve`` adds the network.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+import msgspec
+import structlog
+import uvicorn
+from starlette.routing import BaseRoute
+
+from plait.catalog import Catalog
+from plait.consent import ConsentDoor
+from plait.errors import PlaitError, Unavailable
+from plait.events import decode_record
+from plait.http import Installation, Metrics
+from plait.http.app import App
+from plait.keys import FILE as KEYS_FILE
+from plait.keys import Keys, load_keys
+from plait.log import open_log
+from plait.log.commit import Committer
+from plait.settings import Settings
+from plait.signals import load_signals
+from plait.store import open_store
+from plait.supervise import Child, once
+
+_log = structlog.get_logger()
+
+FILE = "serve.json"  # says who serves a data folder, to the other commands on this machine
+_DRAIN = 10  # seconds that answers under way get when the server stops
+_FIRST_FIT = (
+    60.0  # seconds; a model is worth fitting again when the log doubled, but not more often than this
+)
+
+
+class Serving(msgspec.Struct, frozen=True, kw_only=True):
+    """What ``serve.json`` says. ``key`` is a secret key that lives as long as the server."""
+
+    pid: int
+    url: str
+    key: str
+    own_keys: bool = False
+
+
+@asynccontextmanager
+async def running(
+    settings: Settings, *, stop: Callable[[], None] = lambda: None
+) -> AsyncIterator[Installation]:
+    """An installation that answers, its children and tasks running; all ended on leaving.
+
+    Raises:
+        Unavailable: another server works on the folder, or it cannot be used.
+        Rejected, Corrupt: the settings or the data are wrong.
+    """
+    _make(Path(settings.data))
+    log = open_log(settings.url("log"), write=True)
+    async with contextlib.AsyncExitStack() as stack:
+        stack.callback(log.close)
+        # Made here, so that readers find it; from now on only the fold writes to it.
+        open_store(settings.url("store"), write=True).close()
+        store = open_store(settings.url("store"))
+        stack.callback(store.close)
+        keys = load_keys(settings)
+        snapshot = store.snapshot()
+        try:
+            catalog = Catalog.load(snapshot)
+            door = ConsentDoor(settings, keys.pepper).load(snapshot, settings)
+            folded = snapshot.position
+        finally:
+            snapshot.close()
+        committer = Committer(log)
+        stack.push_async_callback(committer.close)
+        here = Installation(
+            settings=settings, keys=keys, log=log, committer=committer, store=store,
+            catalog=catalog, door=door, signals=load_signals(settings.data), metrics=Metrics(),
+            stop=stop, fit_work=lambda: once("fit", settings),
+        )  # fmt: skip
+        here.keys = _with_run_key(here.keys, here.run_key)
+        _catch_up(here, folded)
+        here.take_model()
+        fold = Child("fold", settings, restarted=here.metrics.restarts.labels("fold").inc)
+        tasks = [
+            asyncio.create_task(work)
+            for work in (fold.run(), _watch(here), _fit_on_clock(here), _forget(here))
+        ]
+        try:
+            yield here
+        finally:
+            here.ready, here.stopping = False, True
+            await fold.stop()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _make(data: Path) -> None:
+    try:
+        data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as exc:
+        raise Unavailable(
+            f"the data folder {data} cannot be made: {exc.strerror}; choose another with --data",
+            code="data_not_writable",
+        ) from exc
+
+
+def _catch_up(here: Installation, folded: int) -> None:
+    """Take into memory what stands in the log and not yet in the state."""
+    newest = 0
+    for position, raw in here.log.scan(max(0, min(folded, here.log.last - 1))):
+        record = decode_record(raw)
+        newest = max(newest, record.received_at)
+        if position > folded:
+            here.take_in(record)
+    here.not_before(newest)
+
+
+async def _watch(here: Installation) -> None:
+    """Keep what changes outside of the event loop in sight: the fold's position, the keys' file."""
+    path = Path(here.settings.data) / KEYS_FILE
+    changed, looked = _written(path), time.monotonic()
+    while True:
+        here.tell_lag()
+        if time.monotonic() - looked > 1:
+            looked = time.monotonic()
+            if (now := _written(path)) != changed:
+                changed = now
+                _reload_keys(here)
+        await asyncio.sleep(0.05)
+
+
+def _written(path: Path) -> int:
+    with contextlib.suppress(OSError):
+        return path.stat().st_mtime_ns
+    return 0
+
+
+def _reload_keys(here: Installation) -> None:
+    try:
+        here.keys = _with_run_key(load_keys(here.settings), here.run_key)
+        _log.info("keys_reloaded")
+    except PlaitError as error:
+        _log.error("keys_not_reloaded", code=error.code, message=error.message)
+
+
+def _with_run_key(keys: Keys, run_key: str) -> Keys:
+    return msgspec.structs.replace(keys, old_secret=(*keys.old_secret, run_key))
+
+
+async def _fit_on_clock(here: Installation) -> None:
+    """Fit when the model is old, and while there is little data whenever the log has doubled."""
+    every = here.settings.fit_every_minutes * 60
+    fitted_to, fitted_at = here.fitted_to(), time.monotonic()
+    while True:
+        await asyncio.sleep(1)
+        waited, last = time.monotonic() - fitted_at, here.log.last
+        grown = last > 2 * fitted_to and waited > _FIRST_FIT
+        if every <= 0 or last == fitted_to or not (grown or waited > every):
+            continue
+        fitted_to, fitted_at = last, time.monotonic()
+        try:
+            await here.fit()
+        except PlaitError as error:
+            _log.error("fit_failed", code=error.code, message=error.message)
+
+
+async def _forget(here: Installation) -> None:
+    """Take erased people out of log and lake, as soon as the fold has taken the erasure in."""
+    while True:
+        await asyncio.sleep(0.5)
+        try:
+            await here.redact()
+        except PlaitError as error:
+            _log.error("redaction_failed", code=error.code, message=error.message)
+            await asyncio.sleep(5)
+
+
+# The network.
+
+
+async def serve(
+    settings: Settings,
+    *,
+    more: Callable[[Installation], Sequence[BaseRoute]] = lambda _: (),
+    started: Callable[[str, Installation], None] = lambda _url, _here: None,
+) -> None:
+    """Answer on ``settings.host`` and ``settings.port`` until SIGTERM or Ctrl-C; then finish what is under way.
+
+    Args:
+        settings: of the installation.
+        more: open routes to add, such as the demo's pages.
+        started: called once with the base URL, when questions are answered.
+    """
+    server: _Server | None = None
+
+    def stop() -> None:
+        if server is not None:
+            server.should_exit = True
+
+    with _listening(settings) as sock:
+        async with running(settings, stop=stop) as here:
+            server = _Server(_config(App(here, more=more(here))))
+            for number in (signal.SIGTERM, signal.SIGINT):
+                asyncio.get_running_loop().add_signal_handler(number, stop)
+            url = _url(settings.host, sock)
+            with _told(settings, url, here):
+                _log.info("serving", url=url, data=settings.data, pid=os.getpid())
+                here.ready = True  # the socket listens already: who asks now is answered in a moment
+                started(url, here)
+                await server.serve(sockets=[sock])
+                here.ready = False
+    _log.info("stopped")
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its signal handlers: they raise the signal again before the log is closed in order."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def _config(app: App) -> uvicorn.Config:
+    return uvicorn.Config(
+        app, loop="none", http="httptools", ws="none", lifespan="off", log_config=None, access_log=False,
+        server_header=False, proxy_headers=False, timeout_keep_alive=75, timeout_graceful_shutdown=_DRAIN,
+        log_level=logging.WARNING, h11_max_incomplete_event_size=65_536,
+    )  # fmt: skip
+
+
+@contextmanager
+def _listening(settings: Settings) -> Iterator[socket.socket]:
+    """A socket that listens, so that port 0 is known before anything is told about it."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        sock = socket.create_server(
+            (settings.host, settings.port), family=family, backlog=2_048, dualstack_ipv6=False
+        )
+    except (OSError, OverflowError) as exc:
+        raise Unavailable(
+            f"cannot listen on {settings.host} port {settings.port}: {exc}; choose another with --port",
+            code="port_in_use",
+            field="port",
+        ) from exc
+    with sock:
+        yield sock
+
+
+def _url(host: str, sock: socket.socket) -> str:
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
+    return f"http://{host}:{sock.getsockname()[1]}"
+
+
+@contextmanager
+def _told(settings: Settings, url: str, here: Installation) -> Iterator[None]:
+    path = Path(settings.data) / FILE
+    told = Serving(
+        pid=os.getpid(), url=url, key=here.run_key, own_keys=bool(settings.write_key or settings.secret_key)
+    )
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(msgspec.json.encode(told))
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def serving(data: Path) -> Serving | None:
+    """Who serves a data folder now, ``None`` when nobody does."""
+    try:
+        told = msgspec.json.decode((data / FILE).read_bytes(), type=Serving)
+        os.kill(told.pid, 0)
+    except (OSError, msgspec.MsgspecError):
+        return None
+    return told

@@ -1,0 +1,181 @@
+"""Child processes: started with the parent's settings, started again when they die, gone when the parent is.
+
+A child is ``python -m plait.supervise WORK``. Its first line of input is the settings as JSON (so that no key
+stands in a command line); the end of its input is the end of its parent, even after ``kill -9``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import structlog
+
+from plait.errors import PlaitError, Unavailable
+from plait.settings import Settings
+
+_log = structlog.get_logger()
+
+_PATIENCE = 10.0  # seconds a child has to end by itself before it is killed
+_LONGEST_PAUSE = 10.0  # seconds between two starts of a child that keeps dying
+
+
+class Child:
+    """A process that has to run for as long as the parent does.
+
+    Args:
+        work: a name in ``WORK``.
+        restarted: called whenever it died and is started again.
+    """
+
+    def __init__(self, work: str, settings: Settings, *, restarted: Callable[[], None]) -> None:
+        self._work = work
+        self._settings = settings
+        self._restarted = restarted
+        self._process: asyncio.subprocess.Process | None = None
+        self._stopping = False
+
+    @property
+    def pid(self) -> int | None:
+        """Of the process that runs now, ``None`` between two."""
+        return self._process.pid if self._process and self._process.returncode is None else None
+
+    async def run(self) -> None:
+        """Keep the child running until ``stop``; a child that keeps dying is started less and less often."""
+        pause = 0.1
+        while not self._stopping:
+            begun = asyncio.get_running_loop().time()
+            self._process = await _start(self._work, self._settings)
+            code = await self._process.wait()
+            if self._stopping:
+                return
+            if asyncio.get_running_loop().time() - begun > _LONGEST_PAUSE:
+                pause = 0.1
+            _log.error("child_died", child=self._work, code=code, again_in_seconds=pause)
+            self._restarted()
+            await asyncio.sleep(pause)
+            pause = min(_LONGEST_PAUSE, pause * 2)
+
+    async def stop(self) -> None:
+        """End the child and wait for it."""
+        self._stopping = True
+        if self._process is not None:
+            await _end(self._process)
+
+
+async def once(work: str, settings: Settings) -> dict[str, Any]:
+    """Run a child to its end and return what it answered.
+
+    Raises:
+        Unavailable: it failed; its own log says how.
+    """
+    process = await _start(work, settings, stdout=subprocess.PIPE)
+    try:
+        assert process.stdout is not None
+        told = await process.stdout.read()
+        code = await process.wait()
+    except asyncio.CancelledError:
+        await _end(process)
+        raise
+    try:
+        answer: dict[str, Any] = msgspec.json.decode(told.splitlines()[-1]) if told else {}
+    except msgspec.DecodeError:
+        answer = {}
+    if code != 0:
+        raise Unavailable(
+            answer.get("message") or f"{work} ended with {code}", code=answer.get("code") or f"{work}_failed"
+        )
+    return answer
+
+
+async def _start(work: str, settings: Settings, **pipes: Any) -> asyncio.subprocess.Process:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "plait.supervise", work, stdin=subprocess.PIPE,
+        # A group of its own: Ctrl-C in a terminal stops the server, which then stops its children in order.
+        start_new_session=True, **pipes,
+    )  # fmt: skip
+    assert process.stdin is not None
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it is dead already; `wait` tells
+        process.stdin.write(msgspec.json.encode(settings) + b"\n")
+        await process.stdin.drain()
+    return process
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is not None:
+        return
+    with contextlib.suppress(ProcessLookupError):
+        process.terminate()
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            await process.wait()
+    except TimeoutError:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+
+
+# What follows runs in the child.
+
+
+def _fold(settings: Settings) -> None:
+    from plait.workers import follow
+
+    follow(settings)
+
+
+def _fit(settings: Settings) -> dict[str, Any]:
+    from plait.models.fit import fit_installation
+
+    return fit_installation(settings)
+
+
+WORK: dict[str, Callable[[Settings], Any]] = {"fold": _fold, "fit": _fit}
+
+
+def _leave_with_the_parent() -> None:
+    def wait() -> None:
+        while os.read(0, 4096):
+            pass
+        os._exit(0)  # every engine survives kill -9, so nothing is lost by leaving at once
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+def main(work: str) -> int:
+    """The child's side: read settings, do the work, answer on the last line of output."""
+    from plait.logs import configure
+
+    line = b""
+    while not line.endswith(
+        b"\n"
+    ):  # not sys.stdin: its buffer would swallow the news that the parent is gone
+        byte = os.read(0, 1)
+        if not byte:
+            return 0
+        line += byte
+    settings = msgspec.json.decode(line, type=Settings)
+    configure(settings.log_level)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _leave_with_the_parent()
+    try:
+        answer = WORK[work](settings)
+    except PlaitError as error:
+        _log.error("child_failed", child=work, code=error.code, message=error.message)
+        sys.stdout.buffer.write(msgspec.json.encode(error.as_json()) + b"\n")
+        return 1
+    if answer is not None:
+        sys.stdout.buffer.write(msgspec.json.encode(answer) + b"\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))
