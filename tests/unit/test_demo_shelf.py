@@ -1,0 +1,97 @@
+"""The demo's shop and its visitors, without a server."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from xml.etree import ElementTree
+
+import pytest
+
+from plait.catalog import checked_item
+from plait.demo import pictures
+from plait.demo.shelf import items, shelf
+from plait.demo.visitors import GUESTS, TASTES, story, visitors
+
+NOW = 1_760_000_000_000
+
+
+def test_the_shelf_holds_about_two_hundred_products_with_names_of_their_own():
+    titles = [one.title for one in shelf().products]
+
+    assert 200 <= len(set(titles)) == len(titles)
+
+
+def test_everything_on_the_shelf_is_taken_by_the_catalog():
+    for number, told in enumerate(items(shelf(), now=NOW)):
+        assert checked_item(told, field=f"items[{number}]").id == told["id"]
+
+
+def test_posts_and_promotions_are_tied_to_what_there_is():
+    stock = shelf()
+    known = {one.id for one in stock.products} | {topic for one in stock.products for topic in one.topics}
+
+    assert {name for one in (*stock.posts, *stock.promotions) for name in one.for_} <= known
+
+
+@pytest.mark.parametrize("one", shelf().products, ids=lambda one: one.id)
+def test_every_product_has_a_picture_in_its_colours(one):
+    drawn = pictures.product(one.kind, one.colour)
+    ElementTree.fromstring(drawn)
+
+    paints = set(re.findall(r'(?:fill|stroke|stop-color)="([^"]+)"', drawn))
+    assert all(paint.startswith(("#", "url(#", "none")) for paint in paints)
+    assert pictures.COLOURS[one.colour] in paints or one.kind in {"board", "table", "spoon", "dogpack"}
+
+
+@pytest.mark.parametrize("name", pictures.SCENES)
+def test_a_landscape_is_always_drawn_the_same(name):
+    first = pictures.scene(name, 3)
+    pictures.scene.cache_clear()
+
+    assert pictures.scene(name, 3) == first
+
+
+def test_the_same_seed_tells_the_same_story():
+    first = story(shelf(), visitors(40, seed=5), seed=5, now=NOW)
+
+    assert story(shelf(), visitors(40, seed=5), seed=5, now=NOW) == first
+
+
+def test_nothing_happens_after_now():
+    told = story(shelf(), visitors(200, seed=5), seed=5, now=NOW)
+
+    assert max(event["at"] for event in told.social) < NOW
+    assert max(call["timestamp"] for call in told.calls) < "2025-10-09T08:53:21"
+
+
+def test_every_act_is_told_under_an_id_of_its_own():
+    told = story(shelf(), visitors(100, seed=5), seed=5, now=NOW)
+    ids = [call["messageId"] for call in told.calls] + [event["id"] for event in told.social]
+
+    assert len(set(ids)) == len(ids)
+
+
+@pytest.mark.parametrize("taste", ["climber", "paddler", "gravel rider", "trail runner"])
+def test_people_look_at_what_they_care_about(taste):
+    stock = shelf()
+    topic = max(TASTES[taste], key=TASTES[taste].__getitem__)
+    about = {one.id: topic in one.topics for one in stock.products}
+    people = {one.anonymous for one in visitors(600, seed=2) if list(one.tastes) == [taste]}
+    told = story(stock, visitors(600, seed=2), seed=2, now=NOW)
+    seen = Counter(
+        about[call["properties"]["product_id"]]
+        for call in told.calls
+        if call.get("event") == "Product Viewed" and call["anonymousId"] in people
+    )
+
+    # Drawing from the shelf at random would find the topic in one of seven.
+    assert seen[True] > 2 * seen[False]
+
+
+def test_a_guest_without_visits_is_known_by_likes_alone():
+    noor = next(one for one in visitors(0, seed=1) if one.user == "noor")
+    told = story(shelf(), visitors(0, seed=1), seed=1, now=NOW)
+
+    assert not [call for call in told.calls if call.get("userId") == "noor"]
+    assert len([event for event in told.social if event["who"][0] in noor.accounts]) >= GUESTS[4].social
