@@ -157,7 +157,15 @@ class File:
                 code="locked",
             ) from exc
         self._writer = handle
-        self._sweep()
+        # A writer killed within a commit may leave it written but not told to readers; whoever takes LMDB's lock
+        # next settles that. Do so now, not with the first append an hour later.
+        try:
+            self._now.env.begin(write=True).abort()
+            self._sweep()
+        except (OSError, lmdb.Error) as exc:
+            self._writer = None
+            os.close(handle)
+            raise self.told(exc) from exc
 
     def release(self, *, writer: bool) -> None:
         """Undo one ``at``; with ``writer`` also give up writing."""
@@ -298,7 +306,10 @@ class File:
         for path in self.folder.iterdir():
             if path.is_dir() and not path.is_symlink() and path.name != current:
                 # Renamed first: a reader that is just opening it then finds nothing, instead of half.
-                gone = path if path.suffix == ".gone" else path.rename(path.with_suffix(".gone"))
+                gone = path.with_suffix(".gone")
+                if path != gone:
+                    shutil.rmtree(gone, ignore_errors=True)
+                    path.rename(gone)
                 shutil.rmtree(gone, ignore_errors=True)
 
     def told(self, exc: Exception) -> PlaitError:

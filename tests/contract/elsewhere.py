@@ -17,7 +17,7 @@ class Elsewhere:
     """A log, store or lake opened in a process of its own; methods are called by name.
 
     Args:
-        kind: ``log``, ``store`` or ``lake``.
+        kind: ``log``, ``store`` or ``lake``; ``smaller`` is a log in an LMDB map of 128 KiB.
         largest_file: bytes after which the system refuses to make a file longer, as a full disk does.
         as_nobody: without root's right to write everywhere.
     """
@@ -68,6 +68,10 @@ def _opened(kind: str, url: str, write: bool) -> Any:
         from plait.store import open_store
 
         return open_store(url, write=write)
+    if kind == "smaller":
+        from plait.log.lmdb import Log
+
+        return Log(url, write=write, map_size=1 << 17)
     from plait.lake import open_lake
 
     return open_lake(url)
