@@ -8,7 +8,7 @@ wherever it runs. What may be in a record is decided before, by ``intake.py``; n
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 from urllib.parse import parse_qsl, urlencode
@@ -131,10 +131,9 @@ def numbered_events_of(
         if record.kind == "events":
             tellings = _tellings.decode(record.body)
             return [
-                (number, event)
+                (number, _of_told(told, record, ua))
                 for number, told in enumerate(tellings)
                 if told is not None
-                for event in _of_told(told, record, ua)
             ]
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as exc:
         raise Corrupt(f"a record's body cannot be read: {exc}", code="log_corrupt") from exc
@@ -161,7 +160,7 @@ def _without(calls: list[Any], numbers: set[int]) -> list[Any]:
 # -- calls of the Segment protocol ------------------------------------------------------------------------
 
 
-def _of_call(call: Call, batch: Batch, record: Record, signals: SignalMap, ua: Agent) -> Iterator[Event]:
+def _of_call(call: Call, batch: Batch, record: Record, signals: SignalMap, ua: Agent) -> list[Event]:
     sent = batch.context | (call.context or {}) if batch.context else call.context or {}
     said = consent_of(call.consent, sent, signals)
     who = who_of(call, sent)
@@ -174,17 +173,13 @@ def _of_call(call: Call, batch: Batch, record: Record, signals: SignalMap, ua: A
         "context": _context(sent, record, ua),
         "proven": record.trusted,
     }
-    own, granted = split_consent(said, who, trusted=record.trusted)
     events = (
         [_named(call, sent, signals, told)] if call.type != "track" else _tracked(call, sent, signals, told)
     )
-    events[0].consent = own
+    events[0].consent = said  # whose word counts is decided by who reads it (plait.consent)
     if call.type == "group":
         events[0].context["group"] = call.group_id
-    yield from events
-    if granted:
-        stated = told | {"who": granted, "context": {}, "part": len(events)}
-        yield Event(signal=Signal.CONSENT, consent=said, **stated)
+    return events
 
 
 def _named(call: Call, sent: Mapping[str, Any], signals: SignalMap, told: dict[str, Any]) -> Event:
@@ -324,7 +319,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MS = timedelta(milliseconds=1)
 
 
-def _ms(told: int | datetime) -> int:
+def milliseconds(told: int | datetime) -> int:
+    """A moment in ms since the epoch; without a zone it is UTC."""
     if isinstance(told, int):
         return told
     return ((told if told.tzinfo else told.replace(tzinfo=UTC)) - _EPOCH) // _MS
@@ -342,7 +338,7 @@ def corrected(at: int | None, sent_at: int | None, received_at: int) -> int:
 def _at(call: Call, batch: Batch, received_at: int) -> int:
     told = call.original_timestamp or call.timestamp
     sent = call.sent_at or batch.sent_at
-    return corrected(_ms(told) if told else None, _ms(sent) if sent else None, received_at)
+    return corrected(milliseconds(told) if told else None, milliseconds(sent) if sent else None, received_at)
 
 
 def _context(sent: Mapping[str, Any], record: Record, ua: Agent) -> dict[str, Any]:
@@ -390,36 +386,31 @@ def _os_name(sent: Mapping[str, Any]) -> str:
 # -- our own vocabulary -----------------------------------------------------------------------------------
 
 
-def _of_told(told: Told, record: Record, ua: Agent) -> Iterator[Event]:
-    who = strongest_first(list(told.who))
-    own, granted = split_consent(told.consent, who, trusted=record.trusted)
-    sent = told.sent_at
-    given: dict[str, Any] = {
-        "id": told.id,
-        "source": told.source or record.source,
-        "at": corrected(
-            None if told.at is None else _ms(told.at), None if sent is None else _ms(sent), record.received_at
-        ),
-        "received_at": record.received_at,
-        "proven": record.trusted,
-    }
-    yield Event(
+def _of_told(told: Told, record: Record, ua: Agent) -> Event:
+    at, sent = told.at, told.sent_at
+    return Event(
+        id=told.id,
+        source=told.source or record.source,
         signal=told.signal,
         op=told.op,
-        who=who,
+        at=corrected(
+            None if at is None else milliseconds(at),
+            None if sent is None else milliseconds(sent),
+            record.received_at,
+        ),
+        received_at=record.received_at,
+        who=strongest_first(list(told.who)),
         about=told.about,
         value=told.value,
         counter=told.counter,
         name=told.name,
         decision=told.decision,
-        consent=own,
+        consent=told.consent or None,
         traits=told.traits,
         context=_context(told.context, record, ua),
         properties=told.properties,
-        **given,
+        proven=record.trusted,
     )
-    if granted:
-        yield Event(signal=Signal.CONSENT, who=granted, consent=told.consent, part=1, **given)
 
 
 # -- consent ----------------------------------------------------------------------------------------------
@@ -445,19 +436,6 @@ def consent_of(said: Consent | None, sent: Mapping[str, Any], signals: SignalMap
 
 
 _PURPOSES = frozenset({"collect", "personalize", "link", "social"})
-
-
-def split_consent(
-    said: Consent | None, who: tuple[str, ...], *, trusted: bool
-) -> tuple[Consent | None, tuple[str, ...]]:
-    """What the event itself may state, and the anonymous identifiers that a separate statement is for.
-
-    With the write key anybody can claim to be anybody: such a call may withdraw for all it names, but give only
-    for its own anonymous id (design: "who may ask what").
-    """
-    if not said or trusted or who[0].startswith("anonymous:") or not grants(said):
-        return said or None, ()
-    return denials(said) or None, tuple(one for one in who if one.startswith("anonymous:"))
 
 
 def grants(said: Consent) -> bool:
@@ -542,7 +520,7 @@ __all__ = [
     "events_of",
     "fitting",
     "grants",
+    "milliseconds",
     "numbered_events_of",
-    "split_consent",
     "who_of",
 ]

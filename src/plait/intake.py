@@ -1,0 +1,808 @@
+"""What may come in: requests are checked, cleaned and turned into what rests in the log.
+
+A request that is in order passes at a glance: its bytes are looked at once, decoded once into the little that must
+be checked, and rest as they came. Anything else is taken apart call by call, so that one wrong call costs no other
+and what must not rest (keys, addresses, form values, message text) is taken out before it is written.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import secrets
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal, NoReturn, Protocol
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from plait.errors import Rejected
+from plait.events import (
+    MAX_BATCH,
+    MAX_EVENT_BYTES,
+    MAX_WHO,
+    PUBLIC,
+    PURPOSES,
+    Signal,
+    checked_identifier,
+    is_weak,
+    strongest_first,
+)
+from plait.scan import BYTES, DEEPEST, Scanner, folded_word
+from plait.segment import Call, Told, consent_of, corrected, fitting, grants, milliseconds, who_of
+from plait.settings import Settings
+from plait.signals import FORM, TEXT, SignalMap
+
+CallType = Literal["track", "identify", "page", "screen", "group", "alias"]
+CALL_TYPES: tuple[CallType, ...] = ("track", "identify", "page", "screen", "group", "alias")
+
+# Names of what is never ours to keep, besides the operator's scrub list.
+ADDRESSES = (
+    "ip", "ip_address", "client_ip", "request_ip", "remote_addr", "remote_ip", "user_ip", "x_forwarded_for",
+)  # fmt: skip
+MESSAGE = frozenset(
+    folded_word(one)
+    for one in (
+        "text", "body", "message", "content", "comment", "caption", "html", "subject", "reply", "quote",
+        "message_text", "comment_text", "review", "snippet", "summary", "attachments",
+    )
+)  # fmt: skip
+# What a form's event may say: which form, where and how far. Everything else in it may be what somebody typed.
+FORM_KEPT = frozenset(
+    folded_word(one)
+    for one in (
+        "form", "form_id", "form_name", "form_type", "id", "name", "step", "steps", "url", "path", "page",
+        "section", "section_id", "product_id", "item_id", "sku", "post_id", "topic", "seconds", "duration",
+        "decision", "decision_id", "fields_total", "fields_completed", "last_field",
+    )
+)  # fmt: skip
+_SOONER = ("consent", "externalIds")  # words that call for a closer look, though they may rest
+_MEMO = 50_000  # names and people remembered as fine; senders choose both, so it must have an end
+LONGEST_ID = 256  # characters of a message id
+
+
+class Door(Protocol):
+    """Who may be collected (``plait.consent.ConsentDoor``)."""
+
+    def silent(self, identifiers: Sequence[str]) -> bool: ...  # noqa: D102
+    def refuses(self, who: Sequence[str], source: str, purpose: str = "collect") -> bool: ...  # noqa: D102
+    def erased(self, who: Sequence[str], at: int) -> bool: ...  # noqa: D102
+
+
+class Refusal(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One event that was not taken, and why. ``index`` counts from 0 in the order sent."""
+
+    index: int
+    code: str
+    message: str
+    field: str | None = None
+    status: int = 400
+
+
+class Taken(msgspec.Struct, frozen=True):
+    """What became of a request.
+
+    Attributes:
+        body: for the record, ``None`` when nothing was accepted.
+        accepted: number of events, as the sender counts them.
+        refused: in the order sent.
+        closer: something was out of the ordinary: there may be a consent in it, or an id that we gave.
+        ids: of every call in the order sent; ``None`` where there is none. Told only after a closer look.
+    """
+
+    body: bytes | None
+    accepted: int
+    refused: tuple[Refusal, ...] = ()
+    closer: bool = False
+    ids: tuple[str | None, ...] = ()
+
+
+class _Nothing(msgspec.Struct, gc=False):
+    """An object whose content nobody reads here: it is checked to be one, and skipped."""
+
+
+class _Glance(msgspec.Struct, rename="camel", gc=False):
+    """Of a call only what must be checked; the types are those of ``segment.Call``."""
+
+    type: CallType | UnsetType = UNSET
+    message_id: Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_ID)] | UnsetType = UNSET
+    event: str | None = None
+    user_id: str | None = None
+    anonymous_id: str | None = None
+    name: str | None = None
+    category: str | None = None
+    previous_id: str | None = None
+    group_id: str | None = None
+    timestamp: datetime | None = None
+    original_timestamp: datetime | None = None
+    sent_at: datetime | None = None
+    properties: _Nothing | None = None
+    traits: _Nothing | None = None
+    context: _Nothing | None = None
+
+
+class _Glances(msgspec.Struct, rename="camel"):
+    batch: list[_Glance]
+    sent_at: datetime | None = None
+    context: _Nothing | None = None
+
+
+_one_glance = msgspec.json.Decoder(_Glance)
+_all_glances = msgspec.json.Decoder(_Glances)
+
+
+class Intake:
+    """Checks and cleans what came in. Holds no state but memos; one per process and source of settings."""
+
+    def __init__(self, settings: Settings, signals: SignalMap, door: Door) -> None:
+        self._settings = settings
+        self._signals = signals
+        self._door = door
+        self._scrub = frozenset(map(folded_word, (*settings.scrub, *ADDRESSES, "writeKey")))
+        self._scanner = Scanner([*settings.scrub, *ADDRESSES, *_SOONER])
+        self._blocked = frozenset(settings.identity.blocked)
+        self._fine_names: dict[tuple[str | UnsetType, str | None, bool], bool] = {}
+        self._fine_people: dict[tuple[str | None, str | None], tuple[str, ...] | None] = {}
+
+    # -- calls of the Segment protocol --------------------------------------------------------------------
+
+    def call(
+        self, body: bytes, kind: CallType | None, *, trusted: bool, now: int, closely: bool = False
+    ) -> Taken:
+        """One call, as the routes that name its type take it.
+
+        Args:
+            body: JSON, an object.
+            kind: the type that the route names; a ``type`` in the body goes before it.
+            trusted: it came with the secret key.
+            now: ms since the epoch.
+            closely: take it apart even if it is in order; then every call's id is told.
+
+        Raises:
+            Rejected: the body is no JSON, or no object.
+        """
+        look = self._scanner.look(body, 1)
+        if not closely and look.flags in (0, BYTES) and look.keys <= 1 and len(body) <= MAX_EVENT_BYTES:
+            try:
+                glance = _one_glance.decode(body)
+                if look.flags:
+                    body.decode()
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                pass
+            else:
+                if glance.type is UNSET and kind is not None:
+                    glance.type = kind
+                    missing = b'"type":"%b",' % kind.encode()
+                else:
+                    missing = b""
+                if glance.message_id is UNSET:
+                    glance.message_id = new_id()
+                    missing += b'"messageId":"%b",' % glance.message_id.encode()
+                if self._fine((glance,), trusted):
+                    clean = without_key(body, look.key_at) if look.keys else body
+                    if clean is not None and missing:
+                        clean = clean.lstrip().replace(b"{", b"{" + missing, 1)
+                    if clean is not None:
+                        return Taken(b'{"batch":[%b]}' % clean, 1)
+        told = parsed(body)
+        if not isinstance(told, dict):
+            raise Rejected(f"the body must be an object, not {_kind(told)}", code="invalid_body")
+        return self._closer([(len(body), told)], {}, single=True, kind=kind, trusted=trusted, now=now)
+
+    def batch(self, body: bytes, *, trusted: bool, now: int, closely: bool = False) -> Taken:
+        """Calls that come together, ``{"batch": [...], "sentAt"?}``; a single call is taken for a batch of one.
+
+        Raises:
+            Rejected: the body is no JSON, there is no ``batch``, or it holds too many.
+        """
+        look = self._scanner.look(body, 3)
+        if not closely and look.flags in (0, BYTES) and look.keys <= 1 and look.largest <= MAX_EVENT_BYTES:
+            try:
+                glances = _all_glances.decode(body)
+                if look.flags:
+                    body.decode()
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                pass
+            else:
+                if 0 < len(glances.batch) <= MAX_BATCH and self._fine(glances.batch, trusted):
+                    clean = without_key(body, look.key_at) if look.keys else body
+                    if clean is not None:
+                        return Taken(clean, len(glances.batch))
+        return self._batch_closer(body, trusted=trusted, now=now)
+
+    def _fine(self, calls: Sequence[_Glance], trusted: bool) -> bool:
+        """Whether every call names what it may, by somebody who may be collected. The hot loop: two look-ups a call."""
+        names, people = self._fine_names, self._fine_people
+        found: set[tuple[str, ...]] = set()
+        for one in calls:
+            name = (one.type, one.event, trusted)
+            who = (one.user_id, one.anonymous_id)
+            if name not in names:
+                self._learn_name(name)
+            if who not in people:
+                self._learn_person(who)
+            known = people[who]
+            if known is None or one.message_id is UNSET or not names[name]:
+                return False
+            found.add(known)
+        door = self._door
+        if self._settings.consent.collect and door.silent([name for known in found for name in known]):
+            return True
+        return not any(door.refuses(known, self._settings.source) or door.erased(known, 0) for known in found)
+
+    def _learn_name(self, name: tuple[str | UnsetType, str | None, bool]) -> None:
+        if len(self._fine_names) >= _MEMO:
+            self._fine_names.clear()
+        kind, event, trusted = name
+        fine = kind in ("identify", "page", "screen")
+        if kind == "track":
+            signal = self._signals.rule(event).signal if event else None
+            fine = signal is not None and signal not in FORM | TEXT and (trusted or signal in PUBLIC)
+        self._fine_names[name] = fine
+
+    def _learn_person(self, who: tuple[str | None, str | None]) -> None:
+        if len(self._fine_people) >= _MEMO:
+            self._fine_people.clear()
+        named = [
+            f"{kind}:{text}" for kind, text in zip(("user", "anonymous"), who, strict=True) if text is not None and text.strip()
+        ]  # fmt: skip
+        self._fine_people[who] = tuple(named) if self._may_be(named) else None
+
+    def _may_be(self, named: list[str]) -> bool:
+        try:
+            for one in named:
+                checked_identifier(one, field="")
+        except Rejected:
+            return False
+        return not self._blocked.issuperset(named)
+
+    def _batch_closer(self, body: bytes, *, trusted: bool, now: int) -> Taken:
+        told = parsed(body)
+        if isinstance(told, list):
+            told = {"batch": told}
+        if not isinstance(told, dict):
+            raise Rejected(f"the body must be an object, not {_kind(told)}", code="invalid_body")
+        calls = told.get("batch")
+        if calls is None and "type" in told:
+            return self._closer([(len(body), told)], {}, single=True, kind=None, trusted=trusted, now=now)
+        if not isinstance(calls, list):
+            raise Rejected("batch must be a list of calls", code="invalid_field", field="batch")
+        counted(calls, "batch")
+        sized = [(_size(one), one) for one in calls]
+        envelope = {name: told[name] for name in ("sentAt", "context") if told.get(name) is not None}
+        return self._closer(sized, envelope, single=False, kind=None, trusted=trusted, now=now)
+
+    def _closer(
+        self,
+        calls: list[tuple[int, Any]],
+        envelope: dict[str, Any],
+        *,
+        single: bool,
+        kind: CallType | None,
+        trusted: bool,
+        now: int,
+    ) -> Taken:
+        if "sentAt" in envelope:
+            envelope["sentAt"] = timestamp(envelope["sentAt"], "sentAt")
+        if "context" in envelope:
+            envelope["context"] = self._cleaned_object(envelope["context"], "context")
+        shared = envelope.get("context", {})
+        kept: list[bytes] = []
+        refused: list[Refusal] = []
+        ids: list[str | None] = []
+        for index, (size, told) in enumerate(calls):
+            path = "" if single else f"batch[{index}]"
+            ids.append(_id_of(told, "messageId"))
+            try:
+                fit(size, path)
+                clean = self._call(
+                    told, shared, path, kind=kind, trusted=trusted, now=now, sent=envelope.get("sentAt")
+                )
+                ids[-1] = clean["messageId"]
+                kept.append(_encoded(clean, path))
+            except Rejected as exc:
+                refused.append(refusal(index, exc))
+        if not kept:
+            return Taken(None, 0, tuple(refused), True, tuple(ids))
+        rest = b"".join(
+            b',"%b":%b' % (name.encode(), msgspec.json.encode(value)) for name, value in envelope.items()
+        )
+        return Taken(
+            b'{"batch":[%b]%b}' % (b",".join(kept), rest), len(kept), tuple(refused), True, tuple(ids)
+        )
+
+    def _call(
+        self,
+        told: Any,
+        shared: dict[str, Any],
+        path: str,
+        *,
+        kind: CallType | None,
+        trusted: bool,
+        now: int,
+        sent: Any,
+    ) -> dict[str, Any]:
+        """One call as it may rest.
+
+        Raises:
+            Rejected: what is wrong, with the path of the field.
+        """
+        clean = self._cleaned_object(told, path)
+        clean.pop("_metadata", None)
+        for name in ("userId", "anonymousId", "previousId", "groupId", "messageId"):
+            _as_text(clean, name)
+        for name in ("timestamp", "originalTimestamp", "sentAt"):
+            if clean.get(name) is not None:
+                clean[name] = timestamp(clean[name], under(path, name))
+        if clean.get("type") is None and kind is not None:
+            clean["type"] = kind
+        if clean.get("type") == "consent":
+            _wrong(under(path, "type"), f"type must be one of {', '.join(CALL_TYPES)}")
+        if not clean.get("messageId"):
+            clean["messageId"] = new_id()
+        call = _converted(clean, Call, path)
+        _short(call.message_id, under(path, "messageId"))
+        context = {**shared, **(call.context or {})}
+        if call.type == "track":
+            self._named(call, clean, path, trusted)
+        said = consent_of(call.consent, context, self._signals)
+        _consents(call.consent, under(path, "consent"))
+        who = self._who(call, context, path)
+        at = call.original_timestamp or call.timestamp
+        sent_at = call.sent_at or (msgspec.convert(sent, datetime) if sent else None)
+        happened = corrected(
+            None if at is None else milliseconds(at), None if sent_at is None else milliseconds(sent_at), now
+        )
+        return self._admitted(clean, said, who, happened, path, trusted=trusted, bare=_bare_call)
+
+    def _named(self, call: Call, clean: dict[str, Any], path: str, trusted: bool) -> None:
+        """Check what a ``track`` is named, and take out what its kind must not hold."""
+        if not call.event or not call.event.strip():
+            _wrong(under(path, "event"), "a track call needs the name of its event")
+        signal = self._signals.rule(call.event).signal
+        allowed(signal, "assert", under(path, "event"), trusted)
+        if clean.get("properties"):
+            clean["properties"] = self._said(signal, clean["properties"])
+
+    def _said(self, signal: Signal, properties: dict[str, Any]) -> dict[str, Any]:
+        if signal in FORM:
+            return {name: value for name, value in properties.items() if folded_word(name) in FORM_KEPT}
+        if signal in TEXT and not self._settings.keep_message_text:
+            bare: dict[str, Any] = _without_text(properties)
+            return bare
+        return properties
+
+    def _who(self, call: Call, context: dict[str, Any], path: str) -> tuple[str, ...]:
+        for name, kind in (("userId", "user"), ("anonymousId", "anonymous"), ("previousId", "anonymous")):
+            value = {
+                "userId": call.user_id,
+                "anonymousId": call.anonymous_id,
+                "previousId": call.previous_id,
+            }[name]
+            if value is not None and value.strip():
+                checked_identifier(f"{kind}:{value.strip()}", field=under(path, name))
+        if call.type == "alias" and not (call.previous_id and call.previous_id.strip()):
+            _wrong(under(path, "previousId"), "an alias needs the previousId that it renames")
+        if call.type == "group" and not (call.group_id and call.group_id.strip()):
+            _wrong(under(path, "groupId"), "a group call needs its groupId")
+        who = who_of(call, context)
+        if not who:
+            _wrong(
+                under(path, "userId"), "a call needs a userId or an anonymousId", code="missing_identifier"
+            )
+        self._not_blocked(who, under(path, "userId" if call.user_id else "anonymousId"))
+        return who
+
+    def _not_blocked(self, who: tuple[str, ...], field: str) -> None:
+        if self._blocked.issuperset(who):
+            _wrong(
+                field, f"{who[0]} stands for nobody (settings: identity.blocked)", code="blocked_identifier"
+            )
+
+    # -- our own vocabulary -------------------------------------------------------------------------------
+
+    def events(
+        self, body: bytes, *, trusted: bool, now: int, who: Sequence[str] = (), prefix: str = "events"
+    ) -> Taken:
+        """Events in our own words: a list, ``{"events": [...], "sent_at"?}``, or one event.
+
+        Args:
+            body: JSON.
+            trusted: it came with the secret key.
+            now: ms since the epoch.
+            who: for events that name nobody.
+            prefix: what the field paths of refusals begin with.
+
+        Raises:
+            Rejected: the body is no JSON, holds no events, or too many.
+        """
+        told = parsed(body)
+        sent_at = None
+        if isinstance(told, dict) and "events" in told:
+            sent_at, told = told.get("sent_at"), told["events"]
+        elif isinstance(told, dict):
+            told, prefix = [told], ""
+        if not isinstance(told, list):
+            raise Rejected("events must be a list", code="invalid_field", field=prefix or None)
+        counted(told, prefix)
+        kept: list[bytes] = []
+        refused: list[Refusal] = []
+        ids: list[str | None] = []
+        for index, one in enumerate(told):
+            path = f"{prefix}[{index}]" if prefix else ""
+            ids.append(_id_of(one, "id"))
+            try:
+                fit(_size(one), path)
+                clean = self._event(one, path, trusted=trusted, now=now, who=who, sent_at=sent_at)
+                ids[-1] = clean["id"]
+                kept.append(_encoded(clean, path))
+            except Rejected as exc:
+                refused.append(refusal(index, exc))
+        body_ = b"[%b]" % b",".join(kept) if kept else None
+        return Taken(body_, len(kept), tuple(refused), True, tuple(ids))
+
+    def _event(
+        self, told: Any, path: str, *, trusted: bool, now: int, who: Sequence[str], sent_at: Any
+    ) -> dict[str, Any]:
+        clean = self._cleaned_object(told, path)
+        clean = {name: value for name, value in clean.items() if value is not None}
+        if sent_at is not None:
+            clean.setdefault("sent_at", sent_at)
+        for name in ("at", "sent_at"):
+            if name in clean:
+                clean[name] = timestamp(clean[name], under(path, name))
+        if not clean.get("who") and who:
+            clean["who"] = list(who)
+        if isinstance(clean.get("who"), str):
+            clean["who"] = [clean["who"]]
+        if not clean.get("id"):
+            clean["id"] = new_id()
+        event = _converted(clean, Told, path)
+        _short(event.id, under(path, "id"))
+        allowed(event.signal, event.op, under(path, "signal" if event.op == "assert" else "op"), trusted)
+        if event.source is not None and not trusted:
+            raise Rejected(
+                "source is for the secret key", code="forbidden", field=under(path, "source"), status=403
+            )
+        _meant(event, path)
+        if event.properties:
+            clean["properties"] = self._said(event.signal, clean["properties"])
+        _consents(event.consent, under(path, "consent"))
+        named = self._identifiers(event.who, under(path, "who"))
+        happened = corrected(
+            None if event.at is None else milliseconds(event.at),
+            None if event.sent_at is None else milliseconds(event.sent_at),
+            now,
+        )
+        return self._admitted(
+            clean,
+            event.consent or None,
+            named,
+            happened,
+            path,
+            trusted=trusted,
+            bare=_bare_event,
+            source=event.source,
+        )
+
+    def _identifiers(self, who: tuple[str, ...], field: str) -> tuple[str, ...]:
+        if not who:
+            _wrong(field, 'an event needs to name somebody (who: ["user:42"])', code="missing_identifier")
+        if len(who) > MAX_WHO:
+            _wrong(field, f"an event may name {MAX_WHO} identifiers, not {len(who)}")
+        for index, one in enumerate(who):
+            checked_identifier(one, field=f"{field}[{index}]")
+        named = strongest_first(list(who))
+        self._not_blocked(named, field)
+        return named
+
+    # -- for both -----------------------------------------------------------------------------------------
+
+    def _admitted(
+        self,
+        clean: dict[str, Any],
+        said: dict[str, bool | dict[str, bool]] | None,
+        who: tuple[str, ...],
+        at: int,
+        path: str,
+        *,
+        trusted: bool,
+        bare: Callable[[dict[str, Any], dict[str, Any]], dict[str, Any]],
+        source: str | None = None,
+    ) -> dict[str, Any]:
+        """What of a clean event may come in, given what those it names allow.
+
+        Who says no to being collected leaves that word and nothing else; so does who says yes to something
+        else while the no still stands.
+        """
+        if said and not trusted and grants(said) and not any(map(is_weak, who)):
+            raise Rejected(
+                "the write key may give consent for an anonymous id only",
+                code="forbidden", field=under(path, "consent"), status=403,
+            )  # fmt: skip
+        if self._door.erased(who, at):
+            raise Rejected(
+                f"{who[0]} was erased after this happened", code="erased", field=path or None, status=403
+            )
+        source = source or self._settings.source
+        collect = (said or {}).get("collect")
+        if isinstance(collect, dict):
+            collect = collect.get(source)
+        refuses = self._door.refuses(who, source)
+        if collect is False or (refuses and collect is not True):
+            if not said:
+                raise Rejected(
+                    f"{who[0]} does not allow to be collected",
+                    code="no_consent",
+                    field=path or None,
+                    status=403,
+                )
+            return bare(clean, said)
+        return clean
+
+    def _cleaned_object(self, told: Any, path: str) -> dict[str, Any]:
+        if not isinstance(told, dict):
+            raise Rejected(
+                f"{path or 'the body'} must be an object, not {_kind(told)}",
+                code="invalid_field",
+                field=path or None,
+            )
+        clean: dict[str, Any] = self._cleaned(told, path, 1)
+        return clean
+
+    def _cleaned(self, told: Any, path: str, depth: int) -> Any:
+        """A copy without what must not rest; refuses what cannot rest."""
+        if isinstance(told, str):
+            return _sound(told, path)
+        if isinstance(told, float) and not math.isfinite(told):
+            _wrong(path, f"{path} holds a number that is too large", code="invalid_number")
+        if isinstance(told, int) and abs(told) > 1 << 200:
+            _wrong(path, f"{path} holds a number that is too large", code="invalid_number")
+        if not isinstance(told, dict | list):
+            return told
+        if depth > DEEPEST:
+            _wrong(path, f"{path} is nested deeper than {DEEPEST} levels", code="too_deep")
+        if isinstance(told, list):
+            return [self._cleaned(one, f"{path}[{at}]", depth + 1) for at, one in enumerate(told)]
+        clean = {}
+        for name, value in told.items():
+            if folded_word(name) not in self._scrub:
+                _sound(name, path)
+                clean[name] = self._cleaned(value, under(path, name), depth + 1)
+        return clean
+
+
+def _bare_call(clean: dict[str, Any], said: dict[str, Any]) -> dict[str, Any]:
+    kept = ("messageId", "userId", "anonymousId", "timestamp", "originalTimestamp", "sentAt")
+    return {name: clean[name] for name in kept if name in clean} | {"type": "consent", "consent": said}
+
+
+def _bare_event(clean: dict[str, Any], said: dict[str, Any]) -> dict[str, Any]:
+    kept = ("id", "who", "source", "at", "sent_at")
+    return {name: clean[name] for name in kept if name in clean} | {"signal": "consent", "consent": said}
+
+
+def new_id() -> str:
+    """An id for a sender who gave none; a retry of such a call cannot be told from a new one."""
+    return f"plait-{secrets.token_hex(12)}"
+
+
+# -- rules ------------------------------------------------------------------------------------------------
+
+
+def allowed(signal: Signal, op: str, field: str, trusted: bool) -> None:
+    """Hold a sender to what their key may say.
+
+    Raises:
+        Rejected: 403 ``forbidden``; 400 for what nobody may send here.
+    """
+    if signal in (Signal.DECIDED, Signal.ERASE) or op == "erase":
+        raise Rejected(
+            f"{'op erase' if op == 'erase' else signal.value} is not for senders: decisions are recorded by the "
+            "server, and DELETE /v1/profiles/{identifier} erases a person",
+            code="forbidden", field=field, status=403,
+        )  # fmt: skip
+    if not trusted and (signal not in PUBLIC or op != "assert"):
+        what = f'signal "{signal.value}"' if signal not in PUBLIC else f'op "{op}"'
+        raise Rejected(f"{what} needs the secret key", code="forbidden", field=field, status=403)
+
+
+def _meant(event: Told, path: str) -> None:
+    """Check what the types cannot say."""
+    if event.value is not None and fitting(event.signal, event.value) != event.value:
+        bounds = {Signal.RATE: "0 to 1", Signal.DWELL: "0 to 86400 (s)", Signal.PLAY: "0 to 86400 (s)"}
+        _wrong(under(path, "value"), f"value must be {bounds.get(event.signal, 'smaller')}, not {event.value:g}",
+               code="invalid_value")  # fmt: skip
+    for name in event.about.__struct_fields__:
+        told = getattr(event.about, name)
+        if told is not None:
+            field = under(path, f"about.{name}")
+            _short(told, field, longest=2_048 if name == "url" else LONGEST_ID)
+    for name in ("source", "name", "decision"):
+        told = getattr(event, name)
+        if told is not None:
+            _short(told, under(path, name))
+    if event.counter is not None:
+        _short(event.counter.view, under(path, "counter.view"))
+    if event.signal in (Signal.LINK, Signal.UNLINK) and len(event.who) < 2:
+        _wrong(under(path, "who"), f"{event.signal.value} needs two identifiers")
+    if event.signal is Signal.CONSENT and not event.consent:
+        _wrong(under(path, "consent"), "a consent event needs a consent")
+
+
+def _consents(said: dict[str, Any] | None, field: str) -> None:
+    for purpose in said or ():
+        if purpose not in PURPOSES:
+            _wrong(under(field, purpose), f"a purpose is one of {', '.join(PURPOSES)}, not {purpose[:80]!r}",
+                   code="invalid_consent")  # fmt: skip
+
+
+def _short(text: str, field: str, *, longest: int = LONGEST_ID) -> None:
+    if not text.strip():
+        _wrong(field, f"{field} must not be empty")
+    if len(text) > longest:
+        _wrong(field, f"{field} is longer than {longest} characters")
+    if any(ord(one) < 32 or ord(one) == 127 for one in text):
+        _wrong(field, f"{field} holds control characters: {text[:80]!r}")
+
+
+def counted(calls: list[Any], field: str) -> None:
+    """Refuse a batch that holds too many."""
+    if len(calls) > MAX_BATCH:
+        raise Rejected(
+            f"a batch may hold {MAX_BATCH} events, not {len(calls)}",
+            code="batch_too_large",
+            field=field,
+            status=413,
+        )
+
+
+def fit(size: int, path: str) -> None:
+    """Refuse an event that is too large."""
+    if size > MAX_EVENT_BYTES:
+        raise Rejected(
+            f"an event may have {MAX_EVENT_BYTES} bytes, not {size}",
+            code="event_too_large", field=path or None, status=413,
+        )  # fmt: skip
+
+
+def refusal(index: int, exc: Rejected) -> Refusal:
+    """What a sender is told about one event."""
+    return Refusal(index, exc.code, exc.message, exc.field, exc.status)
+
+
+# -- reading ----------------------------------------------------------------------------------------------
+
+
+def parsed(body: bytes) -> Any:
+    """Any JSON, also what fast readers refuse (half characters, huge numbers): those are told by event.
+
+    Raises:
+        Rejected: it is not JSON, or not UTF-8; the message names the place.
+    """
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        pass
+    try:
+        return json.loads(body.decode(), parse_constant=_no_constant)
+    except UnicodeDecodeError as exc:
+        raise Rejected(f"the body is not UTF-8 (byte {exc.start})", code="invalid_text") from None
+    except RecursionError:
+        raise Rejected("the body is nested too deep", code="too_deep") from None
+    except ValueError as exc:
+        raise Rejected(f"the body is not JSON: {exc}"[:300], code="invalid_json") from None
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def timestamp(told: Any, field: str) -> str:
+    """A time as RFC 3339 in UTC. ISO 8601 in any form, and numbers (ms since the epoch; seconds below 10^11).
+
+    Raises:
+        Rejected: neither, or outside of the years 1 to 9999.
+    """
+    try:
+        if isinstance(told, int | float) and not isinstance(told, bool):
+            when = datetime.fromtimestamp(told if abs(told) < 1e11 else told / 1000, UTC)
+        elif isinstance(told, str):
+            when = datetime.fromisoformat(told.strip())
+            when = when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
+        else:
+            raise ValueError
+    except (ValueError, OverflowError, OSError):
+        raise Rejected(
+            f"{field} must be a time like 2026-11-22T14:57:45.555Z, not {str(told)[:80]!r}",
+            code="invalid_time", field=field,
+        ) from None  # fmt: skip
+    return when.isoformat().replace("+00:00", "Z")
+
+
+_KEY = re.compile(rb'"[^"]*"\s*:\s*(?:"[^"\\]*"|null)\s*')
+
+
+def without_key(body: bytes, at: int) -> bytes | None:
+    """``body`` without the member that begins at ``at``; ``None`` when that is not a plain member."""
+    found = _KEY.match(body, at)
+    if found is None:
+        return None
+    end = found.end()
+    if body[end : end + 1] == b",":
+        return body[:at] + body[end + 1 :]
+    before = body[:at].rstrip()
+    if before.endswith(b","):
+        return before[:-1] + body[end:]
+    return before + body[end:] if before.endswith(b"{") and body[end : end + 1] == b"}" else None
+
+
+def under(path: str, name: str) -> str:
+    """The path of a field inside what stands at ``path``."""
+    return f"{path}.{name[:80]}" if path else name[:80]
+
+
+def _wrong(field: str, message: str, *, code: str = "invalid_field") -> NoReturn:
+    raise Rejected(message, code=code, field=field)
+
+
+def _converted(clean: dict[str, Any], shape: type[Any], path: str) -> Any:
+    try:
+        return msgspec.convert(clean, shape)
+    except msgspec.ValidationError as exc:
+        what, _, where = str(exc).partition(" - at `$")
+        field = path + where.rstrip("`").replace("[...]", "")
+        missing = re.search(r"missing required field `(\w+)`", what)
+        unknown = re.search(r"unknown field `(.+)`", what)
+        if missing or unknown:
+            field = under(field, (missing or unknown)[1])  # type: ignore[index]
+        raise Rejected(what, code="invalid_field", field=field.lstrip(".") or None) from None
+
+
+def _encoded(clean: dict[str, Any], path: str) -> bytes:
+    try:
+        return msgspec.json.encode(clean)
+    except (UnicodeEncodeError, RecursionError):
+        raise Rejected(
+            "the event cannot be written as UTF-8", code="invalid_text", field=path or None
+        ) from None
+
+
+def _sound(text: str, path: str) -> str:
+    if "\0" in text or any("\ud800" <= one <= "\udfff" for one in text if not text.isascii()):
+        _wrong(path, f"{path} holds a NUL or half a character (a lone surrogate)", code="invalid_text")
+    return text
+
+
+def _as_text(clean: dict[str, Any], name: str) -> None:
+    value = clean.get(name)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        clean[name] = f"{value:.15g}" if isinstance(value, float) else str(value)
+
+
+def _without_text(told: Any) -> Any:
+    if isinstance(told, list):
+        return [_without_text(one) for one in told]
+    if not isinstance(told, dict):
+        return told
+    return {name: _without_text(value) for name, value in told.items() if folded_word(name) not in MESSAGE}
+
+
+def _id_of(told: Any, name: str) -> str | None:
+    value = told.get(name) if isinstance(told, dict) else None
+    return value[:LONGEST_ID] if isinstance(value, str) else None
+
+
+def _size(told: Any) -> int:
+    try:
+        return len(msgspec.json.encode(told))
+    except (UnicodeEncodeError, RecursionError, TypeError, OverflowError, ValueError):
+        return len(json.dumps(told)) if not isinstance(told, str) else len(told)
+
+
+def _kind(told: Any) -> str:
+    return {list: "a list", dict: "an object", str: "a string", bool: "a truth value"}.get(
+        type(told), "a number" if told is not None else "null"
+    )
