@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from plait.events import PURPOSES, Event, is_weak
+from plait.events import PURPOSES, Event, Signal, is_weak
 from plait.settings import ConsentDefaults, Settings
 from plait.store import Snapshot
 
@@ -43,9 +43,13 @@ def statements_of(event: Event) -> list[Statement]:
     """What an event says about consent, and for whom.
 
     A denial holds for everybody it names. A grant does too when it came with the secret key; the public write key
-    can grant for anonymous identifiers only, or anybody could undo somebody's withdrawal.
+    can grant for anonymous identifiers only, or anybody could undo somebody's withdrawal. What comes with a link
+    about linking is about that edge alone.
     """
-    return _statements(event.who, event.consent, event.at, event.id, event.proven)
+    said = event.consent
+    if said and event.signal is Signal.LINK and "link" in said:
+        said = {purpose: told for purpose, told in said.items() if purpose != "link"}
+    return _statements(event.who, said, event.at, event.id, event.proven)
 
 
 def _statements(

@@ -51,6 +51,9 @@ class Link(msgspec.Struct, array_like=True, gc=False):
         return "proven" if self.proven > self.unlinked else "claimed"
 
 
+encode_link = msgspec.msgpack.Encoder().encode
+decode_link = msgspec.msgpack.Decoder(Link).decode
+
 Neighbours = Callable[[str], Mapping[str, Link]]  # identifier -> the other ends of its edges
 MayLink = Callable[[str, str, Link], bool]  # consent of both ends and of the edge
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
+from hashlib import blake2b
 from typing import Any, NamedTuple
 
 import msgspec
@@ -192,6 +193,20 @@ class Fragment(msgspec.Struct, array_like=True):
             self.doubts[key] = math.ldexp(doubt, steps)
         self.landmark = landmark
 
+    def visit(self, source: str, visit: Visit, *, half_life: int) -> bool:
+        """Note a view; the one before it lasted until now.
+
+        Returns:
+            ``False`` when it is not the newest, so that its neighbours must be looked up.
+        """
+        newest = self.visits.get(source)
+        if newest is not None:
+            if (newest.at, newest.mark) > (visit.at, visit.mark):
+                return False
+            self.linger(source, newest.about, at=newest.at, until=visit.at, half_life=half_life)
+        self.visits[source] = visit
+        return True
+
     def linger(self, source: str, about: str, *, at: int, until: int, half_life: int) -> None:
         """Infer that a view at ``at`` lasted until the next one, unless that came too late to tell."""
         if 0 < until - at <= VISIT_GAP:
@@ -262,16 +277,20 @@ def abouts(about: About) -> list[str]:
     return found or [f"{SEP}{SEP}"]
 
 
-def counter_key(event: Event) -> str:
-    """The name of an event's counter within its identifier: what it measures belongs to it."""
+def is_visit(event: Event) -> bool:
+    """Whether somebody looked at something, so that the next look tells for how long."""
+    return event.signal is Signal.VIEW and event.op == "assert" and not event.context.get("bot")
+
+
+def counter_key(event: Event) -> bytes:
+    """What names an event's counter within its identifier; what it measures belongs to the name."""
     counter = event.counter
     assert counter is not None
-    return SEP.join(
-        (
-            event.source, event.signal, counter.view, str(counter.started_at), str(counter.epoch),
-            *abouts(event.about),
-        )
+    named = (
+        event.source, event.signal, counter.view, str(counter.started_at), str(counter.epoch),
+        *abouts(event.about),
     )  # fmt: skip
+    return blake2b(SEP.join(named).encode(), digest_size=16).digest()
 
 
 def inferred_key(source: str, about: str) -> str:
@@ -296,6 +315,30 @@ def decode_fragment(raw: bytes) -> Fragment:
 def encode_fragment(fragment: Fragment) -> bytes:
     """The bytes of a fragment as they rest in the store."""
     return _encoder.encode(fragment)
+
+
+def equal(one: Fragment, other: Fragment) -> bool:
+    """Whether two fragments say the same: all exact, but weights to 1e-9, for sums may be taken in any order."""
+    return (
+        one.edges == other.edges
+        and one.traits == other.traits
+        and one.consents == other.consents
+        and one.devices == other.devices
+        and {key: n for key, n in one.counts.items() if n} == {key: n for key, n in other.counts.items() if n}
+        and (one.first_at, one.last_at, one.bots) == (other.first_at, other.last_at, other.bots)
+        and one.visits == other.visits
+        and one.taken == other.taken
+        and one.landmark == other.landmark
+        and one.weights.keys() == other.weights.keys()
+        and all(_same(weight, other.weights[key]) for key, weight in one.weights.items())
+    )
+
+
+def _same(one: Weight, other: Weight) -> bool:
+    # What decayed to nothing is nothing, however it got there.
+    return (one.count, one.at) == (other.count, other.at) and math.isclose(
+        one.weight, other.weight, rel_tol=1e-9, abs_tol=1e-200
+    )
 
 
 def half_life_ms(days: float) -> int:

@@ -1,0 +1,601 @@
+"""From the log to the state: every record once, in order, with the position it reached in the same transaction.
+
+The fold is the only writer of the store. It enforces what senders cannot: a message id counts once, an event goes
+to the fragment of its strongest identifier, an erased person stays erased. What it writes can be dropped at any
+time and comes back the same from the log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from itertools import pairwise
+from typing import Protocol
+
+import msgspec
+
+from plait import catalog, consent, identity
+from plait.consent import hashed, statements_of
+from plait.errors import Corrupt
+from plait.events import Event, Record, Signal, decode_record, is_weak
+from plait.identity import Link, decode_link, encode_link
+from plait.profile import (
+    Fragment,
+    Visit,
+    abouts,
+    counter_key,
+    decode_fragment,
+    encode_fragment,
+    half_life_ms,
+    is_visit,
+)
+from plait.segment import numbered_events_of
+from plait.settings import Settings
+from plait.signals import SignalMap
+from plait.state import (
+    BUCKET,
+    WINDOW,
+    Pending,
+    Row,
+    decode_counter,
+    decode_row,
+    encode_counter,
+    encode_row,
+    mark_of,
+    row_key,
+    row_time,
+    window_keys,
+)
+from plait.store import Store
+
+VERSION = 1  # of the layouts in the store; another one means: fold anew
+ERASURES = b"erasure\0"  # in `meta`: position of an erase record -> what still has to leave log and lake
+_SETUP = b"setup"
+_AGAIN = "again\0"  # in `meta`: identifier NUL position -> numbers of calls told before, which an erasure has to find
+_CACHE = 16 << 20  # bytes of encoded fragments whose decoded form is kept
+
+
+class Erasure(msgspec.Struct, array_like=True):
+    """What an erasure still has to take out of the log and the lake; rests in ``meta`` until that is done.
+
+    Attributes:
+        id: of the erase event; "" when late retries have to leave, with ``who`` left empty.
+        source: of the erase event.
+        at: of the erase event, ms since the epoch.
+        who: the identifiers, in clear.
+        hashes: what stands for them from now on.
+        cutoff: nothing of theirs from up to then is let in again, ms since the epoch.
+        records: position -> numbers of the calls in it that must leave.
+    """
+
+    id: str
+    source: str
+    at: int
+    who: list[str]
+    hashes: list[bytes]
+    cutoff: int
+    records: dict[int, list[int]]
+
+
+class _Setup(msgspec.Struct):
+    """What the state was folded with; with anything else it would mean something else."""
+
+    version: int
+    half_life: int
+
+
+class Records(Protocol):
+    """What the fold asks of a log: records by position."""
+
+    def get(self, positions: Sequence[int]) -> dict[int, bytes]:
+        """The records at these positions."""
+        ...
+
+
+_cutoffs = msgspec.msgpack.Encoder()
+_erasures = msgspec.msgpack.Decoder(Erasure)
+
+
+def decode_erasure(raw: bytes) -> Erasure:
+    """An ``Erasure`` as it rests in ``meta``."""
+    return _erasures.decode(raw)
+
+
+class Fold:
+    """Takes records in and keeps the store.
+
+    Attributes:
+        position: of the log, up to which everything is in the store.
+        events: how many counted since this fold was made.
+        doubled: how many were told before.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        settings: Settings,
+        signals: SignalMap,
+        *,
+        log: Records | None = None,
+        pepper: str = "",
+        cache: int = _CACHE,
+    ) -> None:
+        """Begin where the store stands; a store that was folded with other settings is emptied.
+
+        Args:
+            store: opened for writing.
+            settings: half-life, limits and blocked values.
+            signals: how names become signals.
+            log: where records are read again when somebody is erased.
+            pepper: ``Keys.pepper``, the key of the hashes that stand for erased identifiers.
+            cache: bytes of encoded fragments whose decoded form may be kept.
+        """
+        self.events = self.doubled = 0
+        self._store, self._settings, self._signals = store, settings, signals
+        self._log, self._pepper, self._most_cached = log, pepper, cache
+        self._half_life = half_life_ms(settings.half_life_days)
+        self._blocked = frozenset(settings.identity.blocked)
+        self._cache: dict[str, tuple[Fragment, int]] = {}
+        self._cached = 0
+        self._fragments: dict[str, Fragment] = {}  # touched since the last commit
+        self._stated: set[str] = set()  # whose consents changed since the last commit
+        self._again: dict[int, bytes] = {}  # the records of this step, before they are looked up in the log
+        self._erased: dict[bytes, int] = {}
+        self._oldest = 0
+        self._begin()
+
+    def _begin(self) -> None:
+        setup = msgspec.msgpack.encode(_Setup(version=VERSION, half_life=self._half_life))
+        with closing(self._store.snapshot()) as snapshot:
+            self.position = snapshot.position
+            same = snapshot.get("meta", _SETUP) == setup
+        if not same:
+            self._store.clear()
+            self._store.commit({"meta": {_SETUP: setup}}, position=0, expected=0)
+            self.position = 0
+        with closing(self._store.snapshot()) as snapshot:
+            self._erased = {key: msgspec.msgpack.decode(raw) for key, raw in snapshot.scan("erased")}
+            first = next(snapshot.scan("window"), None)
+        self._oldest = int.from_bytes(first[0][:2], "big") if first else 0xFFFF
+
+    def step(self, records: Sequence[tuple[int, bytes]]) -> int:
+        """Fold records that follow ``position``, commit, and return how many events counted.
+
+        Raises:
+            Corrupt: a record is not what we wrote, or does not follow; the store was not changed.
+            Unavailable: the store was not changed (a full disk).
+        """
+        if not records:
+            return 0
+        if records[0][0] != self.position + 1 or records[-1][0] != self.position + len(records):
+            raise Corrupt(
+                f"the log goes on at {records[0][0]}, the state stands at {self.position}", code="log_corrupt"
+            )
+        snapshot = self._store.snapshot()
+        before = self.events, self.doubled, self._oldest
+        try:
+            self._state = Pending(snapshot)
+            self._again = dict(records)
+            for position, raw in records:
+                self._record(position, decode_record(raw))
+            self._flush()
+            self._prune(2 * (self.events - before[0]) + 100)
+            changes = self._state.changes()
+        except BaseException:
+            self._drop(*before)
+            raise
+        finally:
+            snapshot.close()
+        try:
+            self._store.commit(changes, position=records[-1][0], expected=self.position)
+        except BaseException:
+            self._drop(*before)
+            raise
+        self.position = records[-1][0]
+        self._trim()
+        return self.events - before[0]
+
+    def _drop(self, events: int, doubled: int, oldest: int) -> None:
+        """Forget what was not committed."""
+        self.events, self.doubled, self._oldest = events, doubled, oldest
+        self._cache.clear()
+        self._fragments.clear()
+        self._stated.clear()
+        self._cached = 0
+        with closing(self._store.snapshot()) as snapshot:
+            self._erased = {key: msgspec.msgpack.decode(raw) for key, raw in snapshot.scan("erased")}
+
+    # -- one record --------------------------------------------------------------------------------------------
+
+    def _record(self, position: int, record: Record) -> None:
+        state = self._state
+        self._now = record.received_at
+        if record.kind == "items" or record.kind == "placements":
+            for table, rows in catalog.fold_items(record, state.get).items():
+                for key, value in rows.items():
+                    state.put(table, key, value)
+            return
+        told: tuple[str, str] | None = None
+        counts = False
+        for number, event in numbered_events_of(record, self._signals):
+            named = (event.source, event.id)
+            if not event.part or named != told:  # the parts of one call stand and fall together
+                told = named
+                counts = not self._is_late(position, number, event) and self._is_new(position, number, event)
+            if counts:
+                self._event(position, number, event)
+
+    def _is_late(self, position: int, number: int, event: Event) -> bool:
+        """Whether somebody it names was erased after it happened; then it has to leave the log, too."""
+        if not self._erased or event.signal is Signal.ERASE:
+            return False
+        if not any(event.at <= self._erased.get(hashed(one, self._pepper), -1) for one in event.who):
+            return False
+        key = ERASURES + position.to_bytes(8, "big")
+        known = self._state.get("meta", key)
+        erasure = decode_erasure(known) if known else Erasure("", "", 0, list(event.who), [], 0, {})
+        numbers = erasure.records.setdefault(position, [])
+        if number not in numbers:
+            numbers.append(number)
+        self._state.put("meta", key, msgspec.msgpack.encode(erasure))
+        return True
+
+    def _is_new(self, position: int, number: int, event: Event) -> bool:
+        """Whether this message id was not counted within the window; notes that it is now."""
+        state, received_at = self._state, event.received_at
+        bucket = received_at // BUCKET
+        keys = window_keys(event.source, event.id, received_at)
+        for key in keys[: max(1, bucket - self._oldest + 1)]:
+            known = state.get("window", key)
+            if known is not None and received_at - int.from_bytes(known, "big") <= WINDOW:
+                self.doubled += 1
+                self._told_again(position, number, event)
+                return False
+        if bucket < self._oldest:
+            self._oldest = bucket
+        state.put("window", keys[0], received_at.to_bytes(6, "big"))
+        return True
+
+    def _told_again(self, position: int, number: int, event: Event) -> None:
+        """Remember where a repetition lies: it does not count, but it names people, who may want to be forgotten."""
+        for one in event.who:
+            rest = position.to_bytes(8, "big")
+            known = self._state.get_row("meta", _AGAIN + one, rest)
+            numbers = msgspec.msgpack.decode(known) if known else []
+            self._state.put_row("meta", _AGAIN + one, rest, msgspec.msgpack.encode([*numbers, number]))
+
+    def _event(self, position: int, number: int, event: Event) -> None:
+        self.events += 1
+        if event.signal is Signal.ERASE:
+            self._erase(position, number, event)
+            return
+        who = [one for one in event.who if one not in self._blocked] if self._blocked else event.who
+        if not who:
+            return
+        mark = mark_of(event)
+        seen = self._count(who[0], event, mark)
+        self._tell(who, event)
+        row = encode_row(position, number, event, seen)
+        self._state.put_row("timeline", who[0], row_key(event.at, mark), row)
+        if len(who) > 1:
+            row = encode_row(position, number, event, None)
+            for one in who[1:]:
+                self._state.put_row("timeline", one, row_key(event.at, mark), row)
+
+    def _count(self, identifier: str, event: Event, mark: bytes) -> str | None:
+        """Put an event into a fragment; what was looked at, if it was a view."""
+        fragment = self._fragment(identifier)
+        before = None
+        if event.counter is not None:
+            before = self._raised(identifier, event)
+        fragment.add(event, half_life=self._half_life, before=before)
+        if not is_visit(event):
+            return None
+        visit = Visit(event.at, mark, abouts(event.about)[0])
+        if not fragment.visit(event.source, visit, half_life=self._half_life):
+            self._visited_late(fragment, identifier, event.source, visit)
+        return visit.about
+
+    def _tell(self, who: Sequence[str], event: Event, only: str | None = None) -> None:
+        """Note what an event says about links and consents; ``only`` what it says about one identifier."""
+        if event.consent:
+            for said in statements_of(event):
+                if said.identifier in who and only in (None, said.identifier):
+                    self._fragment(said.identifier).state(said.purpose, said.at, said.id, said.granted)
+                    self._stated.add(said.identifier)
+        if len(who) > 1:
+            for one, other in identity.pairs_of(event, self._blocked):
+                if only is None or only in (one, other):
+                    self._linked(one, other, event)
+
+    def _linked(self, one: str, other: str, event: Event) -> None:
+        known = self._state.get_row("links", one, other.encode())
+        link = identity.tell(decode_link(known) if known else Link(), event)
+        row = encode_link(link)
+        if row != known:
+            self._state.put_row("links", one, other.encode(), row)
+            self._state.put_row("links", other, one.encode(), row)
+
+    def _raised(self, identifier: str, event: Event) -> float | None:
+        """What the counter of an event stood at before; it is raised to the event's value."""
+        rest = counter_key(event)
+        known = self._state.get_row("counters", identifier, rest)
+        before: float | None = decode_counter(known) if known else None
+        value = event.value or 0.0
+        if before is None or value > before:
+            self._state.put_row("counters", identifier, rest, encode_counter(value))
+        return before
+
+    # -- fragments ---------------------------------------------------------------------------------------------
+
+    def _fragment(self, identifier: str) -> Fragment:
+        """The fragment of an identifier, to be changed; a new one when there is none."""
+        found = self._fragments.get(identifier)
+        if found is not None:
+            return found
+        cached = self._cache.pop(identifier, None)
+        if cached is not None:
+            found = cached[0]
+            self._cached -= cached[1]
+        else:
+            raw = self._state.get("fragments", identifier.encode())
+            found = decode_fragment(raw) if raw is not None else Fragment()
+        self._fragments[identifier] = found
+        return found
+
+    def _flush(self) -> None:
+        """Put what was changed in memory among the changes to commit."""
+        put = self._state.put
+        for identifier, fragment in self._fragments.items():
+            raw = encode_fragment(fragment)
+            put("fragments", identifier.encode(), raw)
+            self._cache[identifier] = (fragment, len(raw))
+            self._cached += len(raw)
+        for identifier in self._stated:
+            said = self._fragments[identifier].consents
+            put(
+                "meta",
+                consent.INDEX + identifier.encode(),
+                consent.index_encoder.encode(said) if said else None,
+            )
+        self._fragments.clear()
+        self._stated.clear()
+
+    def _trim(self) -> None:
+        """Let go of the fragments that were not touched for longest."""
+        while self._cached > self._most_cached:
+            oldest = next(iter(self._cache))
+            self._cached -= self._cache.pop(oldest)[1]
+
+    def _prune(self, most: int) -> None:
+        """Forget message ids that nobody can send again; a few at a time, so that no step is long."""
+        last = self._now // BUCKET - 3
+        if self._oldest > last:
+            return
+        for key, _ in self._state.snapshot.scan("window"):
+            bucket = int.from_bytes(key[:2], "big")
+            if bucket > last or most <= 0:
+                self._oldest = bucket
+                return
+            self._state.put("window", key, None)
+            most -= 1
+        self._oldest = self._now // BUCKET
+
+    # -- dwell that nobody measured ----------------------------------------------------------------------------
+
+    def _visited_late(self, fragment: Fragment, identifier: str, source: str, visit: Visit) -> None:
+        """A view that came late splits what was inferred without it."""
+        half_life = self._half_life
+        before, after = self._around(identifier, source, visit)
+        assert after is not None  # at least the newest
+        fragment.linger(source, visit.about, at=visit.at, until=after.at, half_life=half_life)
+        if before is None:
+            return
+        about, at = before.about, before.at
+        fragment.linger(source, about, at=at, until=visit.at, half_life=half_life)
+        if not fragment.unlinger(source, about, at=at, until=after.at, half_life=half_life):
+            views = sorted([*self._seen(identifier, source, None), visit])  # its row is not written yet
+            spans = [(one.at, other.at) for one, other in pairwise(views) if one.about == about]
+            fragment.recount(source, about, spans, half_life=half_life)
+
+    def _around(self, identifier: str, source: str, visit: Visit) -> tuple[Visit | None, Visit | None]:
+        """The views of a source just before and just after another."""
+        key = row_key(visit.at, visit.mark)
+        return (
+            next(self._seen(identifier, source, key, reverse=True), None),
+            next(self._seen(identifier, source, key), None),
+        )
+
+    def _seen(
+        self, identifier: str, source: str, after: bytes | None, *, reverse: bool = False
+    ) -> Iterator[Visit]:
+        for rest, raw in self._state.rows("timeline", identifier, after=after, reverse=reverse):
+            row = decode_row(raw)
+            if row.seen is not None and row.source == source:
+                yield Visit(row_time(rest), rest[8:], row.seen)
+
+    # -- forgetting --------------------------------------------------------------------------------------------
+
+    def _erase(self, position: int, number: int, event: Event) -> None:
+        """Forget a person: all that names them leaves, and who else it named is folded anew without it."""
+        told = [one for one in event.who if one.startswith("erased:")]
+        if told:  # the log was redacted: hashes are all that is left
+            cutoff = int(event.value or 0)
+            for one in told:
+                self._close_off(bytes.fromhex(one.removeprefix("erased:")), cutoff)
+            return
+        self._flush()
+        gone = self._persons(event.who)
+        named = self._all_that_name(gone)
+        cutoff = max(event.received_at, *(self._fragment(one).last_at for one in gone))
+        left = {one for events in named.values() for each in events for one in each.who} - gone
+        for identifier in gone:
+            self._remove(identifier)
+        for (place, number_), events in named.items():
+            for each in events:
+                self._take_out(place, number_, each, left)
+        for identifier in sorted(left.difference(self._blocked)):
+            self._refold(identifier)
+        hashes = [hashed(one, self._pepper) for one in sorted(gone)]
+        for hash in hashes:
+            self._close_off(hash, cutoff)
+        to_do = Erasure(event.id, event.source, event.at, sorted(gone), hashes, cutoff, {position: [number]})
+        for place, number_ in named:
+            to_do.records.setdefault(place, []).append(number_)
+        self._state.put("meta", ERASURES + position.to_bytes(8, "big"), msgspec.msgpack.encode(to_do))
+
+    def _persons(self, asked: Iterable[str]) -> set[str]:
+        """Whose data leaves: the persons asked for, and the devices that are nobody else's.
+
+        Consent to link does not matter here: what we know to be theirs leaves whether or not we may use it.
+        """
+        limits = self._settings.identity
+        strong: set[str] = set()
+        gone: set[str] = set()
+        for one in asked:
+            found = identity.person(one, self._neighbours, limits=limits, may_link=lambda *_: True)
+            strong.update(other for other in found if not is_weak(other))
+            if is_weak(one):
+                gone.add(one)
+        for one in strong:
+            for other in identity.joining(one, self._neighbours):
+                if is_weak(other) and strong.issuperset(identity.joining(other, self._neighbours)):
+                    gone.add(other)
+        return gone | strong
+
+    def _neighbours(self, identifier: str) -> Mapping[str, Link]:
+        rows = self._state.rows("links", identifier)
+        return {rest.decode(): decode_link(raw) for rest, raw in rows}
+
+    def _all_that_name(self, gone: Iterable[str]) -> dict[tuple[int, int], list[Event]]:
+        """The calls that name somebody, counted or told again, by position and number, and their events."""
+        places: set[tuple[int, int]] = set()
+        for identifier in gone:
+            for _, raw in self._state.rows("timeline", identifier):
+                row = decode_row(raw)
+                places.add((row.position, row.number))
+            for rest, raw in self._state.rows("meta", _AGAIN + identifier):
+                position = int.from_bytes(rest, "big")
+                places.update((position, number) for number in msgspec.msgpack.decode(raw))
+        records = self._records({position for position, _ in places})
+        return {
+            (position, number): [event for at, event in records[position] if at == number]
+            for position, number in sorted(places)
+        }
+
+    def _records(self, positions: Iterable[int]) -> dict[int, list[tuple[int, Event]]]:
+        """Events with their numbers by position, read again."""
+        raw = {one: self._again[one] for one in positions if one in self._again}
+        missing = [one for one in positions if one not in raw]
+        if missing and self._log is not None:
+            raw |= self._log.get(missing)
+        lost = [one for one in missing if one not in raw]
+        if lost:
+            raise Corrupt(
+                f"records {lost[:3]} that the state refers to are not in the log", code="log_corrupt"
+            )
+        return {one: numbered_events_of(decode_record(record), self._signals) for one, record in raw.items()}
+
+    def _remove(self, identifier: str) -> None:
+        """Delete all that belongs to an identifier."""
+        state = self._state
+        self._forget_fragment(identifier)
+        for table in ("timeline", "counters", "links"):
+            for rest, _ in list(state.rows(table, identifier)):
+                state.put_row(table, identifier, rest, None)
+                if table == "links":
+                    state.put_row("links", rest.decode(), identifier.encode(), None)
+        for rest, _ in list(state.rows("meta", _AGAIN + identifier)):
+            state.put_row("meta", _AGAIN + identifier, rest, None)
+
+    def _forget_fragment(self, identifier: str) -> None:
+        self._state.put("fragments", identifier.encode(), None)
+        self._state.put("meta", consent.INDEX + identifier.encode(), None)
+        self._fragments.pop(identifier, None)
+        self._stated.discard(identifier)
+        self._cached -= self._cache.pop(identifier, (None, 0))[1]
+
+    def _take_out(self, position: int, number: int, event: Event, left: Iterable[str]) -> None:
+        """Delete what is left of one event that named somebody who is gone."""
+        state = self._state
+        for key in window_keys(event.source, event.id, self._now):
+            if state.get("window", key) is not None:
+                state.put("window", key, None)
+        for one in set(event.who).intersection(left):
+            rest = row_key(event.at, mark_of(event))
+            if state.get_row("timeline", one, rest) is not None:
+                state.put_row("timeline", one, rest, None)
+            again = position.to_bytes(8, "big")
+            known = state.get_row("meta", _AGAIN + one, again)
+            if known is not None:
+                numbers = [each for each in msgspec.msgpack.decode(known) if each != number]
+                value = msgspec.msgpack.encode(numbers) if numbers else None
+                state.put_row("meta", _AGAIN + one, again, value)
+
+    def _refold(self, identifier: str) -> None:
+        """Make an identifier's state anew from the events that are left of its timeline."""
+        state = self._state
+        rows = [(rest, decode_row(raw)) for rest, raw in state.rows("timeline", identifier)]
+        self._forget_fragment(identifier)
+        for rest, _ in list(state.rows("counters", identifier)):
+            state.put_row("counters", identifier, rest, None)
+        for rest, _ in list(state.rows("links", identifier)):
+            state.put_row("links", identifier, rest, None)
+            state.put_row("links", rest.decode(), identifier.encode(), None)
+        records = self._records({row.position for _, row in rows})
+        for rest, row in rows:  # in order of time, so that no view is late
+            event = _found(records[row.position], row)
+            who = [one for one in event.who if one not in self._blocked]
+            if who[0] == identifier:
+                self._count(identifier, event, rest[8:])
+            self._tell(who, event, only=identifier)
+
+    def _close_off(self, hash: bytes, cutoff: int) -> None:
+        cutoff = max(cutoff, self._erased.get(hash, 0))
+        self._erased[hash] = cutoff
+        self._state.put("erased", hash, msgspec.msgpack.encode(cutoff))
+
+    def settle(self) -> int:
+        """Forget the erasures that have left the log; how many are still to be done.
+
+        The log belongs to another process, which takes the events out; when the records have changed, what we kept
+        in clear to tell it is deleted.
+        """
+        with closing(self._store.snapshot()) as snapshot:
+            open_ = [(key, decode_erasure(raw)) for key, raw in snapshot.scan("meta", ERASURES)]
+        done = [key for key, erasure in open_ if self._log is not None and is_done(erasure, self._log)]
+        if done:
+            changes: dict[str, dict[bytes, bytes | None]] = {"meta": dict.fromkeys(done)}
+            self._store.commit(changes, position=self.position, expected=self.position)
+        return len(open_) - len(done)
+
+
+def is_done(erasure: Erasure, log: Records) -> bool:
+    """Whether an erasure has left the log."""
+    for position, raw in log.get(list(erasure.records)).items():
+        left = calls_of(decode_record(raw))
+        for number in erasure.records[position]:
+            call = left[number]
+            if call is not None and not _is_closed(call):
+                return False
+    return True
+
+
+def calls_of(record: Record) -> list[dict[str, object] | None]:
+    """The calls in a record, ``None`` where one was taken out."""
+    body = msgspec.json.decode(record.body)
+    calls: list[dict[str, object] | None] = body["batch"] if record.kind == "segment" else body
+    return calls
+
+
+def _is_closed(call: Mapping[str, object]) -> bool:
+    """Whether an erase event names hashes only."""
+    who = call.get("who")
+    return isinstance(who, list) and all(str(one).startswith("erased:") for one in who)
+
+
+def _found(events: Sequence[tuple[int, Event]], row: Row) -> Event:
+    for number, event in events:
+        if number == row.number and event.part == row.part and event.id == row.id:
+            return event
+    raise Corrupt(f"event {row.id} is not at {row.position} of the log any more", code="log_corrupt")

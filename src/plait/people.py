@@ -1,0 +1,382 @@
+"""What is known of a person: read from the state when it is asked, summed over who they are now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any, Protocol
+
+import msgspec
+
+from plait import identity
+from plait.consent import ConsentDoor, Statements, resolve, resolved, statements_of
+from plait.events import Event, decode_record, is_weak
+from plait.identity import Link, decode_link
+from plait.profile import (
+    Allowed,
+    Entry,
+    Fragment,
+    Profile,
+    Visit,
+    abouts,
+    counter_key,
+    decode_fragment,
+    entries_of,
+    everything,
+    half_life_ms,
+    is_visit,
+    profile_of,
+)
+from plait.segment import numbered_events_of
+from plait.settings import Settings
+from plait.signals import SignalMap
+from plait.state import Row, decode_counter, decode_row, mark_of, row_key, window_keys
+from plait.store import Snapshot
+
+_AT_ONCE = 1_000  # events whose records are in memory at a time
+
+
+class Records(Protocol):
+    """What is asked of a log: records by position."""
+
+    def get(self, positions: Sequence[int]) -> dict[int, bytes]:
+        """The records at these positions."""
+        ...
+
+
+class _Reader:
+    """One question's view of the state: fragments, edges and consents are read once."""
+
+    def __init__(self, snapshot: Snapshot, settings: Settings, door: ConsentDoor | None = None) -> None:
+        self.snapshot = snapshot
+        self._settings = settings
+        self._door = door
+        self._edges: dict[str, dict[str, Link]] = {}
+        self._fragments: dict[str, Fragment | None] = {}
+
+    def fragment(self, identifier: str) -> Fragment | None:
+        """The fragment of an identifier, ``None`` when nothing was folded into it. Ours to change."""
+        if identifier not in self._fragments:  # decoded for this question alone, so it may be changed
+            raw = self.snapshot.get("fragments", identifier.encode())
+            self._fragments[identifier] = decode_fragment(raw) if raw is not None else None
+        return self._fragments[identifier]
+
+    def own(self, identifier: str) -> Fragment:
+        """The fragment of an identifier, a new one where there is none."""
+        found = self.fragment(identifier)
+        if found is None:
+            found = self._fragments[identifier] = Fragment()
+        return found
+
+    def forget(self) -> None:
+        """Read anew from here on, to keep memory small over many questions."""
+        self._edges.clear()
+        self._fragments.clear()
+
+    def neighbours(self, identifier: str) -> dict[str, Link]:
+        """The edges of an identifier."""
+        found = self._edges.get(identifier)
+        if found is None:
+            prefix = identifier.encode() + b"\0"
+            found = self._edges[identifier] = {
+                key[len(prefix) :].decode(): decode_link(raw)
+                for key, raw in self.snapshot.scan("links", prefix)
+            }
+        return found
+
+    def said(self, identifier: str) -> list[Statements]:
+        """What an identifier said, in the state and at the door."""
+        found: list[Statements] = []
+        fragment = self.fragment(identifier)
+        if fragment is not None and fragment.consents:
+            found.append(fragment.consents)
+        if self._door is not None:
+            # A withdrawal holds at once; a grant may wait for the fold.
+            denied = {
+                named: stated for named, stated in self._door.statements(identifier).items() if not stated[2]
+            }
+            if denied:
+                found.append(denied)
+        return found
+
+    def may_link(self, one: str, other: str, link: Link) -> bool:
+        """Whether an edge counts: the newest word of both ends and of the edge itself."""
+        said = self.said(one) + self.said(other)
+        if link.consent is not None:
+            said.append({"link": link.consent})
+        return resolve("link", "", said, self._settings.consent.link)
+
+    def person(self, identifier: str) -> dict[str, str]:
+        """Who is one person with an identifier, and how they were joined (``identity.person``)."""
+        if is_weak(identifier):
+            return {identifier: "self"}
+        return identity.person(
+            identifier, self.neighbours, limits=self._settings.identity, may_link=self.may_link
+        )
+
+    def heard(self, members: Mapping[str, str]) -> list[Statements]:
+        """The statements that hold for all of a person. A device that was only claimed may deny, not grant."""
+        found: list[Statements] = []
+        for identifier, how in members.items():
+            for said in self.said(identifier):
+                if how == "claimed":
+                    said = {named: stated for named, stated in said.items() if not stated[2]}
+                found.append(said)
+        return found
+
+    def allowed(self, members: Mapping[str, str], purpose: str) -> Allowed:
+        """Which entries consent lets through for a purpose."""
+        heard = self.heard(members)
+        defaults = self._settings.consent
+        default: bool = getattr(defaults, purpose)
+        own = {one: self.said(one) for one in members if is_weak(one)}
+
+        def allows(identifier: str, source: str, social: bool) -> bool:
+            mine = own.get(identifier, [])
+            said = heard if members[identifier] != "claimed" else heard + mine
+            for asked, otherwise in ((purpose, default), ("social", defaults.social)):
+                if asked == "social" and not social:
+                    continue
+                if not resolve(asked, source, said, otherwise):
+                    return False
+                # A device's denial covers its own fragment, whatever its person said elsewhere later.
+                if mine and not resolve(asked, source, mine, True):
+                    return False
+            return True
+
+        return allows
+
+
+def profile(
+    snapshot: Snapshot,
+    identifier: str,
+    *,
+    now: int,
+    settings: Settings,
+    door: ConsentDoor | None = None,
+    purpose: str | None = "personalize",
+    inline: Sequence[Event] = (),
+    linked: bool = True,
+) -> Profile | None:
+    """The sum of a person's fragments.
+
+    Args:
+        snapshot: of the state.
+        identifier: any of theirs; a weak one asked alone is its fragment alone.
+        now: ms since the epoch; weights are decayed to it.
+        settings: half-life, consent defaults and limits.
+        door: statements newer than the snapshot.
+        purpose: entries without consent for it are left out; ``None`` gives all that is held.
+        inline: events that came with the question; those the state lacks are counted in (law 9).
+        linked: ``False`` reads this fragment alone.
+
+    Returns:
+        ``None`` when nothing is known of this identifier.
+    """
+    reader = _Reader(snapshot, settings, door)
+    half_life = half_life_ms(settings.half_life_days)
+    if inline:
+        _overlay(reader, inline, settings)
+    members = reader.person(identifier) if linked else {identifier: "self"}
+    fragments = {one: found for one in members if (found := reader.fragment(one)) is not None}
+    if not fragments and not _is_known(reader, members):
+        return None
+    allowed = everything if purpose is None else reader.allowed(members, purpose)
+    known = profile_of(fragments, now=now, half_life=half_life, allowed=allowed)
+    known.identifiers = list(members)
+    known.links = _links(reader, members, settings)
+    known.consents = resolved(reader.heard(members), settings.consent)
+    return known
+
+
+def _is_known(reader: _Reader, members: Mapping[str, str]) -> bool:
+    return any(
+        next(reader.snapshot.scan("timeline", one.encode() + b"\0"), None) is not None for one in members
+    )
+
+
+def _links(reader: _Reader, members: Mapping[str, str], settings: Settings) -> list[dict[str, Any]]:
+    found = {}
+    for one in members:
+        for other, link in reader.neighbours(one).items():
+            if link.live and (is_weak(one) <= is_weak(other)):
+                pair = tuple(sorted((one, other)))
+                found[pair] = {
+                    "identifiers": list(pair),
+                    "proof": link.proof,
+                    "counts": one in members and other in members,
+                    "quarantined": any(
+                        identity.quarantined(end, reader.neighbours, settings.identity) for end in pair
+                    ),
+                }
+    return [found[pair] for pair in sorted(found)]
+
+
+def _overlay(reader: _Reader, inline: Sequence[Event], settings: Settings) -> None:
+    """Count the events in that the state lacks, in what this question has read."""
+    half_life = half_life_ms(settings.half_life_days)
+    raised: dict[tuple[str, bytes], float] = {}
+    seen: dict[tuple[str, str], bool] = {}
+    told = None
+    for event in inline:
+        named = (event.source, event.id)
+        if not event.part or named != told:  # the parts of one call stand and fall together
+            told = named
+            counts = named not in seen and not _is_folded(reader.snapshot, event)
+            seen[named] = counts
+        who = [one for one in event.who if one not in settings.identity.blocked]
+        if not counts or not who:
+            continue
+        fragment = reader.own(who[0])
+        before = None
+        if event.counter is not None:
+            rest = counter_key(event)
+            before = raised.get((who[0], rest))
+            if before is None:
+                stored = reader.snapshot.get("counters", who[0].encode() + b"\0" + rest)
+                before = decode_counter(stored) if stored else None
+            raised[who[0], rest] = max(event.value or 0.0, before or 0.0)
+        fragment.add(event, half_life=half_life, before=before)
+        if is_visit(event):
+            visit = Visit(event.at, mark_of(event), abouts(event.about)[0])
+            fragment.visit(event.source, visit, half_life=half_life)
+        for said in statements_of(event):
+            if said.identifier in who:
+                reader.own(said.identifier).state(said.purpose, said.at, said.id, said.granted)
+        for one, other in identity.pairs_of(event, frozenset(settings.identity.blocked)):
+            link = identity.tell(reader.neighbours(one).get(other, Link()), event)
+            reader.neighbours(one)[other] = reader.neighbours(other)[one] = link
+
+
+def _is_folded(snapshot: Snapshot, event: Event) -> bool:
+    return any(
+        snapshot.get("window", key) is not None
+        for key in window_keys(event.source, event.id, event.received_at)
+    )
+
+
+def recent(
+    snapshot: Snapshot,
+    log: Records,
+    identifier: str,
+    limit: int = 100,
+    *,
+    settings: Settings,
+    signals: SignalMap,
+    before: int | None = None,
+) -> list[dict[str, Any]]:
+    """The newest events of a person, newest first, as plain values.
+
+    Args:
+        snapshot: of the state.
+        log: where the events themselves are.
+        identifier: any of theirs.
+        limit: how many.
+        settings: for who is linked.
+        signals: how names became signals.
+        before: only events older than this, ms since the epoch.
+    """
+    members = _Reader(snapshot, settings).person(identifier)
+    after = None if before is None else row_key(before, b"")
+    rows: dict[bytes, Row] = {}
+    for one in members:
+        prefix = one.encode() + b"\0"
+        end = None if after is None else prefix + after
+        for key, raw in islice(snapshot.scan("timeline", prefix, after=end, reverse=True), limit):
+            rows[key[len(prefix) :]] = decode_row(raw)
+    newest = sorted(rows, reverse=True)[:limit]
+    return [msgspec.to_builtins(event) for event in _events(log, signals, [rows[one] for one in newest])]
+
+
+def _events(log: Records, signals: SignalMap, rows: Sequence[Row]) -> Iterator[Event]:
+    """The events that rows point to, in their order; what was taken out meanwhile is left out."""
+    for start in range(0, len(rows), _AT_ONCE):
+        some = rows[start : start + _AT_ONCE]
+        found: dict[tuple[int, int, int, str], Event] = {}
+        for position, raw in log.get(sorted({row.position for row in some})).items():
+            for number, event in numbered_events_of(decode_record(raw), signals):
+                found[position, number, event.part, event.id] = event
+        for row in some:
+            event_ = found.get((row.position, row.number, row.part, row.id))
+            if event_ is not None:
+                yield event_
+
+
+def export(
+    snapshot: Snapshot, log: Records, identifier: str, *, settings: Settings, signals: SignalMap, now: int
+) -> dict[str, Any] | None:
+    """Everything that is held about a person, as plain values: the profile, each fragment, all events.
+
+    Returns:
+        ``None`` when nothing is known of this identifier.
+    """
+    found = profile(snapshot, identifier, now=now, settings=settings, purpose=None)
+    if found is None:
+        return None
+    told: dict[str, Any] = msgspec.to_builtins(found)
+    told["interests"] = [entry._asdict() for entry in found.entries]
+    del told["entries"]
+    rows: dict[bytes, Row] = {}
+    for one in found.identifiers:
+        prefix = one.encode() + b"\0"
+        rows |= {key[len(prefix) :]: decode_row(raw) for key, raw in snapshot.scan("timeline", prefix)}
+    told["events"] = [
+        msgspec.to_builtins(event) for event in _events(log, signals, [rows[one] for one in sorted(rows)])
+    ]
+    reader = _Reader(snapshot, settings)
+    told["statements"] = {
+        one: {
+            named.replace("\x1f", "@"): {"at": at, "id": id, "granted": granted}
+            for named, (at, id, granted) in fragment.consents.items()
+        }
+        for one in found.identifiers
+        if (fragment := reader.fragment(one)) is not None and fragment.consents
+    }
+    return told
+
+
+def training_rows(
+    snapshot: Snapshot, settings: Settings, *, now: int, purpose: str = "personalize"
+) -> Iterator[tuple[str, list[Entry]]]:
+    """Every person that may be learned from, as (row id, entries decayed to ``now``).
+
+    A person is a row, under the smallest of their strong identifiers; so is a device that is nobody's, and one that
+    several people share. Rows without entries are left out. In no order that means anything.
+    """
+    half_life = half_life_ms(settings.half_life_days)
+    reader = _Reader(snapshot, settings)
+    for key, _ in snapshot.scan("fragments"):
+        identifier = key.decode()
+        reader.forget()
+        members = _row_of(reader, identifier)
+        if members is None:
+            continue
+        fragments = {one: found for one in members if (found := reader.fragment(one)) is not None}
+        allowed = reader.allowed(members, purpose)
+        entries = entries_of(fragments, now=now, half_life=half_life, allowed=allowed)
+        if entries:
+            yield identifier, entries
+
+
+def _row_of(reader: _Reader, identifier: str) -> dict[str, str] | None:
+    """Whose row begins at an identifier: of several that are one person, at the first that has a fragment."""
+    if not reader.neighbours(identifier):
+        return {identifier: "self"}
+    if not is_weak(identifier):
+        members = reader.person(identifier)
+        first = min(one for one in members if not is_weak(one) and reader.fragment(one) is not None)
+        return members if first == identifier else None
+    persons = [
+        one
+        for one in identity.joining(identifier, reader.neighbours)
+        if not is_weak(one) and identifier in reader.person(one)
+    ]
+    owners = {min(one for one in reader.person(each) if not is_weak(one)) for each in persons}
+    if len(owners) != 1:
+        return {identifier: "self"}  # nobody's, or shared: read by each, and a row of its own
+    # Its person's row has it, unless nothing was ever folded into any of their strong identifiers.
+    members = reader.person(persons[0])
+    if any(reader.fragment(one) is not None for one in members if not is_weak(one)):
+        return None
+    first = min(one for one in members if reader.fragment(one) is not None)
+    return members if first == identifier else None
