@@ -144,11 +144,11 @@ def blanked(record: Record, numbers: set[int]) -> Record:
     """The record without the calls of these numbers; the others keep theirs, and their bytes."""
     if record.kind == "segment":
         whole = msgspec.json.decode(record.body, type=dict[str, msgspec.Raw])
-        calls = msgspec.json.decode(whole["batch"], type=list[msgspec.Raw | None])
+        calls = msgspec.json.decode(whole["batch"], type=list[msgspec.Raw])
         whole["batch"] = msgspec.Raw(msgspec.json.encode(_without(calls, numbers)))
         return msgspec.structs.replace(record, body=msgspec.json.encode(whole))
     if record.kind == "events":
-        calls = msgspec.json.decode(record.body, type=list[msgspec.Raw | None])
+        calls = msgspec.json.decode(record.body, type=list[msgspec.Raw])
         return msgspec.structs.replace(record, body=msgspec.json.encode(_without(calls, numbers)))
     return record
 

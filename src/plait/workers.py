@@ -27,8 +27,7 @@ from plait.log import Log, open_log
 from plait.profile import decode_fragment, equal
 from plait.segment import blanked, numbered_events_of
 from plait.settings import Settings
-from plait.signals import SignalMap
-from plait.signals import load as load_signals
+from plait.signals import SignalMap, load_signals
 from plait.state import decode_row, mark_of, row_key
 from plait.store import TABLES, Snapshot, Store, open_store
 
@@ -80,12 +79,12 @@ def _store_to_write(settings: Settings, stop: threading.Event) -> Store:
 
 def _fold(store: Store, settings: Settings, log: Log) -> Fold:
     keys = load_keys(settings)
-    fold = Fold(store, settings, load_signals(settings), log=log, pepper=keys.pepper)
+    fold = Fold(store, settings, load_signals(settings.data), log=log, pepper=keys.pepper)
     if fold.position > log.last:
         # A log from a backup, older than the state: what the state knows more never happened.
         _log.warning("state_ahead_of_log", position=fold.position, last=log.last)
         store.clear()
-        fold = Fold(store, settings, load_signals(settings), log=log, pepper=keys.pepper)
+        fold = Fold(store, settings, load_signals(settings.data), log=log, pepper=keys.pepper)
     return fold
 
 
@@ -149,7 +148,7 @@ class _LakeWriter:
 
     def __init__(self, settings: Settings, log: Log, store: Store) -> None:
         self._settings, self._log, self._store = settings, log, store
-        self._signals = load_signals(settings)
+        self._signals = load_signals(settings.data)
         self._lake = open_lake(settings.url("lake"))
         self._next = time.monotonic() + min(settings.lake_every_seconds, 5.0)
         self._thread: threading.Thread | None = None
@@ -371,7 +370,7 @@ def replay(
 def _refolded(
     store: Store, settings: Settings, log: Log, last: int, progress: Callable[[int, int], None] | None
 ) -> Fold:
-    fold = Fold(store, settings, load_signals(settings), log=log, pepper=load_keys(settings).pepper)
+    fold = Fold(store, settings, load_signals(settings.data), log=log, pepper=load_keys(settings).pepper)
     while fold.position < last:
         records = log.read(fold.position, limit=min(1_000, last - fold.position))
         if not records:
