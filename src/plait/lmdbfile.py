@@ -5,6 +5,7 @@ The log and the state each rest in a folder of their own::
     log/writer.lock          whoever holds its lock is the one writer
     log/current -> 000003    which generation counts; replaced in one step by ``compact``
     log/000003/data.mdb      the file itself, with LMDB's lock.mdb beside it
+    store/unsynced           the state is being written without syncs; holds the name of this boot of the machine
 
 Readers look at ``current`` before each transaction, so a compaction reaches every process without a word.
 """
@@ -60,8 +61,8 @@ class File:
         Args:
             folder: its path; made with its parents, for the owner's eyes only.
             tables: names of its tables; none means one table without a name.
-            durable: a commit survives power loss on return. Otherwise a power loss may take back the last
-                commit, whole, and nothing else.
+            durable: a commit survives power loss on return. Otherwise it survives ``kill -9`` only, and after a
+                power loss the file begins empty: right for what can be made again.
             map_size: bytes of address space to begin with.
 
         Raises:
@@ -87,6 +88,7 @@ class File:
         try:
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._first_generation()
+            self._distrust()
             self._follow()
         except (OSError, lmdb.Error) as exc:
             raise self.told(exc) from exc
@@ -99,6 +101,28 @@ class File:
             with suppress(FileExistsError):  # another process was faster; its link is as good
                 Path(self._link).symlink_to("000001")
             _sync_folder(self.folder)
+
+    def _distrust(self) -> None:
+        """Begin empty when the machine went down while commits were not synced: pages may be missing anywhere."""
+        if not self._went_down():
+            return
+        with os.fdopen(self._lock_handle(), "rb") as handle:
+            fcntl.flock(
+                handle, fcntl.LOCK_EX
+            )  # whoever else comes to the same conclusion waits, and then sees
+            if self._went_down():
+                fresh = f"{int(self._link_target()) + 1:06d}"
+                shutil.rmtree(self.folder / fresh, ignore_errors=True)
+                (self.folder / fresh).mkdir(mode=0o700)
+                self._point_to(fresh)
+                (self.folder / "unsynced").unlink()
+                _sync_folder(self.folder)
+
+    def _went_down(self) -> bool:
+        try:
+            return (self.folder / "unsynced").read_text() != _BOOT
+        except FileNotFoundError:
+            return False
 
     def _link_target(self) -> str:
         try:
@@ -130,6 +154,7 @@ class File:
             max_dbs=len(self._tables) + 1,
             max_readers=MAX_READERS,
             max_spare_txns=1,
+            sync=self._durable or not _BOOT,
             metasync=self._durable,
             readahead=False,  # the state is read at random; a big log would push it out of memory
             mode=0o600,
@@ -145,7 +170,7 @@ class File:
             Unavailable: code ``locked``: another process, or another part of this one, is.
         """
         try:
-            handle = os.open(self.folder / "writer.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            handle = self._lock_handle()
         except OSError as exc:
             raise self.told(exc) from exc
         try:
@@ -162,10 +187,23 @@ class File:
         try:
             self._now.env.begin(write=True).abort()
             self._sweep()
+            if not self._durable and _BOOT:
+                self._mark(_BOOT)
         except (OSError, lmdb.Error) as exc:
             self._writer = None
             os.close(handle)
             raise self.told(exc) from exc
+
+    def _lock_handle(self) -> int:
+        return os.open(self.folder / "writer.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+    def _mark(self, boot: str) -> None:
+        handle = os.open(self.folder / "unsynced", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(handle, "w") as marker:
+            marker.write(boot)
+            marker.flush()
+            os.fsync(marker.fileno())
+        _sync_folder(self.folder)
 
     def release(self, *, writer: bool) -> None:
         """Undo one ``at``; with ``writer`` also give up writing."""
@@ -174,8 +212,10 @@ class File:
             if writer and self._writer is not None:
                 with self._writing:
                     if not self._durable:
-                        with suppress(lmdb.Error):
+                        with suppress(lmdb.Error, OSError):
                             self._now.env.sync(True)
+                            (self.folder / "unsynced").unlink(missing_ok=True)
+                            _sync_folder(self.folder)
                     os.close(self._writer)
                     self._writer = None
             if self._users == 0:
@@ -292,13 +332,16 @@ class File:
         with (fresh / "data.mdb").open("rb+") as data:
             os.fsync(data.fileno())  # LMDB's copy leaves that to us
         _sync_folder(fresh)
+        self._point_to(name)
+        self._follow()
+        self._sweep()
+
+    def _point_to(self, name: str) -> None:
         coming = self.folder / "coming"
         coming.unlink(missing_ok=True)
         coming.symlink_to(name)
         coming.replace(self._link)
         _sync_folder(self.folder)
-        self._follow()
-        self._sweep()
 
     def _sweep(self) -> None:
         """Delete generations that do not count any more, also those of a compaction that was cut short."""
@@ -321,8 +364,8 @@ class File:
             return Unavailable(f"{self.folder} cannot be written: {exc}", code="read_only", retry_after=10)
         if isinstance(exc, _DAMAGED):
             return Corrupt(
-                f"{self.folder} is not what Plait wrote: {exc}; restore it from a backup, or rebuild the state "
-                "from the log with plait replay",
+                f"{self.folder} is not what Plait wrote: {exc}; put back a backup; the state may also be "
+                "deleted, it is folded again from the log",
                 code="corrupt",
             )
         return Unavailable(f"{self.folder}: {exc}", code="disk_error")
@@ -359,8 +402,23 @@ def _tables(env: Any, names: tuple[str, ...]) -> dict[str, Any]:
     if not names:
         return {"": None}
     # In a write transaction also for readers: handles from a read transaction die when it is kept for the next.
+    before = env.info()["last_txnid"]
     with env.begin(write=True) as txn:
-        return {name: env.open_db(name.encode(), txn=txn) for name in names}
+        tables = {name: env.open_db(name.encode(), txn=txn) for name in names}
+    if env.info()["last_txnid"] != before:
+        env.sync(True)  # also where commits are not synced: nobody has marked the folder yet
+    return tables
+
+
+def _boot() -> str:
+    """A name of this boot of the machine, other than that of the next; "" where there is none."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
+_BOOT = _boot()
 
 
 def _sync_folder(folder: Path) -> None:

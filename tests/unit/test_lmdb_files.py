@@ -202,3 +202,53 @@ def test_old_generations_are_let_go_of(tmp_path: Path) -> None:
             "current",
             "writer.lock",
         ]
+
+
+def _folded(folder: Path, *, close: bool) -> None:
+    """A state at position 7, whose writer stopped properly, or was killed."""
+    with Elsewhere("store", f"lmdb://{folder}") as writer:
+        assert writer.call("commit", {"items": {b"a": b"1"}}, position=7, expected=0) is None
+        if close:
+            writer.call("close")
+
+
+def _position(folder: Path, *, write: bool) -> int:
+    with contextlib.closing(open_store(f"lmdb://{folder}", write=write)) as store:
+        return store.snapshot().position
+
+
+def _machine_went_down(folder: Path) -> None:
+    (folder / "unsynced").write_text("another boot")
+
+
+def test_a_killed_fold_finds_its_state_again(tmp_path: Path) -> None:
+    _folded(tmp_path / "state", close=False)
+
+    assert _position(tmp_path / "state", write=True) == 7
+
+
+@pytest.mark.parametrize("write", [True, False])
+def test_after_a_power_loss_the_state_begins_empty(tmp_path: Path, write: bool) -> None:
+    """Commits of the state are not synced, so nothing in it can be trusted; the log has it all."""
+    _folded(tmp_path / "state", close=False)
+    _machine_went_down(tmp_path / "state")
+
+    assert _position(tmp_path / "state", write=write) == 0
+    assert _position(tmp_path / "state", write=True) == 0
+
+
+def test_a_state_that_was_closed_survives_the_machine(tmp_path: Path) -> None:
+    _folded(tmp_path / "state", close=True)
+
+    assert not (tmp_path / "state" / "unsynced").exists()
+    assert unwritten_pages(data_file(tmp_path / "state")) in (0, None)
+    assert _position(tmp_path / "state", write=False) == 7
+
+
+def test_a_log_that_was_killed_is_trusted_after_any_boot(tmp_path: Path) -> None:
+    with Elsewhere("log", f"lmdb://{tmp_path}/log") as writer:
+        writer.call("append", [b"a"])
+
+    assert not (tmp_path / "log" / "unsynced").exists()
+    with contextlib.closing(open_log(f"lmdb://{tmp_path}/log")) as log:
+        assert log.last == 1

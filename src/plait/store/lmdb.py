@@ -70,7 +70,8 @@ class Store:
     """See ``plait.store.Store``. ``url`` is ``lmdb://`` and the path of a folder."""
 
     def __init__(self, url: str, *, write: bool = False, map_size: int = MAP_SIZE) -> None:
-        # Not durable: what a power loss takes back is folded again from the log, which is.
+        # Not durable: syncing every commit takes two thirds of the fold's time, and after a power loss the state is
+        # folded again from the log, which is (docs/explanation/decisions/0011-the-state-is-not-synced.md).
         self._file = File.at(
             url.removeprefix("lmdb://"), tables=(*TABLES, _POSITION), durable=False, map_size=map_size
         )
