@@ -311,13 +311,34 @@ class File:
         except (OSError, lmdb.Error) as exc:
             raise self.told(exc) from exc
 
-    def _copied(self) -> str:
-        name = f"{int(self._now.name) + 1:06d}"
-        fresh = self.folder / name
-        shutil.rmtree(fresh, ignore_errors=True)
+    def copy(self, folder: Path) -> None:
+        """A copy that can be opened like the original, synced; writers go on meanwhile.
+
+        Raises:
+            Unavailable: code ``exists``: something is there already; ``disk_full`` and others.
+        """
+        if folder.exists() and any(folder.iterdir()):
+            raise Unavailable(f"{folder} is not empty; name a new folder", code="exists")
+        try:
+            first = folder / "000001"
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._copy(first)
+            _sync_file(first / "data.mdb")
+            _sync_folder(first)
+            (folder / "current").symlink_to("000001")
+            _sync_folder(folder)
+        except (OSError, lmdb.Error) as exc:
+            raise self.told(exc) from exc
+
+    def _copy(self, fresh: Path) -> None:
         fresh.mkdir(mode=0o700)
         self._now.env.copy(str(fresh), compact=True)
         (fresh / "data.mdb").chmod(0o600)
+
+    def _copied(self) -> str:
+        name = f"{int(self._now.name) + 1:06d}"
+        shutil.rmtree(self.folder / name, ignore_errors=True)
+        self._copy(self.folder / name)
         return name
 
     def _swap(self, name: str, catch_up: Callable[[Any, Any], None] | None) -> None:
@@ -329,8 +350,7 @@ class File:
             with self._now.env.begin() as old, env.begin(write=True) as new:
                 catch_up(old, new)
             env.close()
-        with (fresh / "data.mdb").open("rb+") as data:
-            os.fsync(data.fileno())  # LMDB's copy leaves that to us
+        _sync_file(fresh / "data.mdb")
         _sync_folder(fresh)
         self._point_to(name)
         self._follow()
@@ -419,6 +439,12 @@ def _boot() -> str:
 
 
 _BOOT = _boot()
+
+
+def _sync_file(path: Path) -> None:
+    """Make what is in a file survive power loss; LMDB's copy leaves that to us."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
 
 
 def _sync_folder(folder: Path) -> None:

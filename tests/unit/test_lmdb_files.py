@@ -252,3 +252,17 @@ def test_a_log_that_was_killed_is_trusted_after_any_boot(tmp_path: Path) -> None
     assert not (tmp_path / "log" / "unsynced").exists()
     with contextlib.closing(open_log(f"lmdb://{tmp_path}/log")) as log:
         assert log.last == 1
+
+
+def test_a_copy_of_a_log_that_is_being_written_is_a_log(tmp_path: Path) -> None:
+    with Elsewhere("log", f"lmdb://{tmp_path}/log") as writer:
+        writer.call("append", [b"a", b"b"])
+        with contextlib.closing(log_lmdb.Log(f"lmdb://{tmp_path}/log")) as reader:
+            reader.copy(f"{tmp_path}/backup/log")
+            with pytest.raises(Unavailable, match="not empty"):
+                reader.copy(f"{tmp_path}/backup/log")
+        writer.call("append", [b"c"])
+
+    with contextlib.closing(open_log(f"lmdb://{tmp_path}/backup/log", write=True)) as copy:
+        assert copy.read(0) == [(1, b"a"), (2, b"b")]
+        assert copy.append([b"other"]) == 3

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from plait.lmdbfile import MAP_SIZE, File
@@ -117,6 +118,10 @@ class Log:
             self._file.compact(catch_up=catch_up)
         finally:
             self._redacted = None
+
+    def copy(self, folder: str) -> None:
+        """A backup in a new folder, while the log is being written; open it, or put it where the log was."""
+        self._file.copy(Path(folder))
 
     @property
     def last(self) -> int:
