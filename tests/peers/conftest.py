@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -47,7 +47,7 @@ def browser() -> Iterator[Any]:
 class _Site(SimpleHTTPRequestHandler):
     """Pages of ``clients/``, packages under ``/modules/``, and what a page shall do under ``/told.json``."""
 
-    told: dict[str, Any] = {}
+    told: ClassVar[dict[str, Any]] = {}
 
     def do_GET(self) -> None:
         path, _, case = self.path.partition("?")

@@ -93,13 +93,13 @@ def test_trouble_on_the_line_loses_nothing_and_counts_nothing_twice(
 ) -> None:
     user, kinds = f"troubled-{client}", CASES[client][2]
 
-    with ChaosProxy(server.url, seed=len(client), kinds=kinds) as proxy:
-        with _visiting(client, proxy.url, server.write, user, request):
-            server.eventually(
-                lambda: sum(_understood(server, user).values()) >= UNDERSTOOD.total(), seconds=60
-            )
-            # A message that was taken and whose sender was not told comes again; wait until none does.
-            server.eventually(lambda: time.monotonic() - proxy.last > 2.5, seconds=60)
+    with (
+        ChaosProxy(server.url, seed=len(client), kinds=kinds) as proxy,
+        _visiting(client, proxy.url, server.write, user, request),
+    ):
+        server.eventually(lambda: sum(_understood(server, user).values()) >= UNDERSTOOD.total(), seconds=60)
+        # A message that was taken and whose sender was not told comes again; wait until none does.
+        server.eventually(lambda: time.monotonic() - proxy.last > 2.5, seconds=60)
 
     assert _understood(server, user) == UNDERSTOOD
     assert _counts(server, user) == Counter(signal for signal, _ in UNDERSTOOD.elements())
