@@ -33,10 +33,13 @@ class Server:
     secret: str = "sk_of_the_test_and_long_enough"
     url: str = ""
     process: subprocess.Popen[bytes] | None = None
+    own_keys: bool = True  # from the environment; else it makes its own
 
     def start(self, *options: str) -> Server:
         env = {name: value for name, value in os.environ.items() if not name.startswith("PLAIT_")}
-        env |= {"PLAIT_WRITE_KEY": self.write, "PLAIT_SECRET_KEY": self.secret, "PLAIT_LOG_LEVEL": "warning"}
+        env["PLAIT_LOG_LEVEL"] = "warning"
+        if self.own_keys:
+            env |= {"PLAIT_WRITE_KEY": self.write, "PLAIT_SECRET_KEY": self.secret}
         self._words = (self.data.parent / f"{self.data.name}.log").open("ab")
         self.process = subprocess.Popen(
             [sys.executable, "-m", "plait", "serve", "--data", str(self.data), "--port", "0", *options],

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -88,24 +89,29 @@ def import_() -> None:
     """Bring in a catalog or past events."""
 
 
+_file = click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+_map = click.option(
+    "--map", "names", multiple=True, metavar="OURS=THEIRS", help="Take a field from another column."
+)
+
+
 @import_.command(name="items")
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@_file
 @_data
-def import_items(file: Path, data: str | None) -> None:
-    """Add or replace items from a CSV, TSV, JSONL, Parquet or Google Merchant FILE."""
+@_map
+def import_items(file: Path, data: str | None, names: tuple[str, ...]) -> None:
+    """Add or replace items from a CSV, TSV, JSON, Parquet, Google Merchant, RSS or Atom FILE."""
     from plait.feeds import read_items
 
-    _bring(read_items(file), data, what="items")
+    _bring(read_items(file, names, now=_now()), data, what="items")
 
 
 @import_.command(name="events")
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@_file
 @_data
-@click.option(
-    "--map", "names", multiple=True, metavar="OURS=THEIRS", help="Take a field from another column."
-)
+@_map
 def import_events(file: Path, data: str | None, names: tuple[str, ...]) -> None:
-    """Append past events from a CSV, JSONL or Parquet FILE."""
+    """Append past events from a CSV, TSV, JSON or Parquet FILE; the same file twice counts once."""
     from plait.feeds import read_events
 
     _bring(read_events(file, names), data, what="events")
@@ -175,8 +181,6 @@ def keys(
     data: str | None, as_json: bool, rotate: str | None, drop_old: bool, token: str | None, hours: float
 ) -> None:
     """Show the keys of a data folder, or change them."""
-    import time
-
     from plait.events import checked_identifier
     from plait.keys import load_keys, rotate_keys
 
@@ -187,7 +191,7 @@ def keys(
         )
     found = load_keys(settings)
     if token is not None:
-        until = time.time_ns() // 1_000_000 + int(hours * 3_600_000)
+        until = _now() + int(hours * 3_600_000)
         click.echo(found.token(checked_identifier(token, field="PERSON"), until))
         return
     _warn_of_other_keys(settings)
@@ -258,11 +262,16 @@ def _bring(rows: Iterable[Any], data: str | None, *, what: str) -> None:
                 if refused <= _TOLD:
                     bar.console.print(f"refused: {error.message}", soft_wrap=True)
             bar.update(TaskID(0), description=f"importing {what}: {accepted:,}")
+        api.settle()
     if refused > _TOLD:
         _say.print(f"… and {refused - _TOLD:,} more")
     click.echo(json.dumps({"accepted": accepted, "refused": refused}))
     if refused and not accepted:
         sys.exit(2)
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000
 
 
 def _batches(rows: Iterator[Any]) -> Iterator[list[Any]]:

@@ -65,11 +65,17 @@ class Api:
             half = len(rows) // 2
             first, second = self.bring(path, name, rows[:half]), self.bring(path, name, rows[half:])
             return first[0] + second[0], first[1] + second[1]
-        refused = [
+        refused: list[PlaitError] = [
             Rejected(one["message"], code=one["code"], field=one.get("field"))
             for one in told.get("refused", [])
         ]
         return len(rows) - len(refused), refused
+
+    def settle(self) -> None:
+        """Wait until the state holds everything that stands in the log now."""
+        last = self.ask("GET", "/v1/status")["log"]["position"]
+        while self.ask("GET", "/v1/status")["fold"]["position"] < last:
+            time.sleep(0.05)
 
     def close(self) -> None:
         """Let go of the connection."""
@@ -94,7 +100,9 @@ def reach(settings: Settings) -> Iterator[Api]:
     with _started(settings) as told:
         api = Api(told)
         try:
+            api.settle()  # what an earlier command brought in shows in this one
             yield api
+            api.settle()
         finally:
             api.close()
 

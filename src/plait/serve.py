@@ -12,9 +12,10 @@ import logging
 import os
 import signal
 import socket
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
 
 import msgspec
@@ -30,12 +31,14 @@ from plait.http import Installation, Metrics
 from plait.http.app import App
 from plait.keys import FILE as KEYS_FILE
 from plait.keys import Keys, load_keys
-from plait.log import open_log
+from plait.lake import open_lake
+from plait.log import Log, open_log
 from plait.log.commit import Committer
 from plait.settings import Settings
 from plait.signals import load_signals
-from plait.store import open_store
+from plait.store import Store, open_store
 from plait.supervise import Child, once
+from plait.workers import compact_erased, pending_erasures, redact_erased
 
 _log = structlog.get_logger()
 
@@ -74,19 +77,17 @@ async def running(
         store = open_store(settings.url("store"))
         stack.callback(store.close)
         keys = load_keys(settings)
-        snapshot = store.snapshot()
-        try:
+        with closing(store.snapshot()) as snapshot:
             catalog = Catalog.load(snapshot)
             door = ConsentDoor(settings, keys.pepper).load(snapshot, settings)
             folded = snapshot.position
-        finally:
-            snapshot.close()
         committer = Committer(log)
         stack.push_async_callback(committer.close)
         here = Installation(
             settings=settings, keys=keys, log=log, committer=committer, store=store,
             catalog=catalog, door=door, signals=load_signals(settings.data), metrics=Metrics(),
             stop=stop, fit_work=lambda: once("fit", settings),
+            redact_work=_redaction(settings, log, store, door),
         )  # fmt: skip
         here.keys = _with_run_key(here.keys, here.run_key)
         _catch_up(here, folded)
@@ -177,14 +178,32 @@ async def _fit_on_clock(here: Installation) -> None:
 
 
 async def _forget(here: Installation) -> None:
-    """Take erased people out of log and lake, as soon as the fold has taken the erasure in."""
+    """Take erased people out of log and lake as soon as the fold has taken the erasure in; old copies later."""
     while True:
         await asyncio.sleep(0.5)
         try:
             await here.redact()
+            await asyncio.to_thread(compact_erased, here.log, here.settings, now=time.time())
         except PlaitError as error:
             _log.error("redaction_failed", code=error.code, message=error.message)
             await asyncio.sleep(5)
+
+
+def _redaction(settings: Settings, log: Log, store: Store, door: ConsentDoor) -> Callable[[], None]:
+    """What takes the erased out of log and lake; runs in a thread, one at a time."""
+    once_at_a_time = threading.Lock()
+
+    def work() -> None:
+        with once_at_a_time, closing(store.snapshot()) as snapshot:
+            pending = pending_erasures(snapshot)
+            if not pending:
+                return
+            for _, erasure in pending:
+                door.forget(erasure.who, erasure.cutoff)
+            with closing(open_lake(settings.url("lake"))) as lake:
+                redact_erased(log, lake, snapshot, settings)
+
+    return work
 
 
 # The network.

@@ -135,7 +135,8 @@ def _fold(settings: Settings) -> None:
 def _fit(settings: Settings) -> dict[str, Any]:
     from plait.models.fit import fit_installation
 
-    return fit_installation(settings)
+    manifest: dict[str, Any] = fit_installation(settings)
+    return manifest
 
 
 WORK: dict[str, Callable[[Settings], Any]] = {"fold": _fold, "fit": _fit}

@@ -33,9 +33,9 @@ def test_every_200_comes_after_the_sync_of_its_event(own_server: Server, tmp_pat
     watcher.send_signal(signal.SIGINT)
     watcher.wait(20)
 
-    assert list(answers(trace.read_bytes()[before:].decode(errors="replace"), through)) == [
-        "synced"
-    ] * REQUESTS
+    assert (
+        list(answers(trace.read_bytes()[before:].decode(errors="replace"), through)) == ["synced"] * REQUESTS
+    )
 
 
 def handles_that_write_through(pid: int) -> set[str]:

@@ -12,7 +12,8 @@ import binascii
 import secrets
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Installation", "Metrics", "key_in"]
 
-Scope = dict[str, Any]  # of ASGI
+Scope = MutableMapping[str, Any]  # of ASGI
 
 
 @dataclass(kw_only=True)
@@ -62,6 +63,7 @@ class Installation:
     clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000
     stop: Callable[[], None] = lambda: None
     fit_work: Callable[[], Awaitable[dict[str, Any]]]
+    redact_work: Callable[[], None]
     run_key: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
     ready: bool = False
     stopping: bool = False
@@ -107,26 +109,29 @@ class Installation:
 
     def take_model(self) -> None:
         """Take the newest model into use, if there is a newer one."""
-        from plait.models import current
-
+        try:
+            from plait.models import current
+        except ModuleNotFoundError:
+            return
         found = current(Path(self.settings.data) / "models")
         if found is not None:
             self.model = found
 
     def about_model(self) -> dict[str, Any] | None:
-        """What is known about the model in use."""
-        return None
+        """The manifest of the model in use, ``None`` before the first fit."""
+        return None if self.model is None else self.model.manifest
 
     def fitted_to(self) -> int:
         """The log position that the model in use has learned from, 0 without one."""
         return 0
 
     async def redact(self) -> None:
-        """Take erased people out of log and lake."""
+        """Take erased people, as far as the fold has taken their erasure in, out of log and lake.
 
-    async def erase(self, identifier: str) -> dict[str, Any]:
-        """Forget a person."""
-        return {}
+        Raises:
+            Unavailable: not now; it is tried again.
+        """
+        await asyncio.to_thread(self.redact_work)
 
     async def folded(self, position: int, *, seconds: float = 5.0) -> bool:
         """Wait until the state holds the log up to ``position``; ``False`` when that takes longer than ``seconds``."""
@@ -139,11 +144,8 @@ class Installation:
 
     def position(self) -> int:
         """The log position that the state is folded up to."""
-        snapshot = self.store.snapshot()
-        try:
+        with closing(self.store.snapshot()) as snapshot:
             return snapshot.position
-        finally:
-            snapshot.close()
 
     def tell_lag(self) -> None:
         """Look where log and fold stand."""

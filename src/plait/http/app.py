@@ -8,34 +8,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from importlib import import_module
+from types import SimpleNamespace
 
-import msgspec
 import structlog
-from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
-from starlette.routing import BaseRoute, Match
+from starlette.requests import ClientDisconnect
+from starlette.routing import BaseRoute, Match, Router
 
 from plait.errors import Corrupt, PlaitError, Rejected
 from plait.http import Installation, Scope, items, operate, people
 from plait.http.collect import Collect
-from plait.http.personalize import Personalize
-from plait.http.wire import SLOWEST, Gone, Receive, Send, send_error
+from plait.http.wire import SLOWEST, Gone, Message, Receive, Send, send_error
 
 ASGI = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _log = structlog.get_logger()
 
-_COLLECT = frozenset(
-    f"/v1/{name}"
-    for name in (
-        *("track", "identify", "page", "screen", "group", "alias", "batch", "import", "events"),
-        *("t", "i", "p", "g", "a", "s", "b"),
-    )
-)
-_COLLECT_UNDER = ("/api/s/", "/beacon/", "/v1/projects/", "/sourceConfig")
 OPEN = ("/health/live", "/health/ready", "/openapi.json", "/v1/live")  # /v1/live takes a token, see operate
 LARGEST = 32 * 1024 * 1024  # bytes of a body; ten thousand items with texts fit
 
@@ -50,15 +39,12 @@ class App:
     def __init__(self, installation: Installation, *, more: Sequence[BaseRoute] = ()) -> None:
         self._installation = installation
         self._collect: ASGI = Collect(installation)
-        self._personalize: ASGI = Personalize(installation)
+        self._personalize: ASGI = _personalize(installation)
         self._open = list(more)
-        self._rest = Starlette(
-            routes=[*operate.routes, *people.routes, *items.routes, *more],
-            exception_handlers={HTTPException: _told_http},
-        )
-        self._rest.state.installation = installation
+        # Only the router of Starlette: its application answers a failure before we can, in plain text.
         # "/v1/items/" is not "/v1/items": a redirect would make clients repeat a POST as a GET.
-        self._rest.router.redirect_slashes = False
+        self._rest = Router([*operate.routes, *people.routes, *items.routes, *more], redirect_slashes=False)
+        self.state = SimpleNamespace(installation=installation)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; whatever goes wrong is told as JSON."""
@@ -66,7 +52,7 @@ class App:
             return
         started = False
 
-        async def watched(message: dict[str, Any]) -> None:
+        async def watched(message: Message) -> None:
             nonlocal started
             started = True
             await send(message)
@@ -75,6 +61,8 @@ class App:
             await self._route(scope["path"])(scope, receive, watched)
         except (Gone, ClientDisconnect):
             return  # nobody is there to be told
+        except HTTPException as error:
+            await send_error(watched, _told(scope, error), _allow(error))
         except PlaitError as error:
             self._installation.metrics.refused(error.code)
             if isinstance(error, Corrupt):
@@ -88,7 +76,7 @@ class App:
                 await send_error(send, PlaitError("the server failed; its log says how", code="internal"))
 
     def _route(self, path: str) -> ASGI:
-        if path in _COLLECT or path.startswith(_COLLECT_UNDER):
+        if Collect.takes(path):
             return self._collect
         if path == "/v1/personalize" or (path.startswith("/v1/placements/") and path.endswith("/items")):
             return self._personalize
@@ -96,6 +84,7 @@ class App:
 
     async def _guarded(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._check_key(scope)
+        scope["app"] = self
         await self._rest(scope, _limited(receive), _hardened(send))
 
     def _check_key(self, scope: Scope) -> None:
@@ -114,13 +103,22 @@ class App:
             raise Rejected("the write key may not do this; use the secret key", code="forbidden", status=403)
 
 
+def _personalize(installation: Installation) -> ASGI:
+    try:
+        module = import_module("plait.http.personalize")
+    except ModuleNotFoundError:
+        return Collect(installation)
+    route: ASGI = module.Personalize(installation)
+    return route
+
+
 def _limited(receive: Receive) -> Receive:
     """The same request, refused when its body is too large or too slow."""
     size, clock = 0, asyncio.get_running_loop().time
     until = clock() + SLOWEST
     whole = False
 
-    async def counted() -> dict[str, Any]:
+    async def counted() -> Message:
         nonlocal size, whole
         if whole:  # what follows the body is only ever the news that the client left
             return await receive()
@@ -149,7 +147,7 @@ _NOTHING_LOADS = (b"content-security-policy", b"default-src 'none'; frame-ancest
 
 
 def _hardened(send: Send) -> Send:
-    async def more(message: dict[str, Any]) -> None:
+    async def more(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = [*message["headers"], *_HARDENED]
             if all(name != b"content-security-policy" for name, _ in headers):
@@ -160,18 +158,15 @@ def _hardened(send: Send) -> Send:
     return more
 
 
-async def _told_http(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    if error.status_code == 405:
-        allowed = (error.headers or {}).get("Allow", "")
-        body = {
-            "code": "method_not_allowed",
-            "message": f"{request.method} is not for this path; use {allowed}",
-        }
-    elif error.status_code == 404:
-        body = {"code": "not_found", "message": f"there is no {request.url.path[:200]}"}
-    else:
-        body = {"code": "invalid_request", "message": error.detail}
-    return Response(
-        msgspec.json.encode(body), error.status_code, dict(error.headers or {}), "application/json"
-    )
+def _told(scope: Scope, error: HTTPException) -> Rejected:
+    path, status = scope["path"][:200], error.status_code
+    if status == 404:
+        return Rejected(f"there is no {path}", code="not_found", status=404)
+    if status == 405:
+        return Rejected(f"{scope['method']} is not for {path}", code="method_not_allowed", status=405)
+    return Rejected(error.detail, code="invalid_request", status=status)
+
+
+def _allow(error: HTTPException) -> list[tuple[bytes, bytes]]:
+    allowed = (error.headers or {}).get("Allow")
+    return [(b"allow", allowed.encode())] if allowed else []

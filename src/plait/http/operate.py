@@ -5,18 +5,22 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from contextlib import closing
+from typing import Any
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from plait import __version__
+from plait import __version__, people
 from plait.errors import Rejected
 from plait.events import checked_identifier
 from plait.http import Installation
 from plait.http.openapi import document
 from plait.http.plain import answer, installation
+
+_SILENCE = 15.0  # seconds; proxies close lines on which nothing is said
 
 
 async def live(_: Request) -> Response:
@@ -34,11 +38,13 @@ async def ready(request: Request) -> Response:
 async def status(request: Request) -> Response:
     """Where log, fold, catalog and model stand."""
     here = installation(request)
+    here.tell_lag()
     return answer(
         {
             "version": __version__,
             "log": {"position": here.log.last},
             "fold": {
+                "position": here.position(),
                 "lag_records": here.lag.records,
                 "lag_events": here.lag.events,
                 "lag_seconds": round(here.lag.seconds, 3),
@@ -85,27 +91,28 @@ async def stream(request: Request) -> Response:
 
 
 async def _events(here: Installation, identifier: str) -> AsyncIterator[bytes]:
-    from plait.http.people import recent
-
     seen: set[tuple[str, str, int]] = set()
     folded, quiet = -1, time.monotonic()
     yield b": listening\n\n"
     while not here.stopping:
-        snapshot = here.store.snapshot()
-        position = snapshot.position
-        snapshot.close()
+        position = here.position()
         if position != folded:
             folded = position
-            for event in reversed(recent(here, identifier, limit=50)):
-                key = (event.source, event.id, event.part)
+            for event in reversed(_newest(here, identifier)):
+                key = event["source"], event["id"], event.get("part", 0)
                 if key not in seen:
                     seen.add(key)
                     quiet = time.monotonic()
                     yield b"data: " + msgspec.json.encode(event) + b"\n\n"
-        if time.monotonic() - quiet > 15:  # proxies close what is silent
+        if time.monotonic() - quiet > _SILENCE:
             quiet = time.monotonic()
             yield b": still here\n\n"
         await asyncio.sleep(0.05)
+
+
+def _newest(here: Installation, identifier: str) -> list[dict[str, Any]]:
+    with closing(here.store.snapshot()) as snapshot:
+        return people.recent(snapshot, here.log, identifier, 50, settings=here.settings, signals=here.signals)
 
 
 routes = [

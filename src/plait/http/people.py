@@ -30,12 +30,14 @@ async def profile(request: Request) -> Response:
     if include not in (None, "", "events"):
         raise Rejected(f"include takes events, not {include[:40]!r}", code="invalid_query", field="include")
     with closing(here.store.snapshot()) as snapshot:
-        found = people.profile(snapshot, identifier, now=here.now(), settings=here.settings)
+        found = people.profile(snapshot, identifier, now=here.now(), settings=here.settings, door=here.door)
         if found is None:
             raise _unknown(identifier)
         told = _told(here, found, limit)
         if include:
-            told["events"] = people.recent(snapshot, here.log, identifier, events)
+            told["events"] = people.recent(
+                snapshot, here.log, identifier, events, settings=here.settings, signals=here.signals
+            )
     return answer(told)
 
 
@@ -58,16 +60,26 @@ async def export(request: Request) -> Response:
     """Everything that is known about a person."""
     here, identifier = installation(request), _identifier(request)
     with closing(here.store.snapshot()) as snapshot:
-        found = people.export(snapshot, here.log, identifier)
+        found = people.export(
+            snapshot, here.log, identifier, settings=here.settings, signals=here.signals, now=here.now()
+        )
     if found is None:
         raise _unknown(identifier)
     return answer(found)
 
 
 async def erase(request: Request) -> Response:
-    """Forget a person: in state, log and lake once the answer is there."""
+    """Forget a person; state, log and lake hold nothing of them once the answer is there."""
     here, identifier = installation(request), _identifier(request)
-    return answer(await here.erase(identifier))
+    with closing(here.store.snapshot()) as snapshot:
+        known = people.profile(snapshot, identifier, now=here.now(), settings=here.settings, purpose=None)
+    now = here.now()
+    event = Told(
+        id=f"erase-{secrets.token_hex(12)}", signal=Signal.ERASE, op="erase", who=(identifier,), at=now
+    )
+    await _settled(here, _record(here, [event], now))
+    await here.redact()
+    return answer({"erased": known.identifiers if known else [identifier], "id": event.id, "at": now})
 
 
 async def link(request: Request) -> Response:

@@ -1,0 +1,132 @@
+"""The running server: how soon it answers, and how soon it knows what another client just did."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+
+from bench import Line
+
+SECRET = "sk_of_the_bench_and_long"
+
+
+@contextlib.contextmanager
+def serving(data: Path) -> Iterator[tuple[str, float]]:
+    """A server of its own process; its URL, and the seconds from start to the first answer of a question."""
+    env = os.environ | {
+        "PLAIT_WRITE_KEY": "wk_of_the_bench",
+        "PLAIT_SECRET_KEY": SECRET,
+        "PLAIT_LOG_LEVEL": "error",
+    }
+    begun = time.perf_counter()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "plait", "serve", "--data", str(data), "--port", "0"], env=env
+    )
+    try:
+        url = ""
+        while not url:
+            with contextlib.suppress(OSError, ValueError, httpx.TransportError):
+                told = json.loads((data / "serve.json").read_bytes())
+                if told["pid"] == process.pid and ask(told["url"], "anonymous:nobody") is not None:
+                    url = told["url"]
+            if process.poll() is not None:
+                raise RuntimeError("the server did not start")
+            time.sleep(0.005)
+        yield url, time.perf_counter() - begun
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def client(url: str) -> httpx.Client:
+    return httpx.Client(
+        base_url=url, headers={"authorization": f"Bearer {SECRET}"}, timeout=60, trust_env=False
+    )
+
+
+def ask(url: str, identifier: str) -> dict | None:
+    body = {"identifiers": [identifier], "placements": [{"id": "home.grid"}], "explain": True}
+    with client(url) as http:
+        answer = http.post("/v1/personalize", json=body)
+    return answer.json() if answer.status_code == 200 else None
+
+
+def load(url: str, rate: float, stop: threading.Event) -> None:
+    """Batches of other people's views at ``rate`` events a second."""
+    number, begun = 0, time.perf_counter()
+    with client(url) as http:
+        while not stop.is_set():
+            batch = []
+            for _ in range(100):
+                number += 1
+                batch.append(
+                    {
+                        "type": "track", "event": "Product Viewed", "messageId": f"load-{number}",
+                        "userId": f"u{number * 7919 % 100_000}", "properties": {"product_id": f"i{number % 500}"},
+                    }
+                )  # fmt: skip
+            http.post("/v1/batch", json={"batch": batch})
+            ahead = number / rate - (time.perf_counter() - begun)
+            if ahead > 0:
+                time.sleep(ahead)
+
+
+def fresh(url: str, times: int) -> list[float]:
+    """Seconds from another client's acknowledged view to the first answer that counts it."""
+    waited = []
+    with client(url) as http:
+        for number in range(times):
+            person, item = f"user:fresh-{number}", f"i{number % 500}"
+            event = {"id": f"fresh-{number}", "signal": "view", "who": [person], "about": {"item": item}}
+            assert http.post("/v1/events", json={"events": [event]}).status_code == 200
+            begun = time.perf_counter()
+            while http.get(f"/v1/profiles/{person}").status_code != 200:
+                if time.perf_counter() - begun > 30:
+                    raise RuntimeError("an event never showed")
+                time.sleep(0.001)
+            waited.append(time.perf_counter() - begun)
+            time.sleep(0.01)
+    return waited
+
+
+def measure(quick: bool) -> Iterator[Line]:
+    rate = 2_000 if quick else 10_000  # half of the 20k events/s that the fold has to reach
+    with tempfile.TemporaryDirectory() as folder:
+        data = Path(folder) / "data"
+        with serving(data) as (url, _), client(url) as http:
+            items = [
+                {"id": f"i{n}", "title": f"Item {n}", "topics": [f"t{n % 20}"], "price": n % 90}
+                for n in range(500)
+            ]
+            assert http.post("/v1/items", json={"items": items}).status_code == 200
+            stop = threading.Event()
+            thread = threading.Thread(target=load, args=(url, rate, stop))
+            thread.start()
+            time.sleep(2)
+            waited = fresh(url, 50 if quick else 300)
+            lag = http.get("/v1/status").json()["fold"]["lag_events"]
+            stop.set()
+            thread.join()
+            yield Line(
+                "an event of another client shows, p99", _p99(waited) * 1000, "ms", bar=250, least=False
+            )
+            yield Line("the same, p50", statistics.median(waited) * 1000, "ms")
+            yield Line(f"events that wait for the fold at {rate:,} events/s", lag, "events")
+            http.post("/v1/fit")
+        with serving(data) as (_, seconds):
+            yield Line("start to first answer, warm", seconds, "s", bar=5, least=False)
+
+
+def _p99(values: list[float]) -> float:
+    return sorted(values)[max(0, int(len(values) * 0.99) - 1)]

@@ -1,0 +1,309 @@
+"""`plait serve` as an operator meets it: starting, stopping, and everything that can stand in its way."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+import httpx
+import psutil
+import pytest
+
+
+def view(person: str, item: str = "tent-1", **more):
+    return {
+        "type": "track", "event": "Product Viewed", "messageId": f"serve-{time.time_ns()}", "userId": person,
+        "properties": {"product_id": item},
+    } | more  # fmt: skip
+
+
+def plait(*words: str, **env: str) -> subprocess.CompletedProcess[str]:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("PLAIT_")}
+    return subprocess.run(
+        [sys.executable, "-m", "plait", *words], capture_output=True, text=True, timeout=90, env=clean | env
+    )
+
+
+def test_what_was_acknowledged_is_there_after_a_restart(own_server):
+    own_server.start()
+    own_server.collect(view("ann"))
+    assert own_server.stop() == 0
+
+    own_server.start()
+
+    found = own_server.eventually(lambda: own_server.profile("user:ann"))
+    assert found["counts"] == {"view": 1}
+
+
+def test_what_was_acknowledged_is_there_after_kill_9(own_server):
+    own_server.start()
+    own_server.collect(view("ann"))
+    own_server.kill()
+
+    own_server.start()
+
+    assert own_server.eventually(lambda: own_server.profile("user:ann"))["counts"] == {"view": 1}
+
+
+def test_a_dead_fold_is_started_again(own_server):
+    own_server.start()
+    (fold,) = psutil.Process(own_server.process.pid).children()
+    fold.kill()
+
+    own_server.collect(view("ann"))
+
+    assert own_server.eventually(lambda: own_server.profile("user:ann"))["counts"] == {"view": 1}
+
+
+def test_the_children_end_with_a_killed_parent(own_server):
+    own_server.start()
+    below = psutil.Process(own_server.process.pid).children()
+    assert below
+
+    own_server.kill()
+
+    assert psutil.wait_procs(below, timeout=10)[1] == []
+
+
+def test_a_second_server_on_the_folder_is_refused_and_the_first_goes_on(own_server):
+    own_server.start()
+
+    second = plait("serve", "--data", str(own_server.data), "--port", "0")
+
+    assert second.returncode == 75
+    assert "locked" in second.stderr
+    assert "Traceback" not in second.stderr
+    own_server.collect(view("ann"))
+
+
+def test_a_port_that_is_taken_is_told_by_its_number(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+
+        told = plait("serve", "--data", str(tmp_path / "data"), "--port", port)
+
+    assert told.returncode == 75
+    assert port in told.stderr
+    assert "--port" in told.stderr
+
+
+def test_a_misspelt_setting_is_refused(tmp_path):
+    told = plait("serve", "--data", str(tmp_path / "data"), PLAIT_WRIET_KEY="x")
+
+    assert told.returncode == 2
+    assert "PLAIT_WRIET_KEY" in told.stderr
+
+
+def test_a_data_folder_that_is_a_file_is_told(tmp_path):
+    (tmp_path / "data").write_text("")
+
+    told = plait("serve", "--data", str(tmp_path / "data"), "--port", "0")
+
+    assert told.returncode == 75
+    assert str(tmp_path / "data") in told.stderr
+    assert "Traceback" not in told.stderr
+
+
+def test_stopping_lets_requests_under_way_finish(own_server):
+    own_server.start()
+    body = json.dumps({"batch": [view("ann")], "writeKey": own_server.write}).encode()
+    host, port = own_server.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port))) as line:
+        line.sendall(
+            b"POST /v1/batch HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body) + body[:10]
+        )
+        time.sleep(0.3)
+        stopping = threading.Thread(target=own_server.stop)
+        stopping.start()
+        time.sleep(0.3)
+        line.sendall(body[10:])
+
+        answer = line.recv(65_536)
+
+        stopping.join()
+    assert answer.startswith(b"HTTP/1.1 200")
+
+
+def test_a_rotated_key_is_taken_up_while_running_and_the_old_one_ends_when_dropped(own_server):
+    own_server.own_keys = False
+    own_server.start()
+    data = ("--data", str(own_server.data))
+    old = json.loads(plait("keys", *data, "--json").stdout)["secret"]
+
+    plait("keys", *data, "--rotate", "secret")
+
+    new = json.loads(plait("keys", *data, "--json").stdout)["secret"]
+    own_server.eventually(lambda: own_server.ask("GET", "/v1/status", key=new).status_code == 200)
+    assert own_server.ask("GET", "/v1/status", key=old).status_code == 200
+    plait("keys", *data, "--drop-old")
+    own_server.eventually(lambda: own_server.ask("GET", "/v1/status", key=old).status_code == 401)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [
+        ("GET", "/", 404, "not_found"),
+        ("GET", "/v1/nothing", 404, "not_found"),
+        ("POST", "/health/live", 405, "method_not_allowed"),
+        ("GET", "/v1/batch", 405, "method_not_allowed"),
+        ("PATCH", "/v1/items", 405, "method_not_allowed"),
+        ("GET", "/v1/profiles/nonsense", 400, "invalid_identifier"),
+        ("GET", "/v1/profiles/user:nobody-at-all", 404, "unknown_person"),
+        ("GET", "/v1/profiles/user:ann?include=secrets", 400, "invalid_query"),
+        ("GET", "/v1/profiles/user:ann?limit=0", 400, "invalid_query"),
+    ],
+)
+def test_every_error_is_json_with_a_code_and_a_message(server, method, path, status, code):
+    answer = server.ask(method, path)
+
+    assert answer.status_code == status
+    assert answer.headers["content-type"].startswith("application/json")
+    assert answer.json()["code"] == code
+    assert answer.json()["message"]
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b"", "invalid_json"),
+        (b"{", "invalid_json"),
+        (b"[]", "invalid_body"),
+        (b"\xff", "invalid_json"),
+        (b'{"identifiers":' + b"[" * 50_000, "invalid_json"),
+        (b'{"identifiers":["user:a"]}', "invalid_link"),
+        (b'{"identifiers":["user:a","user:a"]}', "invalid_link"),
+        (b'{"identifiers":["user:a",7]}', "invalid_identifier"),
+        (b'{"identifiers":["user:a","user:\\u0000"]}', "invalid_identifier"),
+        (b'{"identifiers":["user:a","user:b"],"people":1}', "invalid_link"),
+    ],
+)
+def test_a_wrong_link_is_told_what_is_wrong(server, body, code):
+    answer = server.ask("POST", "/v1/link", content=body)
+
+    assert (answer.status_code, answer.json()["code"]) == (400, code)
+
+
+def test_a_body_that_is_too_large_is_refused(server):
+    answer = server.ask("POST", "/v1/items", content=b" " * (33 << 20))
+
+    assert (answer.status_code, answer.json()["code"]) == (413, "body_too_large")
+
+
+def test_pages_cannot_frame_sniff_or_load_anything(server):
+    headers = server.ask("GET", "/v1/status").headers
+
+    assert headers["x-content-type-options"] == "nosniff"
+    assert "default-src 'none'" in headers["content-security-policy"]
+
+
+def test_the_metrics_tell_what_was_accepted_and_refused(server):
+    server.collect(view("metrics"))
+    server.ask("POST", "/v1/track", content=b"{", key=server.write)
+
+    text = server.ask("GET", "/metrics").text
+
+    counts = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
+    assert float(counts["plait_accepted_events_total"]) >= 1
+    assert any(name.startswith("plait_refused_total{") and float(value) for name, value in counts.items())
+    assert "metrics" not in text.replace("plait", "")
+
+
+def test_a_link_joins_and_an_unlink_parts(server):
+    for person, item in (("user:lea", "tent-1"), ("email:lea@shop.example", "tent-2")):
+        event = {"id": f"link-{item}", "signal": "view", "who": [person], "about": {"item": item}}
+        assert server.ask("POST", "/v1/events", {"events": [event]}).status_code == 200
+    pair = {"identifiers": ["user:lea", "email:lea@shop.example"], "consent": True}
+
+    assert server.ask("POST", "/v1/link", pair).status_code == 200
+    assert server.profile("user:lea")["counts"]["view"] == 2
+
+    assert server.ask("POST", "/v1/unlink", {"identifiers": pair["identifiers"]}).status_code == 200
+    assert server.profile("user:lea")["counts"]["view"] == 1
+
+
+def test_an_interest_tells_where_it_comes_from(server):
+    item = {"id": "lamp-1", "title": "A lamp", "topics": ["light"]}
+    post = {"id": "post-1", "kind": "post", "title": "Our lamp", "for": ["lamp-1"]}
+    assert server.ask("POST", "/v1/items", {"items": [item, post]}).status_code == 200
+    agreed = {"id": "mia-0", "signal": "consent", "who": ["user:mia"], "consent": {"social": True}}
+    viewed = {"id": "mia-1", "signal": "view", "who": ["user:mia"], "about": {"item": "lamp-1"}}
+    liked = {
+        "id": "mia-2",
+        "signal": "like",
+        "source": "bluesky",
+        "who": ["user:mia"],
+        "about": {"post": "post-1"},
+    }
+    assert server.ask("POST", "/v1/events", {"events": [agreed, viewed, liked]}).status_code == 200
+
+    found = server.eventually(lambda: (p := server.profile("user:mia")) and p["counts"].get("like") and p)
+
+    lamp = next(one for one in found["interests"] if one.get("item") == "lamp-1")
+    assert {(why["source"], why["signal"], why["about"]) for why in lamp["because"]} == {
+        ("web", "view", "lamp-1"),
+        ("bluesky", "like", "post:post-1"),
+    }
+    assert sum(abs(why["share"]) for why in lamp["because"]) == pytest.approx(1, abs=1e-9)
+    assert any(one.get("topic") == "light" for one in found["interests"])
+
+
+def test_an_erased_person_is_unknown_and_a_late_retry_does_not_bring_them_back(server):
+    late = view("otto", timestamp="2026-01-01T00:00:00Z")
+    server.collect(late, view("otto", "tent-3"))
+    server.eventually(lambda: server.profile("user:otto"))
+
+    answer = server.ask("DELETE", "/v1/profiles/user:otto")
+
+    assert answer.status_code == 200, answer.text
+    assert server.profile("user:otto") is None
+    assert server.ask("GET", "/v1/profiles/user:otto/export").status_code == 404
+    server.collect(late)
+    server.collect(view("end-of-line"))
+    server.eventually(lambda: server.profile("user:end-of-line"))
+    assert server.profile("user:otto") is None
+
+
+def test_no_byte_of_an_erased_person_is_left_in_the_folder(own_server):
+    own_server.start()
+    own_server.collect(view("wanda-the-forgotten", email="wanda@left.example"))
+    own_server.eventually(lambda: own_server.profile("user:wanda-the-forgotten"))
+
+    own_server.ask("DELETE", "/v1/profiles/user:wanda-the-forgotten")
+
+    own_server.stop()
+    from plait.events import decode_record
+    from plait.log import open_log
+
+    log = open_log(f"lmdb://{own_server.data / 'log'}")
+    bodies = b"".join(decode_record(raw).body for _, raw in log.scan())
+    log.close()
+    assert b"wanda" not in bodies
+
+
+def test_the_live_stream_tells_events_as_they_come(server):
+    got = []
+
+    def listen():
+        with httpx.stream(
+            "GET", f"{server.url}/v1/live", params={"identifier": "user:live"}, timeout=20, trust_env=False,
+            headers={"authorization": f"Bearer {server.secret}"},
+        ) as stream:  # fmt: skip
+            for line in stream.iter_lines():
+                if line.startswith("data: "):
+                    got.append(json.loads(line.removeprefix("data: ")))
+                    return
+
+    thread = threading.Thread(target=listen)
+    thread.start()
+    time.sleep(0.3)
+
+    server.collect(view("live", "lamp-9"))
+
+    thread.join(20)
+    assert got
+    assert got[0]["about"]["item"] == "lamp-9"
