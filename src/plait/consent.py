@@ -24,7 +24,7 @@ Consent = Mapping[str, bool | dict[str, bool]]  # purpose -> granted, or source 
 Stated = tuple[int, str, bool]  # (at, id, granted)
 Statements = Mapping[str, Stated]  # purpose, or purpose SEP source -> the last word
 
-index_encoder = msgspec.msgpack.Encoder()
+index_encoder = msgspec.msgpack.Encoder(order="deterministic")  # equal statements, equal bytes
 _index_decoder = msgspec.msgpack.Decoder(dict[str, Stated])
 _cutoff_decoder = msgspec.msgpack.Decoder(int)
 

@@ -179,7 +179,7 @@ def profile(
         _overlay(reader, inline, settings)
     members = reader.person(identifier) if linked else {identifier: "self"}
     fragments = {one: found for one in members if (found := reader.fragment(one)) is not None}
-    if not fragments and not _is_known(reader, members):
+    if not fragments and not _is_named(reader, members, inline):
         return None
     allowed = everything if purpose is None else reader.allowed(members, purpose)
     known = profile_of(fragments, now=now, half_life=half_life, allowed=allowed)
@@ -189,8 +189,9 @@ def profile(
     return known
 
 
-def _is_known(reader: _Reader, members: Mapping[str, str]) -> bool:
-    return any(
+def _is_named(reader: _Reader, members: Mapping[str, str], inline: Sequence[Event]) -> bool:
+    """Whether any event names them, though it was folded into somebody stronger."""
+    return any(one in event.who for event in inline for one in members) or any(
         next(reader.snapshot.scan("timeline", one.encode() + b"\0"), None) is not None for one in members
     )
 
@@ -199,7 +200,8 @@ def _links(reader: _Reader, members: Mapping[str, str], settings: Settings) -> l
     found = {}
     for one in members:
         for other, link in reader.neighbours(one).items():
-            if link.live and (is_weak(one) <= is_weak(other)):
+            # Who else used a person's device is not for their eyes.
+            if link.live and (not is_weak(one) or members[one] == "self"):
                 pair = tuple(sorted((one, other)))
                 found[pair] = {
                     "identifiers": list(pair),

@@ -1,0 +1,203 @@
+"""Facts that people may tell, for hypothesis to shuffle, repeat, split and take back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+from bench.plain import PlainLog, PlainStore
+from hypothesis import strategies as st
+
+from plait.events import DAY, Record, encode_record
+from plait.fold import Fold
+from plait.people import profile
+from plait.profile import Profile, decode_fragment, equal
+from plait.settings import ConsentDefaults, Settings
+from plait.signals import load_signals
+from plait.state import decode_row
+
+NOW = 1_780_000_000_000
+PEPPER = "pepper"
+SIGNALS = load_signals()
+OPEN = Settings(half_life_days=1.0, consent=ConsentDefaults(link=True, social=True))
+
+STRONG = ["user:u", "user:v", "email:e", "bluesky:x"]
+WEAK = ["anonymous:a", "anonymous:b"]
+ANYBODY = STRONG + WEAK
+
+Fact = dict[str, Any]  # an event as a sender tells it, and `trusted`
+
+
+# Close together, far apart, and often the very same moment.
+times = st.builds(
+    lambda days, seconds: NOW - days * DAY - seconds * 1_000,
+    st.sampled_from([0, 0, 0, 1, 2, 40, 300, 1_500]),
+    st.sampled_from([0, 0, 5, 20, 61, 900, 1_800, 1_801, 5_000]),
+)
+abouts = st.one_of(
+    st.builds(lambda item: {"item": item}, st.sampled_from(["tent", "stove"])),
+    st.builds(lambda item, section: {"item": item, "section": section}, st.just("tent"), st.sampled_from(["specs", "fit"])),
+    st.builds(lambda post: {"post": post}, st.just("77")),
+    st.just({"url": "/about"}),
+    st.just({"item": "tent", "topic": "camping", "query": "tent"}),
+    st.just({}),
+)  # fmt: skip
+whos = st.lists(st.sampled_from(ANYBODY), min_size=1, max_size=3, unique=True)
+sources = st.sampled_from(["web", "web", "app"])
+
+
+def acts(who: st.SearchStrategy[list[str]] = whos) -> st.SearchStrategy[Fact]:
+    """What people do: sums, edges that are told and taken back, cumulative dwell, views that imply dwell."""
+    common: dict[str, st.SearchStrategy[Any]] = {"who": who, "at": times, "source": sources}
+    summed = st.sampled_from(["view", "view", "view", "add", "purchase", "comment", "search", "session"])
+    return st.one_of(
+        st.fixed_dictionaries({**common, "signal": summed, "about": abouts}),
+        st.fixed_dictionaries(
+            {**common, "signal": st.sampled_from(["comment", "share", "add"]), "about": abouts,
+             "op": st.sampled_from(["assert", "retract"])}
+        ),
+        st.fixed_dictionaries(
+            {**common, "signal": st.sampled_from(["like", "follow", "save", "rate"]), "about": abouts,
+             "op": st.sampled_from(["assert", "assert", "retract"]), "value": st.sampled_from([None, 0.0, 0.7, 1.0])}
+        ),
+        st.fixed_dictionaries(
+            {**common, "signal": st.sampled_from(["dwell", "play"]), "about": abouts,
+             "value": st.sampled_from([0.0, 1.0, 12.5, 40.0, 400.0]),
+             "counter": st.none() | st.fixed_dictionaries(
+                 {"view": st.sampled_from(["p1", "p2"]), "started_at": times, "epoch": st.sampled_from([0, 1])})}
+        ),
+        st.fixed_dictionaries({**common, "signal": st.just("trait"),
+                               "traits": st.dictionaries(st.sampled_from(["size", "city"]), st.sampled_from([1, "x", None, [2]]))}),
+        st.fixed_dictionaries({**common, "signal": st.just("view"), "about": abouts,
+                               "context": st.just({"bot": True}) | st.just({"userAgent": "x"})}),
+    )  # fmt: skip
+
+
+consents = st.dictionaries(
+    st.sampled_from(["collect", "personalize", "link", "social"]),
+    st.booleans() | st.dictionaries(st.sampled_from(["web", "app"]), st.booleans(), min_size=1),
+    max_size=2,
+)
+
+
+def ties(who: st.SearchStrategy[list[str]] | None = None) -> st.SearchStrategy[Fact]:
+    """What is said about who is who, and about consent."""
+    two = who or st.lists(st.sampled_from(ANYBODY), min_size=2, max_size=3, unique=True)
+    common: dict[str, st.SearchStrategy[Any]] = {"at": times, "trusted": st.booleans()}
+    return st.one_of(
+        st.fixed_dictionaries({**common, "who": two, "signal": st.sampled_from(["identify", "link", "unlink"])}),
+        st.fixed_dictionaries({**common, "who": two, "signal": st.sampled_from(["view", "link"]), "consent": consents}),
+        st.fixed_dictionaries({**common, "who": whos, "signal": st.just("consent"), "consent": consents}),
+    )  # fmt: skip
+
+
+def numbered(facts: Iterable[Fact]) -> list[Fact]:
+    """Distinct facts: each with an id of its own."""
+    return [{**fact, "id": f"m{number}"} for number, fact in enumerate(facts)]
+
+
+histories = st.lists(acts() | ties(), max_size=14).map(numbered)
+
+
+def record_of(fact: Fact | Sequence[Fact], received_at: int = NOW) -> bytes:
+    """The record that the edge makes of a request with these facts."""
+    facts = [fact] if isinstance(fact, Mapping) else list(fact)
+    told = [
+        {name: value for name, value in one.items() if name != "trusted" and value is not None}
+        for one in facts
+    ]
+    return encode_record(
+        Record(
+            kind="events", source="web", received_at=received_at,
+            trusted=all(one.get("trusted", True) for one in facts), body=msgspec.json.encode(told),
+        )
+    )  # fmt: skip
+
+
+def folded(
+    facts: Iterable[Fact | Sequence[Fact]],
+    *,
+    settings: Settings = OPEN,
+    step: int = 3,
+    log: PlainLog | None = None,
+) -> PlainStore:
+    """The state after these facts arrived in this order."""
+    log = PlainLog() if log is None else log
+    log.append([record_of(fact) for fact in facts])
+    return refolded(log, settings=settings, step=step)
+
+
+def refolded(log: PlainLog, *, settings: Settings = OPEN, step: int = 3) -> PlainStore:
+    """The state that a log folds to."""
+    store = PlainStore()
+    fold = Fold(store, settings, SIGNALS, log=log, pepper=PEPPER)
+    while records := log.read(fold.position, limit=step):
+        fold.step(records)
+    return store
+
+
+def same(one: PlainStore, other: PlainStore) -> None:
+    """Assert that two states say the same, wherever in the log it was told."""
+    left, right = one.tables, other.tables
+    assert left["fragments"].keys() == right["fragments"].keys()
+    for key, raw in left["fragments"].items():
+        a, b = decode_fragment(raw), decode_fragment(right["fragments"][key])
+        assert equal(a, b), f"{key!r}: {a} != {b}"
+    assert _timeline(one) == _timeline(other)
+    assert left["links"] == right["links"]
+    assert left["counters"] == right["counters"]
+    assert left["window"] == right["window"]
+    assert left["erased"] == right["erased"]
+    assert _meta(one) == _meta(other)
+
+
+def _timeline(store: PlainStore) -> dict[bytes, tuple[Any, ...]]:
+    rows = {key: decode_row(raw) for key, raw in store.tables["timeline"].items()}
+    return {key: (row.part, row.source, row.id, row.signal, row.seen) for key, row in rows.items()}
+
+
+def _meta(store: PlainStore) -> dict[bytes, bytes]:
+    """Consents and set-up; where repetitions and unfinished erasures lie depends on the log."""
+    return {
+        key: raw
+        for key, raw in store.tables["meta"].items()
+        if not key.startswith((b"again\0", b"erasure\0"))
+    }
+
+
+def told(
+    store: PlainStore, identifier: str, *, settings: Settings = OPEN, **more: Any
+) -> dict[str, Any] | None:
+    """A profile in a form that can be compared: weights to nine digits."""
+    found = profile(store, identifier, now=NOW, settings=settings, **more)
+    return None if found is None else comparable(found)
+
+
+def comparable(found: Profile) -> dict[str, Any]:
+    plain: dict[str, Any] = msgspec.to_builtins(found)
+    plain["entries"] = {
+        (one.source, one.signal, one.kind, one.id, one.section, one.inferred): (
+            one.count,
+            one.at,
+            close(one.weight),
+        )
+        for one in found.entries
+    }
+    plain["devices"] = sorted(map(str, found.devices))
+    return plain
+
+
+class close(float):  # noqa: N801  (reads as a word)
+    """A float that equals what differs by less than 1e-9 of it."""
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, float)
+            and abs(self - float(other)) <= 1e-9 * max(abs(self), abs(float(other))) + 1e-200
+        )
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    __hash__ = None  # type: ignore[assignment]
