@@ -19,6 +19,9 @@ import pytest
 
 ROOT = Path(__file__).parent.parent.parent
 CLIENTS = Path(__file__).parent / "clients"
+_AGENT = (
+    "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36"
+)
 MODULES = ROOT / ".peers" / "clients" / "node_modules"
 
 
@@ -104,7 +107,8 @@ def browser_client(
     url, cases = site
     case = str(len(cases))
     cases[case] = told
-    context = browser.new_context()
+    # A person's browser: what calls itself headless is a bot to us, and rightly.
+    context = browser.new_context(user_agent=_AGENT)
     tab = context.new_page()
     trouble: list[str] = []
     tab.on("pageerror", lambda error: trouble.append(str(error)))
