@@ -24,7 +24,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import lmdb
 
-from plait.errors import Corrupt, PlaitError, Unavailable
+from plait.errors import Corrupt, PlaitError, Rejected, Unavailable
 
 T = TypeVar("T")
 
@@ -32,6 +32,7 @@ T = TypeVar("T")
 # process, so begin where few will ever arrive.
 MAP_SIZE = 1 << 40
 MAX_READERS = 512
+CHECK_READERS = 1_000  # commits; a reader killed while it read would keep every page from being used again
 ALMOST_FULL = 1 << 20  # bytes; with less, LMDB's "input/output error" is a write that the disk cut short
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _READ_ONLY = {errno.EROFS, errno.EACCES, errno.EPERM}
@@ -85,6 +86,7 @@ class File:
         self._writing = threading.RLock()
         self._following = threading.Lock()
         self._writer: int | None = None
+        self._writes = 0
         try:
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._first_generation()
@@ -160,7 +162,7 @@ class File:
             mode=0o600,
         )
         _check_length(env, data)
-        env.reader_check()  # places of readers that were killed would keep pages from being used again
+        env.reader_check()
         return env, _tables(env, self._tables)
 
     def lock_for_writing(self) -> None:
@@ -259,6 +261,9 @@ class File:
                 raise Unavailable(f"{self.folder} is open for reading only", code="read_only")
             if reserve:
                 self._check_room(reserve)
+            self._writes += 1
+            if self._writes % CHECK_READERS == 0:
+                self._now.env.reader_check()
             while True:
                 now = self._now
                 try:
@@ -300,46 +305,46 @@ class File:
             catch_up: given, writers go on while the file is copied, and this brings the copy (a write transaction)
                 up to date from the original (a read transaction). Otherwise writers wait.
         """
+        name = f"{int(self._now.name) + 1:06d}"
         try:
             if catch_up is None:
                 with self._writing:
-                    self._swap(self._copied(), None)
+                    self._copy(self.folder / name)
+                    self._swap(name, None)
             else:
-                copy = self._copied()
+                self._copy(self.folder / name)
                 with self._writing:
-                    self._swap(copy, catch_up)
+                    self._swap(name, catch_up)
         except (OSError, lmdb.Error) as exc:
+            if self._link_target() != name:
+                shutil.rmtree(self.folder / name, ignore_errors=True)
             raise self.told(exc) from exc
 
     def copy(self, folder: Path) -> None:
         """A copy that can be opened like the original, synced; writers go on meanwhile.
 
         Raises:
-            Unavailable: code ``exists``: something is there already; ``disk_full`` and others.
+            Rejected: code ``exists``: something is there already.
+            Unavailable: ``disk_full`` and others.
         """
         if folder.exists() and any(folder.iterdir()):
-            raise Unavailable(f"{folder} is not empty; name a new folder", code="exists")
+            raise Rejected(f"{folder} is not empty; name a new folder", code="exists")
         try:
             first = folder / "000001"
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._copy(first)
-            _sync_file(first / "data.mdb")
-            _sync_folder(first)
             (folder / "current").symlink_to("000001")
             _sync_folder(folder)
         except (OSError, lmdb.Error) as exc:
             raise self.told(exc) from exc
 
     def _copy(self, fresh: Path) -> None:
+        shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir(mode=0o700)
         self._now.env.copy(str(fresh), compact=True)
         (fresh / "data.mdb").chmod(0o600)
-
-    def _copied(self) -> str:
-        name = f"{int(self._now.name) + 1:06d}"
-        shutil.rmtree(self.folder / name, ignore_errors=True)
-        self._copy(self.folder / name)
-        return name
+        _sync_file(fresh / "data.mdb")
+        _sync_folder(fresh)
 
     def _swap(self, name: str, catch_up: Callable[[Any, Any], None] | None) -> None:
         fresh = self.folder / name
@@ -350,8 +355,7 @@ class File:
             with self._now.env.begin() as old, env.begin(write=True) as new:
                 catch_up(old, new)
             env.close()
-        _sync_file(fresh / "data.mdb")
-        _sync_folder(fresh)
+            _sync_file(fresh / "data.mdb")
         self._point_to(name)
         self._follow()
         self._sweep()

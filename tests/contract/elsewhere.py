@@ -112,6 +112,7 @@ def main() -> None:
 
     _confine(largest_file, as_nobody)
     engine = _try(lambda: _opened(kind, url, write))
+    held: list[Any] = []
     told = engine if isinstance(engine, Exception) else None
     while True:
         pickle.dump(told, out)
@@ -122,6 +123,9 @@ def main() -> None:
             return
         if method == "look":
             told = _try(lambda: _look(engine))
+        elif method == "hold":  # a snapshot that is never given back
+            held.append(engine.snapshot())
+            told = None
         elif method == "last":
             told = engine.last
         elif method == "size":  # how large files may get from here on

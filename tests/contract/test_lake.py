@@ -88,9 +88,10 @@ def test_a_longer_retry_replaces_the_shorter_run(lake: Lake) -> None:
     assert positions(lake) == [1, 2, 3, 4, 6]
 
 
-def test_writing_from_the_start_replaces_what_it_reaches(lake: Lake) -> None:
+def test_writing_from_the_start_replaces_everything(lake: Lake) -> None:
     lake.write(1, 2, [view(1), view(2)])
     lake.write(3, 8, [view(3), view(8)])
+    lake.write(9, 9, [view(9)])
     lake.write(1, 5, [view(1), view(2), view(3), view(5)])
 
     assert (positions(lake), lake.last) == ([1, 2, 3, 5], 5)
@@ -105,6 +106,15 @@ def test_last_counts_records_that_became_no_row(lake: Lake) -> None:
 def test_positions_must_be_a_run(lake: Lake) -> None:
     with pytest.raises(ValueError, match="no run"):
         lake.write(5, 4, [])
+
+
+def test_a_run_does_not_begin_inside_another(lake: Lake) -> None:
+    lake.write(1, 5, [view(1), view(5)])
+
+    with pytest.raises(ValueError, match="inside"):
+        lake.write(3, 9, [view(3)])
+
+    assert positions(lake) == [1, 5]
 
 
 def test_many_small_runs_stay_few_files(lake: Lake, tmp_path: Path) -> None:
@@ -170,14 +180,16 @@ def test_another_process_sees_what_was_written(lake: Lake, lake_url: str) -> Non
         assert other.call("query", "SELECT count(*) AS n FROM events") == [{"n": 1}]
 
 
-def test_two_processes_that_write_take_turns(lake: Lake, lake_url: str) -> None:
+def test_two_processes_that_change_it_take_turns(lake: Lake, lake_url: str) -> None:
+    """The fold writes while the server takes a person out."""
     with Elsewhere("lake", lake_url) as other:
         for n in range(1, 41, 2):
-            other.send("write", (n, n, [view(n)]), {})
-            lake.write(n + 1, n + 1, [view(n + 1)])
-            assert other.answer() is None
+            other.send("redact", (["user:bob"],), {"up_to": n})
+            lake.write(n, n + 1, [view(n), view(n + 1, "user:bob")])
+            assert isinstance(other.answer(), int)
+        other.call("redact", ["user:bob"], up_to=40)
 
-    assert positions(lake) == list(range(1, 41))
+    assert positions(lake) == list(range(1, 41, 2))
 
 
 def test_kill_9_loses_and_doubles_nothing(lake_url: str) -> None:
@@ -243,15 +255,20 @@ def test_a_parameter_is_a_value_never_sql(lake: Lake) -> None:
 runs = st.lists(st.tuples(st.integers(1, 12), st.integers(0, 5)), max_size=8)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(runs)
 def test_no_position_ever_stands_twice(lake: Lake, runs: list[tuple[int, int]]) -> None:
     lake.clear()
     kept: dict[tuple[int, int], None] = {}
     for first, more in runs:
         last = first + more
-        kept = {run: None for run in kept if run[0] > last or run[1] < first} | {(first, last): None}
-        lake.write(first, last, [view(n) for n in range(first, last + 1)])
+        rows = [view(n) for n in range(first, last + 1)]
+        if any(run[0] < first <= run[1] for run in kept):
+            with pytest.raises(ValueError, match="inside"):
+                lake.write(first, last, rows)
+            continue
+        kept = {run: None for run in kept if run[1] < first} | {(first, last): None}
+        lake.write(first, last, rows)
 
     assert positions(lake) == sorted(n for first, last in kept for n in range(first, last + 1))
 

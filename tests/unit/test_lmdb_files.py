@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from tests.contract.elsewhere import Elsewhere
 
-from plait.errors import Corrupt, PlaitError, Unavailable
+from plait.errors import Corrupt, PlaitError, Rejected, Unavailable
 from plait.log import lmdb as log_lmdb
 from plait.log import open_log
 from plait.store import lmdb as store_lmdb
@@ -259,10 +259,25 @@ def test_a_copy_of_a_log_that_is_being_written_is_a_log(tmp_path: Path) -> None:
         writer.call("append", [b"a", b"b"])
         with contextlib.closing(log_lmdb.Log(f"lmdb://{tmp_path}/log")) as reader:
             reader.copy(f"{tmp_path}/backup/log")
-            with pytest.raises(Unavailable, match="not empty"):
+            with pytest.raises(Rejected, match="not empty"):
                 reader.copy(f"{tmp_path}/backup/log")
         writer.call("append", [b"c"])
 
     with contextlib.closing(open_log(f"lmdb://{tmp_path}/backup/log", write=True)) as copy:
         assert copy.read(0) == [(1, b"a"), (2, b"b")]
         assert copy.append([b"other"]) == 3
+
+
+def test_a_reader_killed_while_reading_does_not_make_the_file_grow_for_ever(tmp_path: Path) -> None:
+    url = f"lmdb://{tmp_path}/state"
+    with contextlib.closing(open_store(url, write=True)) as store:
+        with Elsewhere("store", url, write=False) as reader:
+            assert reader.call("hold") is None
+            store.commit({"items": {b"n": b"0"}}, position=1, expected=0)
+        sizes = []
+        for n in range(1, 3_001):
+            store.commit({"items": {b"n": b"%d" % n}}, position=n + 1, expected=n)
+            if n % 1_000 == 0:
+                sizes.append(data_file(tmp_path / "state").stat().st_size)
+
+    assert sizes[1] == sizes[2]

@@ -1,7 +1,7 @@
 """The lake: every event as a row, for analysis, export and scale-out. A copy of the log that may be dropped.
 
 One module is one engine; a URL's scheme names it (``parquet:///path``). Rows come in runs of log positions: a
-run that is written again replaces what it overlaps, so a writer that crashed begins again behind ``last``.
+run takes the place of everything from its first position on, so a writer that crashed begins again behind ``last``.
 """
 
 from __future__ import annotations
@@ -50,15 +50,16 @@ class Lake(Protocol):
     """Rows of events in runs of log positions. Any process may write; they take turns."""
 
     def write(self, first: int, last: int, rows: Sequence[tuple[int, Event]]) -> None:
-        """Keep what the records ``first..last`` (both included) became, in place of all runs they overlap.
+        """Keep what the records ``first..last`` (both included) became, in place of everything from ``first`` on.
 
         Args:
-            first: 1 <= first <= last.
+            first: 1 <= first <= last; ``last`` of the lake + 1, or where a run began.
             last: becomes ``last`` of the lake.
             rows: (position, event), in the order of the log; may be empty. Durable on return.
 
         Raises:
-            Unavailable: nothing was changed (a full disk).
+            Unavailable: no row of it was kept (a full disk).
+            ValueError: no run, or it would begin inside another.
         """
         ...
 

@@ -1,8 +1,8 @@
 """The lake as Parquet files in a folder, written and read by DuckDB.
 
 A file is named by the positions it holds, ``00000000000000000001-00000000000000000500.parquet``. A new file is
-written aside, synced and renamed; then the files it overlaps are deleted. After a crash in between, a file that
-lies within another one does not count.
+written aside, synced and renamed; then the files within it are deleted. After a crash in between, a file that lies
+within another one does not count.
 """
 # ruff: noqa: S608  -- only our own names and paths are put into SQL; values travel as parameters
 
@@ -79,10 +79,11 @@ class Lake:
             raise self._told(exc) from exc
 
     def write(self, first: int, last: int, rows: Sequence[tuple[int, Event]]) -> None:
-        """Keep what the records ``first..last`` became, in place of all runs they overlap."""
+        """Keep what the records ``first..last`` became, in place of everything from ``first`` on."""
         if not 1 <= first <= last:
             raise ValueError(f"positions {first}..{last} are no run")
         with self._turn():
+            self._cut_off(first)
             lines = self.folder / "rows.tmp"
             encode = msgspec.json.Encoder().encode
             with lines.open("wb") as out:
@@ -184,7 +185,7 @@ class Lake:
         return runs
 
     def _put(self, first: int, last: int, sql: str, parameters: Mapping[str, Any] | None = None) -> None:
-        """Write the answer of ``sql`` as one run, then delete those it overlaps."""
+        """Write the answer of ``sql`` as one run, then delete those in its place."""
         path = self.folder / f"{first:020d}-{last:020d}.parquet"
         fresh = path.with_suffix(".tmp")
         with _duckdb() as db:
@@ -198,6 +199,16 @@ class Lake:
         _sync(self.folder)
         for run in self._all():
             if run.path != str(path) and run.first <= last and run.last >= first:
+                Path(run.path).unlink()
+
+    def _cut_off(self, first: int) -> None:
+        """Delete what comes after a run that begins at ``first``, newest first: a crash leaves no gap."""
+        runs = self._runs()
+        for run in runs:
+            if run.first < first <= run.last:
+                raise ValueError(f"position {first} lies inside the run {run.first}..{run.last}")
+        for run in reversed(runs):
+            if run.first > first:
                 Path(run.path).unlink()
 
     def _merge(self) -> None:

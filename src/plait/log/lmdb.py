@@ -25,7 +25,7 @@ class Log:
         self._reserve = reserve
         self._write = write
         self._open = True
-        self._redacted: dict[int, bytes] | None = None  # since a compaction began to copy
+        self._redacted: set[int] = set()  # positions, since a compaction began to copy
         if write:
             try:
                 self._file.lock_for_writing()
@@ -97,8 +97,7 @@ class Log:
                 if txn.get(key) is None:
                     raise ValueError(f"position {position} is not in the log")
                 txn.put(key, record)
-            if self._redacted is not None:
-                self._redacted |= changes
+            self._redacted.update(changes)
 
         if changes:
             self._file.write(work)
@@ -111,13 +110,10 @@ class Log:
             copied = _position(copy.key()) if copy.last() else 0
             if cursor.set_range(_key(copied + 1)):
                 copy.putmulti(cursor.iternext(), append=True)
-            copy.putmulti((_key(position), record) for position, record in (self._redacted or {}).items())
+            copy.putmulti((key, old.get(key)) for key in map(_key, self._redacted))
 
-        self._redacted = {}
-        try:
-            self._file.compact(catch_up=catch_up)
-        finally:
-            self._redacted = None
+        self._redacted.clear()
+        self._file.compact(catch_up=catch_up)
 
     def copy(self, folder: str) -> None:
         """A backup in a new folder, while the log is being written; open it, or put it where the log was."""
