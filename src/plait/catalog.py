@@ -38,6 +38,7 @@ MAX_URL = 2_048
 MAX_ATTRIBUTES = 64
 MAX_TEXT = 2_000
 MAX_LIST = 128
+MAX_KINDS = 32  # of a placement
 MAX_SHOWN = 100  # items that one placement may show
 
 type_names = {bool: "true or false", str: "text", int: "a number", float: "a number", list: "a list"}
@@ -189,7 +190,14 @@ def checked_placement(raw: Any, *, field: str, attributes: Iterable[str] | None 
         placement = msgspec.convert(told, Placement)
     except msgspec.ValidationError as exc:
         raise Rejected(f"{field}: {exc}", code="invalid_placement", field=field) from exc
-    checked_id(placement.id, field=f"{field}.id")
+    try:
+        checked_id(placement.id, field=f"{field}.id")
+        _texts(placement.kinds, f"{field}.kinds", MAX_KINDS)
+        _text(placement.title, f"{field}.title", MAX_TITLE)
+    except Rejected as exc:
+        raise Rejected(exc.message, code="invalid_placement", field=exc.field) from None
+    if "/" in placement.id:
+        raise _refused(f"{field}.id", "holds a /, which has a meaning in paths", code="invalid_placement")
     if not 1 <= placement.n <= MAX_SHOWN:
         raise _refused(f"{field}.n", f"must be 1 to {MAX_SHOWN}, not {placement.n}", code="invalid_placement")
     if placement.where is not None:
@@ -410,7 +418,7 @@ class Catalog:
     """All items and placements in memory, by row. Used from one thread.
 
     An item keeps its row as long as the catalog lives, also after it was deleted (``live`` tells) and came back; rows
-    are never given to another item. Arrays that are handed out are views of length ``len(rows)``: do not write to
+    are never given to another item, and another catalog of the same items may have them in another order. Arrays that are handed out are views of length ``len(rows)``: do not write to
     them, and do not keep them over a change.
 
     Attributes:
@@ -439,8 +447,12 @@ class Catalog:
     @classmethod
     def load(cls, snapshot: Snapshot) -> Catalog:
         """The catalog as of a snapshot; ``apply`` the log's records after ``snapshot.position``."""
-        placements = (_placement_decoder.decode(raw) for _, raw in snapshot.scan("placements"))
-        return cls((decode_item(raw) for _, raw in snapshot.scan("items")), placements)
+        catalog = cls(placements=(_placement_decoder.decode(raw) for _, raw in snapshot.scan("placements")))
+        catalog._fill([raw for _, raw in snapshot.scan("items")])
+        for placement in catalog.placements.values():
+            if placement.where is not None:  # so that the first page of a day is as quick as the second
+                catalog.mask(placement.where, strict=False)
+        return catalog
 
     def apply(self, record: Record) -> None:
         """Take in a record of kind ``items`` or ``placements``, as the fold does; the same one twice changes nothing."""
@@ -464,7 +476,7 @@ class Catalog:
         return id in self.rows and self._packed[self.rows[id]] is not None
 
     def __iter__(self) -> Iterator[Item]:
-        """All items, in the order they first came."""
+        """All items, by row."""
         return (decode_item(raw) for raw in self._packed if raw is not None)
 
     def get(self, id: str) -> Item | None:
@@ -474,7 +486,7 @@ class Catalog:
         return None if raw is None else decode_item(raw)
 
     def page(self, after: str | None, n: int) -> list[Item]:
-        """The ``n`` items that came after the item ``after`` (from the first on), in the order they first came."""
+        """The ``n`` items after the item ``after`` (from the first on), by row."""
         row = -1 if after is None else self.rows.get(after, len(self.ids))
         found: list[Item] = []
         for raw in self._packed[row + 1 :]:
@@ -507,6 +519,23 @@ class Catalog:
                 changed[self.rows[id]] = None
                 self._put(self.rows[id], None)
         self._told(changed)
+
+    def _fill(self, packed: list[bytes]) -> None:
+        """Take in all items at once; only when there are none yet."""
+        items = [decode_item(raw) for raw in packed]
+        self._packed = list[bytes | None](packed)
+        self.ids = [item.id for item in items]
+        self.rows = {id: row for row, id in enumerate(self.ids)}
+        self._size = len(items)
+        self._live.fill([True] * len(items))
+        for name, column in self._columns.items():
+            column.fill([_value(item, name) for item in items])
+        self._topics = self._columns["topics"].lists or self._topics
+        for item in items:
+            for name in item.attributes:
+                self._attributes[name] = self._attributes.get(name, 0) + 1
+        self._known = None
+        self.version += 1
 
     def _put(self, row: int, item: Item | None) -> None:
         raw = self._packed[row]
@@ -602,9 +631,7 @@ class Catalog:
         if column is None:
             column = Column()
             if name in FIELDS or name.removeprefix(ATTRIBUTE) in self._attributes:
-                for row, raw in enumerate(self._packed):
-                    if raw is not None:
-                        column.put(row, _value(decode_item(raw), name))
+                column.fill([None if raw is None else _value(decode_item(raw), name) for raw in self._packed])
             self._columns[name] = column
         return column
 

@@ -43,7 +43,7 @@ async def put_items(request: Request) -> Response:
 
 
 async def list_items(request: Request) -> Response:
-    """Items in the order they first came; ``after`` is the last id of the page before."""
+    """Items in an order that is stable as long as the server runs; ``after`` is the last id of the page before."""
     catalog = installation(request).catalog
     after = request.query_params.get("after")
     limit = _limit(request)
