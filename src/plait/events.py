@@ -8,6 +8,7 @@ records into events; the fold, the lake and the tests all read through them.
 
 from __future__ import annotations
 
+import threading
 from enum import StrEnum
 from typing import Any, Literal
 
@@ -182,14 +183,23 @@ class Record(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
 
 _record_encoder = msgspec.msgpack.Encoder()
 _record_decoder = msgspec.msgpack.Decoder(Record)
-# Level 1: twice the speed of level 3 for a tenth more bytes on what clients send.
-_zip = zstandard.ZstdCompressor(level=1, write_checksum=True)
-_unzip = zstandard.ZstdDecompressor()
+
+
+class _Zip(threading.local):
+    """Compressors of one thread: they let go of the GIL while they work, and two threads in one mix up their bytes."""
+
+    def __init__(self) -> None:
+        # Level 1: twice the speed of level 3 for a tenth more bytes on what clients send.
+        self.pack = zstandard.ZstdCompressor(level=1, write_checksum=True).compress
+        self.unpack = zstandard.ZstdDecompressor().decompress
+
+
+_zip = _Zip()
 
 
 def encode_record(record: Record) -> bytes:
     """The bytes of a record as they rest in the log: msgpack in zstd, with a checksum."""
-    return _zip.compress(_record_encoder.encode(record))
+    return _zip.pack(_record_encoder.encode(record))
 
 
 def decode_record(raw: bytes) -> Record:
@@ -199,7 +209,7 @@ def decode_record(raw: bytes) -> Record:
         Corrupt: the bytes are not a record that we wrote.
     """
     try:
-        return _record_decoder.decode(_unzip.decompress(raw))
+        return _record_decoder.decode(_zip.unpack(raw))
     except (zstandard.ZstdError, msgspec.DecodeError) as exc:
         raise Corrupt(f"a record of the log cannot be read: {exc}", code="log_corrupt") from exc
 
