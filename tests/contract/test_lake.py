@@ -118,11 +118,11 @@ def test_a_run_does_not_begin_inside_another(lake: Lake) -> None:
 
 
 def test_many_small_runs_stay_few_files(lake: Lake, tmp_path: Path) -> None:
-    for n in range(1, 101):
+    for n in range(1, 71):
         lake.write(n, n, [view(n)])
 
-    assert positions(lake) == list(range(1, 101))
-    assert len([path for path in tmp_path.rglob("*") if path.is_file()]) < 50
+    assert positions(lake) == list(range(1, 71))
+    assert len([path for path in tmp_path.rglob("*") if path.is_file()]) < 40
 
 
 def test_everything_a_person_did_can_be_taken_out(lake: Lake) -> None:
@@ -183,13 +183,13 @@ def test_another_process_sees_what_was_written(lake: Lake, lake_url: str) -> Non
 def test_two_processes_that_change_it_take_turns(lake: Lake, lake_url: str) -> None:
     """The fold writes while the server takes a person out."""
     with Elsewhere("lake", lake_url) as other:
-        for n in range(1, 41, 2):
+        for n in range(1, 21, 2):
             other.send("redact", (["user:bob"],), {"up_to": n})
             lake.write(n, n + 1, [view(n), view(n + 1, "user:bob")])
             assert isinstance(other.answer(), int)
-        other.call("redact", ["user:bob"], up_to=40)
+        other.call("redact", ["user:bob"], up_to=20)
 
-    assert positions(lake) == list(range(1, 41, 2))
+    assert positions(lake) == list(range(1, 21, 2))
 
 
 def test_kill_9_loses_and_doubles_nothing(lake_url: str) -> None:

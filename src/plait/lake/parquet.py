@@ -73,6 +73,7 @@ class Lake:
     def __init__(self, url: str) -> None:
         self.folder = Path(url.removeprefix("parquet://"))
         self._writing = threading.RLock()
+        self._own: duckdb.DuckDBPyConnection | None = None  # for changes, which take turns
         try:
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as exc:
@@ -140,7 +141,11 @@ class Lake:
         raise AssertionError("unreachable")
 
     def close(self) -> None:
-        """Nothing is held between calls."""
+        """Release what is held; closing twice is allowed."""
+        with self._writing:
+            if self._own is not None:
+                self._own.close()
+                self._own = None
 
     # -- files -----------------------------------------------------------------------------------------------
 
@@ -158,6 +163,11 @@ class Lake:
                     os.close(handle)
             except (OSError, duckdb.Error) as exc:
                 raise self._told(exc) from exc
+
+    def _db(self) -> duckdb.DuckDBPyConnection:
+        if self._own is None:
+            self._own = _duckdb()
+        return self._own
 
     def _sweep(self) -> None:
         """Delete what a crash left behind, and what does not count."""
@@ -188,11 +198,10 @@ class Lake:
         """Write the answer of ``sql`` as one run, then delete those in its place."""
         path = self.folder / f"{first:020d}-{last:020d}.parquet"
         fresh = path.with_suffix(".tmp")
-        with _duckdb() as db:
-            db.execute(
-                f"COPY ({sql}) TO {_quoted(fresh)} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {_ROW_GROUP})",
-                dict(parameters or {}),
-            )
+        self._db().execute(
+            f"COPY ({sql}) TO {_quoted(fresh)} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {_ROW_GROUP})",
+            dict(parameters or {}),
+        )
         fresh.chmod(0o600)
         _sync(fresh)
         fresh.replace(path)
@@ -225,12 +234,11 @@ class Lake:
         taken = 0
         with self._turn():
             runs = self._runs()
-            with _duckdb() as db:
-                found = _asked(
-                    db,
-                    f"SELECT filename, count(*) AS n FROM {_files(runs, 'filename = true')} WHERE {condition} GROUP BY 1",
-                    parameters,
-                )
+            found = _asked(
+                self._db(),
+                f"SELECT filename, count(*) AS n FROM {_files(runs, 'filename = true')} WHERE {condition} GROUP BY 1",
+                parameters,
+            )
             counts = {row["filename"]: row["n"] for row in found}
             for run in runs:
                 if run.path in counts:
