@@ -72,16 +72,17 @@ def serve(data: str | None, host: str | None, port: int | None, log_level: str |
 
 
 @main.command()
-@_data
+@click.option("--data", metavar="DIR", help="The data folder.  [default: ./demo-data]", default=None)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(
     "--port", type=int, default=8080, show_default=True, help="Port to listen on; 0 takes a free one."
 )
 @click.option("--browser/--no-browser", default=True, help="Open the page in a browser.")
-def demo(data: str | None, port: int, browser: bool) -> None:
+def demo(data: str | None, host: str, port: int, browser: bool) -> None:
     """Run a shop with made-up visitors, to see what Plait does."""
-    from plait.demo import demo as work
+    from plait.demo import run as work
 
-    work(data, port=port, browser=browser)
+    work(data, host, port, browser)
 
 
 @main.group(name="import")

@@ -1,0 +1,91 @@
+// Plait's answers in the shop's words: what somebody did, and why something is shown.
+import { shelf } from "./asking.js";
+
+const NETWORKS = { bluesky: "Bluesky", mastodon: "Mastodon", instagram: "Instagram" };
+export const network = (source) => NETWORKS[source.split(":")[0]] ?? null;
+export const sourceName = (source) => network(source) ?? { web: "This shop’s site", catalog: "Catalog", shop: "The shop" }[source] ?? source;
+export const sourceClass = (source) => `s-${source.split(":")[0].replace(/[^a-z]/g, "")}`;
+
+const short = (text, most = 46) => (text.length <= most ? text : `${text.slice(0, most).replace(/\s+\S*$/, "")}…`);
+export const money = (price) => new Intl.NumberFormat("en-IE", { style: "currency", currency: "EUR", minimumFractionDigits: price % 1 ? 2 : 0 }).format(price);
+export const section = (product, id) => product?.sections.find((one) => one.id === id)?.title ?? id;
+
+/** What a reason or an event is about, in words. */
+export function thing(about) {
+  if (!about) return "";
+  const [kind, ...rest] = about.split(":"), id = rest.join(":");
+  if (kind === "post" && rest.length) return `“${short(shelf.posts.get(id)?.text ?? id)}”`;
+  if (kind === "topic" && rest.length) return id;
+  if ((kind === "query" || kind === "search") && rest.length) return `“${id}”`;
+  if ((kind === "url" || kind === "http" || kind === "https") && rest.length) return "a page";
+  const [item, part] = about.split("#"), product = shelf.products.get(item);
+  const name = product?.title ?? shelf.promotions.get(item)?.title ?? (shelf.posts.has(item) ? `“${short(shelf.posts.get(item).text)}”` : item);
+  return part ? `“${section(product, part)}” of ${name}` : name;
+}
+
+const DID = {
+  view: "looked at", dwell: "read", "dwell~": "stayed with", search: "searched for", add: "put in the basket:", remove: "took out of the basket:",
+  checkout: "took to the checkout:", purchase: "bought", click: "picked", save: "saved", share: "shared", rate: "rated", play: "played", like: "liked",
+  react: "reacted to", comment: "commented on", reply: "replied to", quote: "quoted", follow: "followed", mention: "mentioned", message: "wrote about",
+};
+
+/** One contribution as a clause: “you liked … on Bluesky”. */
+export function clause({ source, signal, about }) {
+  if (source === "catalog") return signal === "new" ? "new in the shop" : "popular with everybody right now";
+  const where = network(source), verb = DID[signal] ?? signal;
+  if (!about) return `you ${verb.replace(/:$/, "")} things like this${where ? ` on ${where}` : ""}`;
+  if (about.startsWith("topic:") && signal === "view") return `you browsed ${thing(about)}`;
+  if (signal.startsWith("dwell") && !about.includes("#")) return `you spent time on ${thing(about)}`;
+  return `you ${verb} ${thing(about)}${where ? ` on ${where}` : ""}`;
+}
+
+/** The strongest reasons in one line. */
+export function line(because) {
+  const own = because.filter((one) => one.share > 0 && one.source !== "catalog");
+  if (!own.length) return "Popular right now";
+  const said = [clause(own[0])];
+  const other = own.slice(1).find((one) => one.share > 0.2 && clause(one) !== said[0]);
+  if (other) said.push(clause(other));
+  return `Because ${said.join(", and ")}`;
+}
+
+const ICONS = {
+  view: "eye", dwell: "clock", search: "search", add: "plus", remove: "minus", checkout: "bag", purchase: "check", click: "click", save: "heart", like: "heart",
+  react: "heart", comment: "talk", reply: "talk", mention: "talk", message: "talk", share: "share", quote: "share", follow: "user", identify: "user",
+  link: "link", unlink: "link", consent: "shield", decided: "spark", shown: "eye", session: "clock",
+};
+export const sign = (signal) => ICONS[signal] ?? "click";
+
+/** An event as a sentence without its subject. */
+export function sentence(event) {
+  const about = event.about ?? {}, undone = event.op === "retract";
+  const named = about.post ? `post:${about.post}` : about.item ? about.item + (about.section ? `#${about.section}` : "") : about.topic ? `topic:${about.topic}` : about.query ? `query:${about.query}` : "";
+  switch (event.signal) {
+    case "dwell": return `read ${thing(named) || "a page"} for ${Math.round(event.value ?? 0)} s`;
+    case "view": return about.item || about.topic ? `looked at ${thing(named)}` : event.name === "Home" ? "opened the home page" : "opened a page";
+    case "search": return `searched for ${thing(named)}`;
+    case "purchase": return `bought ${thing(named)}`;
+    case "decided": return "Plait chose what to show";
+    case "shown": return `was shown ${thing(named)}`;
+    case "identify": return "signed in";
+    case "link": return "two identifiers are one person’s";
+    case "consent": return Object.entries(event.consent ?? {}).map(([purpose, on]) => `${on ? "agreed to" : "refused"} ${purpose}`).join(", ") || "spoke about consent";
+    default: {
+      const verb = (DID[event.signal] ?? event.signal).replace(/:$/, "");
+      const text = undone ? { like: "took back the like of", save: "no longer saves", follow: "unfollowed" }[event.signal] ?? `undid: ${verb}` : verb;
+      return `${text} ${thing(named)}`.trim();
+    }
+  }
+}
+
+const UNITS = { g: "g", cm: "cm", mm: "mm", m: "m", m2: "m²", l: "l", ml: "ml", kg: "kg", h: "h", w: "W", c: "°C", kn: "kN", um: "µm", mah: "mAh", bar: "bar", n: "N", min: "min" };
+/** One line of a specification: name and value, with the unit that the attribute's name carries. */
+export function specification([name, value]) {
+  const words = name.split("_");
+  let unit = "";
+  if (words.at(-2) === "l" && words.at(-1) === "min") { unit = "l/min"; words.splice(-2); }
+  else if (words.length > 1 && UNITS[words.at(-1)]) { unit = UNITS[words.pop()]; }
+  const title = words.join(" ").replace(/^usb c$/, "USB-C").replace(/^upf$/, "UPF").replace(/^r value$/, "R value");
+  const shown = typeof value === "number" && name === "weight_g" && value >= 1000 ? [value / 1000, "kg"] : [value, unit];
+  return [title[0].toUpperCase() + title.slice(1), `${typeof shown[0] === "number" ? shown[0].toLocaleString("en-IE").replace("-", "−") : shown[0]}${shown[1] ? ` ${shown[1]}` : ""}`];
+}
