@@ -46,6 +46,7 @@ class Scanner:
 
     def __init__(self, words: Iterable[str]) -> None:
         self._table, self._ends = _compiled([*words])
+        self.look(b"{}", 1)  # load the machine code now, not while the first sender waits
 
     def look(self, body: bytes, level: int) -> Look:
         """Read ``body`` once; ``level`` counts brackets: 1 is the outermost object."""

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import gzip
 import json
+from dataclasses import fields
 from typing import Any
 
 import httpx
@@ -39,17 +40,21 @@ class Desk:
         self.settings = Settings(data=str(folder), **settings)
         self.log = open_log(f"lmdb://{folder}/log", write=True)
         self.committer = Committer(self.log)
+        unused: Any = dict.fromkeys(
+            one.name for one in fields(Installation) if one.default is one.default_factory
+        )
         self.here = Installation(
-            settings=self.settings,
-            keys=Keys(write=WRITE, secret=SECRET, pepper="pepper"),
-            log=self.log,
-            committer=self.committer,
-            store=None,  # type: ignore[arg-type]  # collect reads no state
-            catalog=None,  # type: ignore[arg-type]
-            door=ConsentDoor(self.settings, "pepper"),
-            signals=load_signals(),
-            metrics=Metrics(),
-            clock=lambda: NOW,
+            **unused  # collect works with these alone
+            | {
+                "settings": self.settings,
+                "keys": Keys(write=WRITE, secret=SECRET, pepper="pepper"),
+                "log": self.log,
+                "committer": self.committer,
+                "door": ConsentDoor(self.settings, "pepper"),
+                "signals": load_signals(),
+                "metrics": Metrics(),
+                "clock": lambda: NOW,
+            }
         )
         self.app = Collect(self.here)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Generator, Iterable, MutableMapping
+from functools import partial
+from types import coroutine
 from typing import Any
 
 import msgspec
@@ -29,13 +31,53 @@ async def read_body(receive: Receive, *, limit: int, seconds: float = SLOWEST) -
         Rejected: 413 ``body_too_large``; 408 ``slow_sender``, which senders take as leave to try again.
         Gone: the client hung up.
     """
+    started = receive().__await__()
+    try:
+        waits_for = next(started)
+    except StopIteration as done:
+        # It was all there already, as it mostly is: a timer would cost more than all else there is to do.
+        message: Message = done.value
+        if message["type"] == "http.request" and not message.get("more_body"):
+            body: bytes = message.get("body", b"")
+            if len(body) <= limit:
+                return body
+        first: Awaitable[Message] = _ready(message)
+    else:
+        first = _resumed(started, waits_for)
     try:
         async with asyncio.timeout(seconds):
-            return await _chunks(receive, limit)
+            return await _chunks(_after(first, receive), limit)
     except TimeoutError:
         raise Rejected(
             f"the body did not arrive within {seconds:g} s", code="slow_sender", status=408
         ) from None
+
+
+async def _ready(message: Message) -> Message:
+    return message
+
+
+@coroutine
+def _resumed(started: Any, waits_for: Any) -> Generator[Any, Any, Message]:
+    """The rest of a coroutine that was started by hand and now waits for something."""
+    while True:
+        try:
+            told = yield waits_for
+        except BaseException as exc:
+            step = partial(started.throw, exc)
+        else:
+            step = partial(started.send, told)
+        try:
+            waits_for = step()
+        except StopIteration as done:
+            found: Message = done.value
+            return found
+
+
+def _after(first: Awaitable[Message], receive: Receive) -> Receive:
+    """``receive``, but ``first`` is its first answer."""
+    answers = [first]
+    return lambda: answers.pop() if answers else receive()
 
 
 async def _chunks(receive: Receive, limit: int) -> bytes:

@@ -40,9 +40,10 @@ class Committer:
     def __init__(self, log: Log) -> None:
         self.lost = 0
         self._log = log
-        self._queue: SimpleQueue[_Waiting | None] = SimpleQueue()
+        self._queue: SimpleQueue[list[_Waiting] | None] = SimpleQueue()
         self._waiting = 0  # bytes
         self._count = threading.Lock()
+        self._turns: dict[asyncio.AbstractEventLoop | None, list[_Waiting]] = {}
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="log", daemon=True)
         self._thread.start()
@@ -55,8 +56,17 @@ class Committer:
         Raises:
             Unavailable: none of them was added: the disk is full, the folder read-only, too much waits, or we stop.
         """
-        told: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._put(_Waiting(records, sum(map(len, records)), told))
+        loop = asyncio.get_running_loop()
+        told: asyncio.Future[int] = loop.create_future()
+        one = _Waiting(records, sum(map(len, records)), told)
+        self._take(one)
+        # All that arrive in one turn of the loop are handed over together: waking the thread for each would
+        # make it sync for a few while the rest are still being read.
+        turn = self._turns.get(loop)
+        if turn is None:
+            turn = self._turns[loop] = []
+            loop.call_soon(self._hand_over, loop)
+        turn.append(one)
         return await told
 
     def append_soon(self, record: bytes) -> None:
@@ -65,7 +75,13 @@ class Committer:
         An error is counted in ``lost`` and logged, not raised.
         """
         try:
-            self._put(_Waiting([record], len(record), None))
+            one = _Waiting([record], len(record), None)
+            self._take(one)
+            turn = self._turns.get(asyncio._get_running_loop())  # behind what waits for its turn already
+            if turn is None:
+                self._queue.put([one])
+            else:
+                turn.append(one)
         except Unavailable:
             self.lost += 1
 
@@ -73,17 +89,23 @@ class Committer:
         """Write what waits, then stop. The log stays open. Closing twice is allowed."""
         if not self._closed:
             self._closed = True
+            for loop in [*self._turns]:
+                self._hand_over(loop)
             self._queue.put(None)
         await asyncio.to_thread(self._thread.join)
 
-    def _put(self, one: _Waiting) -> None:
+    def _take(self, one: _Waiting) -> None:
         if self._closed:
             raise Unavailable("the server is stopping", code="stopping")
         with self._count:
             if self._waiting + one.size > MOST_WAITING:
                 raise Unavailable("too much waits for the disk", code="overloaded", status=429)
             self._waiting += one.size
-        self._queue.put(one)
+
+    def _hand_over(self, loop: asyncio.AbstractEventLoop | None) -> None:
+        turn = self._turns.pop(loop, None)
+        if turn:
+            self._queue.put(turn)
 
     def _run(self) -> None:
         going = True
@@ -98,14 +120,14 @@ class Committer:
         size, somebody_waits, wait = 0, False, None
         while size < LARGEST_GROUP:
             try:
-                one = self._queue.get(block=not somebody_waits, timeout=wait)
+                ones = self._queue.get(block=not somebody_waits, timeout=wait)
             except Empty:
                 return True
-            if one is None:
+            if ones is None:
                 return False
-            group.append(one)
-            size += one.size
-            somebody_waits = somebody_waits or one.told is not None
+            group += ones
+            size += sum(one.size for one in ones)
+            somebody_waits = somebody_waits or any(one.told is not None for one in ones)
             wait = SOON
         return True
 
