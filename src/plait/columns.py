@@ -277,6 +277,14 @@ class Lists:
         """How long each list is, -1 where there is none."""
         return _upto(self._length, rows, -1)
 
+    def pool(self, rows: int) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int32]]:
+        """All lists as they stand, nothing copied: row ``r`` holds ``codes[start[r] : start[r] + length[r]]``.
+
+        Returns:
+            start: (rows,); length: (rows,), < 1 where there is none; codes, holes among them.
+        """
+        return _upto(self._start, rows, 0), _upto(self._length, rows, -1), self._pool
+
     def spans(self, rows: int) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
         """All lists as compressed rows: row ``r`` holds ``codes[starts[r]:starts[r + 1]]``.
 

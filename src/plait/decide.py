@@ -1,0 +1,379 @@
+"""What to show one person on one page, and why: a pure function of the question, the profile, the catalog and the model."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from plait.catalog import ASIDE, MAX_SHOWN, Catalog, Placement
+from plait.errors import Rejected
+from plait.events import MAX_WHO
+from plait.models import Model, prior
+from plait.models.ranker import TRENDING, Acts, Label, Ranker
+from plait.profile import Profile
+
+MAX_PLACEMENTS = 32  # of one question
+MAX_EXCLUDED = 1_000
+MOST_REASONS = 24  # of one item; the smallest beyond go under one line, so that all still sum to the score
+MOST_TIED = 500  # posts or promotions that one placement chooses from
+OTHER: Label = ("other", "other", "")
+
+
+class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One slot of a page: a placement's id, and what this page wants of it differently."""
+
+    id: str
+    n: int | None = None
+    where: str | None = None
+    exclude: tuple[str, ...] = ()
+    item: str | None = None
+
+
+class Page(msgspec.Struct, frozen=True):
+    """Where the question comes from; ``item`` is what the page is about."""
+
+    url: str | None = None
+    item: str | None = None
+
+
+class Question(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``POST /v1/personalize`` as sent; docs/reference/personalize-api.md says what the fields mean."""
+
+    placements: tuple[Asked, ...]
+    identifiers: tuple[str, ...] = ()
+    page: Page = Page()
+    context: dict[str, Any] = {}
+    events: msgspec.Raw | None = None
+    exclude: tuple[str, ...] = ()
+    explain: bool = False
+    token: str | None = None
+
+
+class Because(msgspec.Struct, omit_defaults=True):
+    """One reason: what a person did, and what it added to the score.
+
+    ``share`` is its part of the sum of absolute contributions, with the contribution's sign.
+    """
+
+    source: str
+    signal: str
+    contribution: float
+    share: float
+    about: str | None = None
+
+
+class Chosen(msgspec.Struct, omit_defaults=True):
+    """One item that is to be shown."""
+
+    item: str
+    score: float
+    because: list[Because] | msgspec.UnsetType = msgspec.UNSET
+
+
+class Shown(msgspec.Struct):
+    """The items of one placement, best first; ``arm`` is ``combined``, or ``popular`` where nothing is known of the person."""
+
+    arm: str
+    items: list[Chosen]
+
+
+class Decision(msgspec.Struct, omit_defaults=True):
+    """The answer."""
+
+    decision: str
+    placements: dict[str, Shown]
+    took_ms: float = 0.0
+    degraded: bool = False
+    refused: list[dict[str, Any]] = []
+
+
+class Decider:
+    """Answers questions about one catalog, by whichever model is current. Used from one thread."""
+
+    def __init__(
+        self, catalog: Catalog, model: Model | None = None, *, half_life: int = 14 * 86_400_000
+    ) -> None:
+        self._catalog = catalog
+        self._half_life = half_life
+        self._ranker = Ranker(model or prior(half_life), catalog)
+        self._masks: dict[tuple[tuple[str, ...], str | None], NDArray[np.bool_]] = {}
+        self._dated: NDArray[np.intp] = np.zeros(0, np.intp)
+        self._version = -1
+
+    def use(self, model: Model | None) -> None:
+        """Answer by this model from now on."""
+        if model is not None and model is not self._ranker.model:
+            self._ranker = Ranker(model, self._catalog)
+
+    def decide(self, question: Question, profile: Profile | None, *, now: int, id: str) -> Decision:
+        """Choose for every placement asked, in order; no item stands twice on the page.
+
+        Args:
+            question: as sent.
+            profile: of the person, entries that may be used only; ``None`` when nothing is known.
+            now: ms since the epoch.
+            id: the decision's.
+
+        Raises:
+            Rejected: unknown placement, wrong number, or a condition that cannot be read; ``field`` says where.
+        """
+        self._refresh()
+        ranker = self._ranker
+        entries = profile.entries if profile is not None else []
+        page = self._page(question)
+        acts = ranker.acts(entries, now=now)
+        arm = "combined" if acts.labels else "popular"
+        used: list[int] = []
+        answer: dict[str, Shown] = {}
+        try:
+            self._use(used, (self._catalog.rows.get(one) for one in question.exclude))
+            ranker.score(acts)
+            scored: Acts | None = acts
+            for number, asked in enumerate(question.placements):
+                placement = self._placement(asked, number)
+                about = self._catalog.rows.get(asked.item, page) if asked.item else page
+                here = acts
+                if placement.related and about is not None:
+                    here = ranker.acts(entries, now=now, page=about)
+                if here is not scored:
+                    ranker.score(here)
+                    scored = here
+                hidden = self._hidden(placement, asked, entries, about)
+                answer[asked.id] = Shown(
+                    arm if here is acts else "combined",
+                    self._fill(placement, asked, number, here, profile, hidden, used, now, question.explain),
+                )
+        finally:
+            ranker.clear()
+            ranker.used[used] = False
+        return Decision(decision=id, placements=answer)
+
+    # --- what may be shown
+
+    def _refresh(self) -> None:
+        if self._version == self._catalog.version:
+            return
+        self._version = self._catalog.version
+        self._ranker.refresh()
+        self._masks.clear()
+        rows = len(self._catalog.ids)
+        dates = (self._catalog.column(name).number(rows) for name in ("starts", "ends"))
+        self._dated = (
+            np.flatnonzero(np.any([~np.isnan(one) for one in dates], axis=0)) if rows else self._dated
+        )
+
+    def _placement(self, asked: Asked, number: int) -> Placement:
+        placement = self._catalog.placements.get(asked.id)
+        if placement is None:
+            raise Rejected(
+                f"there is no placement {asked.id[:80]!r}; make it with PUT /v1/placements/{{id}}",
+                code="unknown_placement",
+                field=f"placements[{number}].id",
+                status=404,
+            )
+        if asked.n is not None and not 1 <= asked.n <= MAX_SHOWN:
+            raise Rejected(
+                f"n must be 1 to {MAX_SHOWN}, not {asked.n}",
+                code="invalid_question",
+                field=f"placements[{number}].n",
+            )
+        return placement
+
+    def _allowed(
+        self, kinds: tuple[str, ...], where: Iterable[tuple[str, bool, str]], now: int
+    ) -> NDArray[np.bool_]:
+        """Rows that may be shown; ``where`` holds (condition, strict, field)."""
+        conditions = tuple(where)
+        key = (kinds, "\0".join(text for text, _, _ in conditions))
+        mask = self._masks.get(key)
+        if mask is None:
+            catalog = self._catalog
+            mask = catalog.of_kinds(kinds) & catalog.available
+            for text, strict, field in conditions:
+                try:
+                    mask = mask & catalog.mask(text, strict=strict)
+                except Rejected as exc:
+                    exc.field = field
+                    raise
+            if len(self._masks) >= 64:
+                self._masks.clear()
+            self._masks[key] = mask
+        if len(self._dated):
+            mask = mask.copy()
+            mask[self._dated] &= self._catalog.running(now)[self._dated]
+        return mask
+
+    def _hidden(
+        self, placement: Placement, asked: Asked, entries: Sequence[Any], about: int | None
+    ) -> list[int]:
+        """Rows that this placement leaves out: what the caller names, what was bought, the page's own item."""
+        rows = self._catalog.rows
+        found = [row for one in asked.exclude if (row := rows.get(one)) is not None]
+        if about is not None:
+            found.append(about)
+        if not placement.bought:
+            found += [
+                row
+                for one in entries
+                if one.signal == "purchase" and one.kind == "item" and (row := rows.get(one.id)) is not None
+            ]
+        return found
+
+    def _use(self, used: list[int], rows: Iterable[int | None]) -> list[int]:
+        """Mark rows so that they are not chosen; returns those that were not marked before."""
+        fresh = []
+        for row in rows:
+            if row is not None and not self._ranker.used[row]:
+                self._ranker.used[row] = True
+                used.append(row)
+                fresh.append(row)
+        return fresh
+
+    # --- choosing
+
+    def _fill(
+        self,
+        placement: Placement,
+        asked: Asked,
+        number: int,
+        acts: Acts,
+        profile: Profile | None,
+        hidden: list[int],
+        used: list[int],
+        now: int,
+        explain: bool,
+    ) -> list[Chosen]:
+        where = []
+        if placement.where:
+            where.append((placement.where, False, f"placements[{number}].id"))
+        if asked.where:
+            where.append((asked.where, True, f"placements[{number}].where"))
+        allowed = self._allowed(placement.kinds, where, now)
+        n = asked.n or placement.n
+        here = self._use(used, hidden)
+        try:
+            if ASIDE.intersection(placement.kinds):
+                rows, told = self._tied(n, allowed, acts, profile)
+                scores = [float(one.sum()) for one in told]
+            else:
+                rows, scores = self._ranker.best(n, allowed, acts.base_gate)
+                told = list(self._ranker.told(rows, acts)) if explain and rows else []
+        finally:
+            # What one placement leaves out, another may show.
+            self._ranker.used[here] = False
+            del used[len(used) - len(here) :]
+        self._use(used, rows)
+        ids = self._catalog.ids
+        if not explain:
+            return [Chosen(ids[row], score) for row, score in zip(rows, scores, strict=True)]
+        return [_explained(ids[row], one, acts.labels) for row, one in zip(rows, told, strict=True)]
+
+    def _tied(
+        self, n: int, allowed: NDArray[np.bool_], acts: Acts, profile: Profile | None
+    ) -> tuple[list[int], list[NDArray[np.float64]]]:
+        """Posts and promotions by interest in what they are tied to; those seen as often as they may be, not."""
+        rows = np.flatnonzero(allowed & ~self._ranker.used[: len(allowed)])
+        if len(rows) > MOST_TIED:
+            at = np.nan_to_num(self._catalog.published[rows], nan=-np.inf)
+            rows = np.sort(rows[np.argsort(-at, kind="stable")[:MOST_TIED]])
+        seen = _times_seen(profile)
+        found = []
+        for row in rows.tolist():
+            cap = self._catalog.cap(row)
+            if cap is None or seen.get(self._catalog.ids[row], 0) < cap:
+                told = self._ranker.told_of_ties(row, acts)
+                found.append((-float(told.sum()), row, told))
+        found.sort(key=lambda one: one[:2])
+        return [row for _, row, _ in found[:n]], [told for _, _, told in found[:n]]
+
+    def _page(self, question: Question) -> int | None:
+        page = question.page
+        if page.item is not None:
+            return self._catalog.rows.get(page.item)
+        return self._ranker.row_of_url(page.url) if page.url else None
+
+
+def _times_seen(profile: Profile | None) -> Mapping[str, int]:
+    """How often the person saw each item: as they reported it, else as we answered."""
+    if profile is None:
+        return {}
+    # Who reports `shown` at all reports it for all: an answer that was never shown must not use up a cap.
+    signal = "shown" if profile.counts.get("shown") else "decided"
+    seen: dict[str, int] = {}
+    for one in profile.entries:
+        if one.signal == signal and one.kind == "item":
+            seen[one.id] = seen.get(one.id, 0) + one.count
+    return seen
+
+
+def _explained(item: str, told: NDArray[np.float64], labels: list[Label]) -> Chosen:
+    """An item with its reasons, the strongest first; they sum to the score, their shares' absolute values to 1."""
+    named = [*labels, TRENDING]
+    held = [(float(told[at]), named[at]) for at in np.flatnonzero(told).tolist()]
+    held.sort(key=lambda one: (-abs(one[0]), one[1]))
+    if len(held) > MOST_REASONS:
+        rest = math.fsum(value for value, _ in held[MOST_REASONS - 1 :])
+        held = [*held[: MOST_REASONS - 1], (rest, OTHER)]
+    total = math.fsum(abs(value) for value, _ in held)
+    if total <= 0.0:  # nothing is known about person or item
+        return Chosen(item, 0.0, [Because(*TRENDING[:2], 0.0, 1.0)])
+    because = [
+        Because(source, signal, value, value / total, about or None)
+        for value, (source, signal, about) in held
+    ]
+    return Chosen(item, math.fsum(value for value, _ in held), because)
+
+
+_questions = msgspec.json.Decoder(Question)
+
+
+def question_of(body: bytes) -> Question:
+    """A question as sent, checked.
+
+    Raises:
+        Rejected: code ``invalid_json`` or ``invalid_question``; ``field`` is the path of what is wrong.
+    """
+    try:
+        question = _questions.decode(body)
+    except msgspec.ValidationError as exc:
+        path = str(exc).partition(" - at `$")[2]
+        raise Rejected(str(exc), code="invalid_question", field=path.strip("`.") or None) from exc
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
+        raise Rejected(f"the body is not JSON: {exc}", code="invalid_json") from exc
+    _check(question)
+    return question
+
+
+def _check(question: Question) -> None:
+    for field, values, most in (
+        ("placements", question.placements, MAX_PLACEMENTS),
+        ("identifiers", question.identifiers, MAX_WHO),
+        ("exclude", question.exclude, MAX_EXCLUDED),
+    ):
+        if len(values) > most:
+            raise Rejected(
+                f"{field} has {len(values)} entries, at most {most} are allowed",
+                code="invalid_question",
+                field=field,
+            )
+    if not question.placements:
+        raise Rejected("placements is empty: name at least one", code="invalid_question", field="placements")
+    names = [one.id for one in question.placements]
+    for number, one in enumerate(question.placements):
+        if one.id in names[:number]:
+            raise Rejected(
+                f"placement {one.id[:80]!r} is asked twice",
+                code="invalid_question",
+                field=f"placements[{number}].id",
+            )
+        if len(one.exclude) > MAX_EXCLUDED:
+            raise Rejected(
+                f"exclude has more than {MAX_EXCLUDED} entries",
+                code="invalid_question",
+                field=f"placements[{number}].exclude",
+            )

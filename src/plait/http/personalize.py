@@ -1,0 +1,354 @@
+"""One call for a whole page: what this person did a moment ago counts, and every item says why it is there.
+
+``POST /v1/personalize`` and ``GET /v1/placements/{id}/items``, raw ASGI. The secret key may ask for anybody. The write key
+stands in public pages, so it may ask for one anonymous device, or with a token from the shop's server for one known
+person; it gets public placements only, and no conditions of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, unquote
+
+import msgspec
+
+from plait import people
+from plait.decide import Asked, Decider, Decision, Page, Question, question_of
+from plait.device import UNKNOWN
+from plait.errors import PlaitError, Rejected
+from plait.events import (
+    MAX_BODY_BYTES,
+    Event,
+    Record,
+    checked_identifier,
+    encode_record,
+    is_weak,
+    strongest_first,
+)
+from plait.http.wire import Gone, Receive, Send, read_body, send_error, send_json
+from plait.intake import Intake
+from plait.models import kernels
+from plait.profile import Profile, half_life_ms
+from plait.segment import events_of
+
+if TYPE_CHECKING:
+    from plait.http import Installation, Scope
+    from plait.keys import Role
+    from plait.store import Snapshot
+
+# An anonymous id is a secret that a browser made: 120 random bits are 20 characters of base64. Shorter ones can be
+# guessed, so whoever asks with one gets what anybody would get.
+GUESSABLE = 20
+_RESERVE = 64 << 20  # bytes; with less free space the log takes nothing any more
+_SOURCE = "plait"  # of what the server itself tells
+
+
+class Personalize:
+    """The ASGI application behind both routes. One per server process."""
+
+    def __init__(self, installation: Installation) -> None:
+        settings = installation.settings
+        self._here = installation
+        self._intake = Intake(settings, installation.signals, installation.door)
+        self._decider = Decider(
+            installation.catalog, installation.model, half_life=half_life_ms(settings.half_life_days)
+        )
+        self._origins = frozenset(settings.allowed_origins)
+        self._lost = installation.committer.lost
+        self._looked, self._full = 0.0, False
+        kernels.warm()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        cors = self._cors(headers)
+        began = time.perf_counter()
+        try:
+            if scope["method"] == "OPTIONS":
+                await send(
+                    {"type": "http.response.start", "status": 204, "headers": [*cors, *_preflight(headers)]}
+                )
+                await send({"type": "http.response.body", "body": b""})
+                return
+            question = await self._question(scope, receive)
+            decision = await self._answer(question, scope, headers, began)
+            self._here.metrics.observe("personalize", time.perf_counter() - began)
+            await send_json(send, 200, _encode(decision), cors)
+        except Gone:
+            return
+        except PlaitError as exc:
+            self._here.metrics.refused(exc.code)
+            if exc.status in (408, 413):
+                cors = (*cors, (b"connection", b"close"))
+            await send_error(send, exc, cors)
+
+    # --- reading
+
+    async def _question(self, scope: Scope, receive: Receive) -> Question:
+        path: str = scope["path"]
+        wanted = "POST" if path == "/v1/personalize" else "GET"
+        if scope["method"] != wanted and not (wanted == "GET" and scope["method"] == "HEAD"):
+            raise Rejected(
+                f"{scope['method']} is not for {path[:200]}; use {wanted}",
+                code="method_not_allowed",
+                status=405,
+            )
+        if wanted == "GET":
+            return _asked_in(path, scope["query_string"])
+        return question_of(await read_body(receive, limit=MAX_BODY_BYTES))
+
+    def _who(self, question: Question, scope: Scope) -> tuple[Role, str | None]:
+        """Who asks, and for whom: ``None`` for somebody unknown.
+
+        Raises:
+            Rejected: 401 or 403; what this key may not ask.
+        """
+        here = self._here
+        role = here.who_asks(scope)
+        if role is None:
+            raise Rejected(
+                "a key is needed: Authorization: Bearer <key>, or writeKey in the query",
+                code="unknown_key",
+                status=401,
+            )
+        given = strongest_first(
+            [
+                checked_identifier(one, field=f"identifiers[{at}]")
+                for at, one in enumerate(question.identifiers)
+            ]
+        )
+        blocked = here.settings.identity.blocked
+        if role == "secret":
+            return role, next((one for one in given if one not in blocked), None)
+        self._check_public(question)
+        if question.token is not None:
+            person = here.keys.verify(question.token, here.now())
+            if any(one != person and not is_weak(one) for one in given):
+                raise Rejected(
+                    "the token speaks for somebody else", code="forbidden", field="identifiers", status=403
+                )
+            return role, person
+        if len(given) > 1 or any(not is_weak(one) for one in given):
+            raise Rejected(
+                "with the write key ask for one anonymous id; a known person needs a token from your server",
+                code="token_needed",
+                field="identifiers",
+                status=403,
+            )
+        return role, next((one for one in given if one not in blocked), None)
+
+    def _check_public(self, question: Question) -> None:
+        for number, asked in enumerate(question.placements):
+            if asked.where is not None:
+                raise Rejected(
+                    "with the write key there are no conditions; put it into the placement",
+                    code="forbidden",
+                    field=f"placements[{number}].where",
+                    status=403,
+                )
+            placement = self._here.catalog.placements.get(asked.id)
+            if placement is not None and not placement.public:
+                raise Rejected(
+                    "this placement is not public",
+                    code="forbidden",
+                    field=f"placements[{number}].id",
+                    status=403,
+                )
+
+    # --- answering
+
+    async def _answer(
+        self, question: Question, scope: Scope, headers: dict[bytes, bytes], began: float
+    ) -> Decision:
+        here = self._here
+        role, person = self._who(question, scope)
+        now = here.now()
+        inline, refused, waited = await self._told(question, person, role, headers, now)
+        profile = self._profile(person, role, inline, now)
+        if here.model is not None:
+            self._decider.use(here.model)
+        decision = self._decider.decide(question, profile, now=now, id=_decision_id(now))
+        decision.refused = refused
+        decision.degraded = self._degraded()
+        self._tell_decided(decision, person, now)
+        # The wait for the disk is told apart, in the metrics: it is the disk's time, not the decision's.
+        decision.took_ms = round((time.perf_counter() - began - waited) * 1_000, 3)
+        return decision
+
+    async def _told(
+        self, question: Question, person: str | None, role: Role, headers: dict[bytes, bytes], now: int
+    ) -> tuple[list[Event], list[dict[str, Any]], float]:
+        """Make inline events durable. Returns them, what was refused of them, and the seconds waited for the disk.
+
+        Raises:
+            Unavailable: they cannot be written; then there is no answer either.
+        """
+        if question.events is None or bytes(question.events) in (b"null", b"[]"):
+            return [], [], 0.0
+        here = self._here
+        who = [person] if person is not None else []
+        taken = self._intake.events(bytes(question.events), trusted=role == "secret", now=now, who=who)
+        refused = [
+            {"index": one.index, "code": one.code, "message": one.message}
+            | ({"field": one.field} if one.field else {})
+            for one in taken.refused
+        ]
+        for one in taken.refused:
+            here.metrics.refused(one.code)
+        if taken.body is None:
+            return [], refused, 0.0
+        record = Record(
+            kind="events",
+            source=here.settings.source,
+            received_at=now,
+            trusted=role == "secret",
+            agent=headers.get(b"user-agent", b"")[:512].decode("latin-1"),
+            body=taken.body,
+        )
+        began = time.perf_counter()
+        await here.committer.append([encode_record(record)])
+        waited = time.perf_counter() - began
+        here.metrics.observe("personalize_disk", waited)
+        here.metrics.accepted.inc(taken.accepted)
+        events = events_of(record, here.signals, ua=lambda _agent, _hints: UNKNOWN)
+        for event in events:
+            if event.consent:
+                here.door.tell_event(event)
+        return events, refused, waited
+
+    def _profile(self, person: str | None, role: Role, inline: list[Event], now: int) -> Profile | None:
+        here = self._here
+        if person is None:
+            return None
+        hidden = role == "write" and is_weak(person) and guessable(person)
+        snapshot: Snapshot = _Nothing() if hidden else here.store.snapshot()
+        try:
+            return people.profile(
+                snapshot, person, now=now, settings=here.settings, door=here.door, inline=inline
+            )
+        finally:
+            snapshot.close()
+
+    def _tell_decided(self, decision: Decision, person: str | None, now: int) -> None:
+        """Record what was answered, without waiting: it is lost at worst, and the person saw it all the same."""
+        here = self._here
+        if person is None or here.door.refuses([person], _SOURCE):
+            return
+        items = {name: [one.item for one in shown.items] for name, shown in decision.placements.items()}
+        arms = {name: shown.arm for name, shown in decision.placements.items()}
+        told: list[dict[str, Any]] = [
+            {
+                "id": decision.decision, "signal": "decided", "who": [person], "source": _SOURCE, "at": now,
+                "decision": decision.decision, "properties": {"items": items, "arms": arms},
+            }
+        ]  # fmt: skip
+        # A cap counts by item, so what has one is told apart.
+        told += [
+            {
+                "id": f"{decision.decision}/{item}", "signal": "decided", "who": [person], "source": _SOURCE,
+                "at": now, "decision": decision.decision, "about": {"item": item},
+            }
+            for chosen in items.values()
+            for item in chosen
+            if here.catalog.cap(here.catalog.rows[item]) is not None
+        ]  # fmt: skip
+        body = msgspec.json.encode(told)
+        record = Record(kind="events", source=_SOURCE, received_at=now, trusted=True, body=body)
+        here.committer.append_soon(encode_record(record))
+
+    def _degraded(self) -> bool:
+        """Whether answers cannot be recorded: the disk is full, or what was told lately was lost."""
+        clock = time.monotonic()
+        if clock - self._looked > 1.0:
+            lost, self._lost = self._here.committer.lost > self._lost, self._here.committer.lost
+            self._looked, self._full = clock, lost or _is_full(self._here.settings.data)
+        return self._full
+
+    def _cors(self, headers: dict[bytes, bytes]) -> tuple[tuple[bytes, bytes], ...]:
+        if "*" in self._origins:
+            return ((b"access-control-allow-origin", b"*"),)
+        origin = headers.get(b"origin")
+        if origin is None or origin.decode("latin-1") not in self._origins:
+            return ((b"vary", b"Origin"),)
+        return ((b"access-control-allow-origin", origin), (b"vary", b"Origin"))
+
+
+_encode = msgspec.json.Encoder().encode
+
+
+class _Nothing:
+    """A state in which nobody is known."""
+
+    position = 0
+
+    def get(self, table: str, key: bytes) -> None:
+        """Nothing is held."""
+        del table, key
+
+    def scan(
+        self, table: str, prefix: bytes = b"", *, after: bytes | None = None, reverse: bool = False
+    ) -> Iterator[tuple[bytes, bytes]]:
+        """Nothing is held."""
+        del table, prefix, after, reverse
+        return iter(())
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+
+def guessable(identifier: str) -> bool:
+    """Whether an anonymous id could be guessed: too short, or too much the same."""
+    value = identifier.partition(":")[2]
+    return len(value) < GUESSABLE or len(set(value)) < 8
+
+
+def _asked_in(path: str, query: bytes) -> Question:
+    """The question that a GET asks."""
+    told = parse_qs(query.decode("latin-1"), keep_blank_values=True)
+
+    def one(name: str) -> str | None:
+        return told[name][0] if name in told else None
+
+    n = one("n")
+    if n is not None and not (n.isascii() and n.isdecimal() and len(n) < 6):
+        raise Rejected(f"n must be a number, not {n[:20]!r}", code="invalid_question", field="n")
+    excluded = tuple(item for text in told.get("exclude", []) for item in text.split(",") if item)
+    placement = unquote(path.removeprefix("/v1/placements/").removesuffix("/items"))
+    asked = Asked(placement, None if n is None else int(n), one("where"), item=one("item"))
+    return Question(
+        placements=(asked,),
+        identifiers=tuple(told.get("identifier", [])),
+        page=Page(url=one("url"), item=one("item")),
+        exclude=excluded,
+        explain=one("explain") in ("1", "true", ""),
+        token=one("token"),
+    )
+
+
+def _preflight(headers: dict[bytes, bytes]) -> list[tuple[bytes, bytes]]:
+    asked = headers.get(b"access-control-request-headers", b"authorization, content-type")
+    return [
+        (b"access-control-allow-methods", b"GET, POST, OPTIONS"),
+        (b"access-control-allow-headers", asked[:1_000]),
+        (b"access-control-max-age", b"86400"),
+    ]
+
+
+_CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+
+
+def _decision_id(now: int) -> str:
+    """``d_`` and a ULID: the time and 80 random bits, so that ids sort by time and are never given twice."""
+    number = (now << 80) | int.from_bytes(os.urandom(10), "big")
+    return "d_" + "".join(_CROCKFORD[(number >> shift) & 31] for shift in range(125, -1, -5))
+
+
+def _is_full(folder: str) -> bool:
+    try:
+        return shutil.disk_usage(folder).free < _RESERVE
+    except OSError:
+        return True

@@ -1,0 +1,228 @@
+"""What people did, as numbers: the table that a model is fitted on, and the same reading of one person's profile."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from plait.catalog import Catalog
+from plait.events import ACTIVITY, SYSTEM
+from plait.models import Channel
+from plait.models.meaning import Meanings
+from plait.profile import SEP, Entry
+
+AGAINST = frozenset({"remove"})  # acts that speak against; learned from, never wanted
+MOST_ENTRIES = (
+    400  # of one person that are read, the heaviest; more would slow every answer and say little new
+)
+
+
+def channel_of(source: str, signal: str) -> Channel:
+    """The channel of an entry: ``bluesky:shop.example`` is of kind ``bluesky``."""
+    return source.partition(":")[0], signal
+
+
+def wants(signal: str) -> bool:
+    """Whether an act shows that an item was wanted: what the model learns to foretell."""
+    return signal in ACTIVITY and signal not in AGAINST
+
+
+def read(entries: Sequence[Entry], *, now: int, half_life: int) -> list[tuple[Entry, float]]:
+    """The entries that count, each with its intensity.
+
+    Weights are taken relative to the person's newest act, so somebody who comes back after a year is known again. All
+    that one channel says about one thing saturates together: intensity = 2 w / (1 + |w|), of which each entry has its part.
+
+    Args:
+        entries: weights decayed to ``now``.
+        now: ms since the epoch.
+        half_life: ms.
+    """
+    heard = [one for one in entries if one.weight and one.kind and one.signal not in SYSTEM]
+    if len(heard) > MOST_ENTRIES:
+        heard = sorted(heard, key=lambda one: (-abs(one.weight), one))[:MOST_ENTRIES]
+    if not heard:
+        return []
+    newest = max(one.at for one in heard)
+    fresh = math.exp2(min((now - newest) / half_life, 1_000.0))
+    total: dict[tuple[str, str, str, str], float] = {}
+    for one in heard:
+        key = (*channel_of(one.source, one.signal), one.kind, one.id)
+        total[key] = total.get(key, 0.0) + one.weight * fresh
+    found = []
+    for one in heard:
+        key = (*channel_of(one.source, one.signal), one.kind, one.id)
+        found.append((one, one.weight * fresh * 2.0 / (1.0 + abs(total[key]))))
+    return found
+
+
+@dataclass
+class Table:
+    """Acts in coordinate form, one per (person, channel, entity); the arrays are aligned.
+
+    An *entity* is what the model knows by name: the catalog's items first, then posts, queries, topics and pages that are
+    no item.
+    """
+
+    channels: list[Channel]
+    entities: list[str]  # ``kind SEP id``
+    items: int
+    people: int
+    person: NDArray[np.int64]
+    channel: NDArray[np.int64]
+    entity: NDArray[np.int64]
+    value: NDArray[np.float64]
+    again: NDArray[np.bool_]  # whether it was done more than once
+    at: NDArray[np.int64]
+    topics: sp.csr_matrix  # (entities, topics), rows of items that have n topics hold 1/sqrt(n)
+
+    def only(self, kept: NDArray[np.bool_]) -> Table:
+        """The table without the acts that are not kept."""
+        return Table(
+            self.channels, self.entities, self.items, self.people, self.person[kept], self.channel[kept],
+            self.entity[kept], self.value[kept], self.again[kept], self.at[kept], self.topics,
+        )  # fmt: skip
+
+    @property
+    def targets(self) -> list[bool]:
+        """Which channels show that something was wanted: activity, or whatever there is where there is none."""
+        found = [wants(signal) for _, signal in self.channels]
+        return found if any(found) else [signal not in AGAINST for _, signal in self.channels]
+
+    @property
+    def wanted(self) -> NDArray[np.bool_]:
+        """Which acts show that an item was wanted."""
+        yes = np.array([*self.targets, False])
+        found: NDArray[np.bool_] = yes[self.channel] & (self.entity < self.items) & (self.value > 0)
+        return found
+
+    def matrix(self, channel: int | None = None) -> sp.csr_matrix:
+        """(people, entities) of one channel; without one, of all that speak for something, the strongest act each."""
+        if channel is not None:
+            kept = self.channel == channel
+        else:
+            pooled = np.array([signal not in AGAINST for _, signal in self.channels] or [False])
+            kept = pooled[self.channel] & (self.value > 0)
+        return _strongest(
+            self.person[kept], self.entity[kept], self.value[kept], (self.people, len(self.entities))
+        )
+
+    def target(self) -> sp.csr_matrix:
+        """(people, items): what each wanted, the strongest act each."""
+        kept = self.wanted
+        return _strongest(self.person[kept], self.entity[kept], self.value[kept], (self.people, self.items))
+
+
+def _strongest(
+    row: NDArray[np.int64], col: NDArray[np.int64], value: NDArray[np.float64], shape: tuple[int, int]
+) -> sp.csr_matrix:
+    order = np.lexsort((-np.abs(value), col, row))
+    row, col, value = row[order], col[order], value[order]
+    first = np.ones(len(row), np.bool_)
+    first[1:] = (row[1:] != row[:-1]) | (col[1:] != col[:-1])
+    return sp.csr_matrix((value[first], (row[first], col[first])), shape=shape)
+
+
+def table_of(
+    rows: Iterable[tuple[str, Sequence[Entry]]], catalog: Catalog, *, now: int, half_life: int
+) -> Table:
+    """The table of training rows.
+
+    Args:
+        rows: an id and entries, a person or a shared device each; weights decayed to ``now``.
+        catalog: what may be shown; other kinds than posts and promotions are its items.
+        now: ms since the epoch.
+        half_life: ms.
+    """
+    meanings = Meanings(catalog)
+    shown = np.flatnonzero(catalog.of_kinds())
+    number = np.full(len(catalog.ids) + 1, -1, np.int64)
+    number[shown] = np.arange(len(shown))
+    entities = [f"item{SEP}{catalog.ids[row]}" for row in shown]
+    named = {name: place for place, name in enumerate(entities)}
+    channels: dict[Channel, int] = {}
+    topics: dict[int, tuple[int, ...]] = {}
+    acts: list[tuple[int, int, int, float, bool, int]] = []
+    people = 0
+    for person, (_, entries) in enumerate(rows):
+        people = person + 1
+        for entry, value in read(entries, now=now, half_life=half_life):
+            channel = channels.setdefault(channel_of(entry.source, entry.signal), len(channels))
+            meaning = meanings.of(entry.kind, entry.id)
+            again = entry.count > 1
+            acts += [
+                (person, channel, int(number[row]), value * meaning.share, again, entry.at)
+                for row in meaning.rows
+                if number[row] >= 0
+            ]
+            if meaning.own:
+                place = named.get(meaning.own)
+                if place is None:
+                    place = named[meaning.own] = len(entities)
+                    entities.append(meaning.own)
+                    topics[place] = meaning.topics
+                acts.append((person, channel, place, value, again, entry.at))
+    told = list(zip(*acts, strict=True)) if acts else [()] * 6
+    dtypes = (np.int64, np.int64, np.int64, np.float64, np.bool_, np.int64)
+    arrays: list[NDArray[Any]] = [np.array(one, dtype) for one, dtype in zip(told, dtypes, strict=True)]
+    columns = _summed(*arrays)
+    return Table(
+        list(channels), entities, len(shown), people, *columns,
+        _topics(catalog, shown, topics, len(entities)),
+    )  # fmt: skip
+
+
+def _summed(
+    person: NDArray[np.int64],
+    channel: NDArray[np.int64],
+    entity: NDArray[np.int64],
+    value: NDArray[np.float64],
+    again: NDArray[np.bool_],
+    at: NDArray[np.int64],
+) -> tuple[
+    NDArray[np.int64],
+    NDArray[np.int64],
+    NDArray[np.int64],
+    NDArray[np.float64],
+    NDArray[np.bool_],
+    NDArray[np.int64],
+]:
+    """One act per (person, channel, entity): sections of an item add up, as they do in an answer."""
+    if not len(person):
+        return person, channel, entity, value, again, at
+    order = np.lexsort((entity, channel, person))
+    person, channel, entity = person[order], channel[order], entity[order]
+    fresh = np.ones(len(order), np.bool_)
+    fresh[1:] = (person[1:] != person[:-1]) | (channel[1:] != channel[:-1]) | (entity[1:] != entity[:-1])
+    first = np.flatnonzero(fresh)
+    return (
+        person[first], channel[first], entity[first], np.add.reduceat(value[order], first),
+        np.logical_or.reduceat(again[order], first), np.maximum.reduceat(at[order], first),
+    )  # fmt: skip
+
+
+def _topics(
+    catalog: Catalog, shown: NDArray[np.intp], more: dict[int, tuple[int, ...]], entities: int
+) -> sp.csr_matrix:
+    starts, codes = catalog.topics.spans(len(catalog.ids))
+    everything = sp.csr_matrix(
+        (np.ones(len(codes)), codes, starts), shape=(len(catalog.ids), max(1, len(catalog.topics.words)))
+    )
+    found = [everything[shown]]
+    if entities > len(shown):
+        others = [more.get(place, ()) for place in range(len(shown), entities)]
+        ends = np.cumsum([0, *map(len, others)])
+        flat = np.array([code for one in others for code in one], np.int64)
+        found.append(
+            sp.csr_matrix((np.ones(len(flat)), flat, ends), shape=(len(others), everything.shape[1]))
+        )
+    topics = sp.vstack(found).tocsr()
+    sizes = np.diff(topics.indptr)
+    topics.data /= np.repeat(np.sqrt(np.maximum(sizes, 1)), sizes)
+    return topics
