@@ -14,6 +14,7 @@ import pytest
 from tests.contract.elsewhere import Elsewhere
 
 from plait.errors import Corrupt, PlaitError, Rejected, Unavailable
+from plait.events import Record, decode_record, encode_record
 from plait.log import lmdb as log_lmdb
 from plait.log import open_log
 from plait.store import lmdb as store_lmdb
@@ -153,6 +154,24 @@ def test_a_file_that_was_cut_off_is_told_not_crashed_on(tmp_path: Path) -> None:
 
     with pytest.raises(Corrupt, match="cut off"):
         open_log(f"lmdb://{tmp_path}/log")
+
+
+def test_a_bit_that_fell_over_in_a_record_is_told(tmp_path: Path) -> None:
+    record = encode_record(
+        Record(kind="events", source="web", received_at=1, body=random.Random(1).randbytes(9_000))
+    )
+    with contextlib.closing(open_log(f"lmdb://{tmp_path}/log", write=True)) as log:
+        log.append([record])
+    data = data_file(tmp_path / "log")
+    whole = bytearray(data.read_bytes())
+    whole[whole.index(record[4_000:4_100])] ^= 1
+    data.write_bytes(whole)
+
+    with (
+        contextlib.closing(open_log(f"lmdb://{tmp_path}/log")) as log,
+        pytest.raises(Corrupt, match="cannot be read"),
+    ):
+        decode_record(log.get([1])[1])
 
 
 def test_a_file_of_something_else_is_told(tmp_path: Path) -> None:
