@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
+import msgspec
+
 from plait.events import Record, encode_record
 from plait.http.metrics import Metrics
 from plait.keys import Keys, Role
@@ -119,11 +121,14 @@ class Installation:
 
     def about_model(self) -> dict[str, Any] | None:
         """The manifest of the model in use, ``None`` before the first fit."""
-        return None if self.model is None else self.model.manifest
+        if self.model is None or not self.model.manifest.id:
+            return None
+        told: dict[str, Any] = msgspec.to_builtins(self.model.manifest)
+        return told
 
     def fitted_to(self) -> int:
         """The log position that the model in use has learned from, 0 without one."""
-        return 0
+        return 0 if self.model is None else self.model.manifest.position
 
     async def redact(self) -> None:
         """Take erased people, as far as the fold has taken their erasure in, out of log and lake.
@@ -155,6 +160,19 @@ class Installation:
             accepted=self.metrics.accepted.total,
             at=time.monotonic(),
         )
+
+    def measure(self) -> None:
+        """Bring the figures up to date that nobody counts as they change."""
+        self.tell_lag()
+        figures = self.metrics
+        figures.lag_records.set(self.lag.records)
+        figures.lag_events.set(self.lag.events)
+        figures.lag_seconds.set(self.lag.seconds)
+        figures.log_position.set(self.log.last)
+        figures.items.set(len(self.catalog))
+        fitted_at = (self.about_model() or {}).get("fitted_at")
+        figures.model_age.set(-1 if fitted_at is None else max(0, self.now() - fitted_at) / 1000)
+        figures.lost.set(self.committer.lost)
 
     async def fit(self) -> dict[str, Any]:
         """Fit a model in a process of its own and take it into use; joins a fit that is under way.

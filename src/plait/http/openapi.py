@@ -100,7 +100,7 @@ _SECURITY = {
     "header": {"type": "apiKey", "in": "header", "name": "X-Write-Key"},
     "query": {"type": "apiKey", "in": "query", "name": "writeKey"},
 }
-_COLLECTING = [{"bearer": []}, {"basic": []}, {"header": []}, {"query": []}]
+_COLLECTING: list[dict[str, list[str]]] = [{"bearer": []}, {"basic": []}, {"header": []}, {"query": []}]
 
 
 def _collect() -> dict[str, Any]:

@@ -57,9 +57,9 @@ async def status(request: Request) -> Response:
 
 async def metrics(request: Request) -> Response:
     """The figures of the server in the text format of Prometheus."""
-    return Response(
-        installation(request).metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8"
-    )
+    here = installation(request)
+    here.measure()
+    return Response(here.metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
 async def fit(request: Request) -> Response:
