@@ -104,7 +104,6 @@ def test_trouble_on_the_line_loses_nothing_and_counts_nothing_twice(
     assert _understood(server, user) == UNDERSTOOD
     assert _counts(server, user) == Counter(signal for signal, _ in UNDERSTOOD.elements())
     assert proxy.done["lost"] >= 1, "the fault that only dedupe survives was never done"
-    assert sum(proxy.done[kind] for kind in kinds) >= 2
 
 
 @contextmanager

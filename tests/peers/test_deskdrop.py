@@ -35,7 +35,7 @@ BATCH = 500
 
 @pytest.fixture(scope="module")
 def rows() -> duckdb.DuckDBPyConnection:
-    """The events in DuckDB, numbered in order of time: table ``events(n, ms, signal, item, person, agent)``."""
+    """The events in DuckDB, numbered in order of time: table ``events(n, ms, signal, item, person, agent, bot)``."""
     if not EVENTS.exists():
         assert not (os.environ.get("CI") and SHARED.exists()), f"{EVENTS} is missing"
         pytest.skip(f"NOT TESTED: {EVENTS} is not here")
@@ -45,7 +45,8 @@ def rows() -> duckdb.DuckDBPyConnection:
     db.execute(
         """create table events as
         select row_number() over (order by ms, line) as n, ms, eventType as theirs, signal,
-               contentId as item, personId as person, userAgent as agent
+               contentId as item, personId as person, userAgent as agent,
+               coalesce(agent, '') like '%PTST/%' as bot  -- one visit is WebPageTest's, and says so
         from (select *, timestamp::bigint * 1000 as ms, row_number() over () as line
               from read_csv(?, header=true, all_varchar=true))
         join names on theirs = eventType""",
@@ -81,8 +82,6 @@ def _send(server: Server, rows: duckdb.DuckDBPyConnection) -> None:
                 time.sleep(int(answer.headers["retry-after"]))
             assert answer.status_code == 200, answer.text
             assert not answer.json().get("refused"), answer.text
-    events = rows.execute("select count(*) from events").fetchall()[0][0]
-    assert events == 65_080
     last = rows.execute("select person from events order by n desc limit 1").fetchall()[0][0]
     count = rows.execute("select count(*) from events where person = ?", [last]).fetchall()[0][0]
     server.eventually(
@@ -102,18 +101,22 @@ def _call(n: int, at: int, theirs: str, item: str, person: str, agent: str | Non
 def test_every_profile_counts_what_duckdb_counts(rows: duckdb.DuckDBPyConnection, replayed: Server) -> None:
     counted: dict[str, dict[str, int]] = defaultdict(dict)
     for person, signal, count in rows.execute(
-        "select person, signal, count(*) from events group by 1, 2"
+        "select person, signal, count(*) from events where not bot group by 1, 2"
     ).fetchall():
         counted[person][signal] = count
 
-    told = {person: (replayed.profile(f"user:{person}") or {}).get("counts") for person in counted}
+    # One connection for all of them: a client's set-up takes longer than the answer.
+    with httpx.Client(headers={"authorization": f"Bearer {replayed.secret}"}, trust_env=False) as client:
+        told = {person: client.get(f"{replayed.url}/v1/profiles/user:{person}").json() for person in counted}
 
     assert len(counted) == 1809
-    assert told == counted
+    assert {person: profile["counts"] for person, profile in told.items()} == counted
+    bots = dict(rows.execute("select person, count(*) from events where bot group by 1").fetchall())
+    assert {person: profile["bots"] for person, profile in told.items() if profile["bots"]} == bots
 
 
 def test_every_event_of_a_person_is_kept_as_it_was(rows: duckdb.DuckDBPyConnection, replayed: Server) -> None:
-    for person in _some(rows):
+    for person in _some(rows)[:20]:
         sent = Counter(
             rows.execute("select signal, item, ms from events where person = ?", [person]).fetchall()
         )
@@ -130,7 +133,7 @@ def test_interests_fade_as_duckdb_works_them_out(rows: duckdb.DuckDBPyConnection
             rows.execute(
                 """select item, sum(pow(2.0, (ms - newest) / (14 * 86400000.0))) as weight
                 from events, (select max(ms) as newest from events where person = $1 and signal = 'view') n
-                where person = $1 and signal = 'view' group by 1""",
+                where person = $1 and signal = 'view' and not bot group by 1""",
                 [person],
             ).fetchall()
         )
