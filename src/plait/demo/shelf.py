@@ -20,7 +20,7 @@ class Section(msgspec.Struct, frozen=True):
 
 
 class Family(msgspec.Struct, frozen=True):
-    """What kinds of products share: how they are used, how they are cared for."""
+    """What kinds of products share: how they are made, used and cared for, in this order."""
 
     sections: tuple[Section, ...]
 
@@ -88,12 +88,8 @@ class Shelf(msgspec.Struct, frozen=True):
 
     def sections_of(self, product: Product) -> list[Section]:
         """The sections of a product's page in reading order; the specification has no text but a table."""
-        shared = self.families[self.kinds[product.kind].family].sections
-        return [
-            Section("story", "Why we made it", product.story),
-            Section("specs", "Specification", ""),
-            *shared,
-        ]
+        made, *use = self.families[self.kinds[product.kind].family].sections
+        return [made, Section("specs", "Specification", ""), *use]
 
 
 @cache

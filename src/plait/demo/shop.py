@@ -23,6 +23,7 @@ from starlette.routing import Route
 from plait.demo import pictures
 from plait.demo.shelf import Shelf, shelf
 from plait.demo.visitors import GUESTS, Visitor
+from plait.errors import Rejected, Unavailable
 from plait.keys import Keys
 
 COOKIE = "plait_demo"
@@ -148,7 +149,7 @@ class Shop:
         """Styles and scripts."""
         name = request.path_params["name"]
         if name not in ASSETS:
-            return _no("not_found", "there is no such file", 404)
+            raise _no("not_found", "there is no such file")
         return _file(name, {"cache-control": "no-cache"})
 
     async def favicon(self, _: Request) -> Response:
@@ -159,7 +160,7 @@ class Shop:
         """A product's picture."""
         one = self._products.get(request.path_params["name"])
         if one is None:
-            return _no("not_found", "there is no such product", 404)
+            raise _no("not_found", "there is no such product")
         return _svg(pictures.product(one.kind, one.colour))
 
     async def landscape(self, request: Request) -> Response:
@@ -169,7 +170,7 @@ class Shop:
             return _svg(pictures.scene(self._scenes[name], sum(name.encode()) % 97))
         if name in pictures.SCENES:
             return _svg(pictures.scene(name))
-        return _no("not_found", "there is no such landscape", 404)
+        raise _no("not_found", "there is no such landscape")
 
     async def shelf(self, _: Request) -> Response:
         """Everything the page needs to know about what there is."""
@@ -204,7 +205,7 @@ class Shop:
         key, _ = self._session(request)
         guest = next((one for one in GUESTS if one.user == told.guest), None)
         if guest is None and told.guest != "new":
-            return _no("unknown_guest", "there is no such guest", 404)
+            raise _no("unknown_guest", "there is no such guest")
         here = _new() if guest is None else _as_guest(guest.user)
         self._sessions[key] = here
         return self._told(key, here)
@@ -213,11 +214,9 @@ class Shop:
         """What Plait knows about this visitor; an empty profile while it knows nothing."""
         _, here = self._session(request)
         answer = await self._ask("GET", f"/v1/profiles/{here.identifier}", params={"limit": "60"})
-        if answer.status_code == 404:
-            return JSONResponse(
-                {"identifiers": [here.identifier], "interests": [], "counts": {}, "events": []}
-            )
-        return Response(answer.content, answer.status_code, media_type="application/json")
+        if answer is None:
+            return JSONResponse({"identifiers": [here.identifier], "interests": [], "counts": {}})
+        return Response(answer.content, media_type="application/json")
 
     async def offers(self, _: Request) -> Response:
         """A few accounts with a history, to sign in with."""
@@ -237,20 +236,16 @@ class Shop:
         key, here = self._session(request)
         found = next((one for one in self._offers if one.accounts[0] == told.account), None)
         if found is None or here.guest:
-            return _no("unknown_account", "this account is not on offer", 404)
+            raise _no("unknown_account", "this account is not on offer")
         self._offers.remove(found)  # one account is one person's
         here.user = here.user or f"you-{here.device[:12]}"
         here.accounts.append(told.account)
         agreed = {"link": True, "social": True}
         who = f"user:{here.user}"
         await self._tell(
-            {
-                "signal": "identify",
-                "source": "web",
-                "who": [who, f"anonymous:{here.device}"],
-                "consent": agreed,
-            },
-            {"signal": "link", "source": "shop", "who": [who, told.account], "consent": agreed},
+            {"signal": "identify", "who": [who, f"anonymous:{here.device}"], "consent": agreed},
+            {"signal": "consent", "who": [told.account], "consent": agreed},
+            {"signal": "link", "source": "shop", "who": [who, told.account], "consent": {"link": True}},
         )
         return self._told(key, here)
 
@@ -259,9 +254,9 @@ class Shop:
         told = await _body(request, Like)
         key, here = self._session(request)
         if told.post not in self._posts:
-            return _no("unknown_post", "there is no such post", 404)
+            raise _no("unknown_post", "there is no such post")
         if not here.accounts:
-            return _no("no_account", "connect an account first", 409)
+            raise _no("no_account", "connect an account first", 409)
         account = here.accounts[0]
         await self._tell(
             {
@@ -276,7 +271,7 @@ class Shop:
         """What the visitor agrees to or not, said about everything the shop knows them by."""
         told = await _body(request, Agree)
         if told.purpose not in ("collect", "personalize", "link", "social"):
-            return _no("unknown_purpose", "there is no such purpose", 404)
+            raise _no("unknown_purpose", "there is no such purpose")
         key, here = self._session(request)
         who = [here.identifier, *here.accounts, f"anonymous:{here.device}"]
         await self._tell(
@@ -291,11 +286,9 @@ class Shop:
         """Erase this visitor and begin again as somebody new; the guests stay."""
         key, here = self._session(request)
         if here.guest:
-            return _no("not_yours", "the guests stay; become somebody new first", 409)
+            raise _no("not_yours", "the guests stay; become somebody new first", 409)
         for one in dict.fromkeys([here.identifier, f"anonymous:{here.device}"]):
-            answer = await self._ask("DELETE", f"/v1/profiles/{one}")
-            if answer.status_code not in (200, 202, 204, 404):
-                return Response(answer.content, answer.status_code, media_type="application/json")
+            await self._ask("DELETE", f"/v1/profiles/{one}")
         self._sessions[key] = fresh = _new()
         return self._told(key, fresh)
 
@@ -304,13 +297,22 @@ class Shop:
     async def _tell(self, *events: dict[str, Any]) -> None:
         now = time.time_ns() // 1_000_000
         told = [{"id": f"shop-{secrets.token_hex(12)}", "source": "web", "at": now, **one} for one in events]
-        answer = await self._ask("POST", "/v1/events", json={"events": told})
-        answer.raise_for_status()
+        await self._ask("POST", "/v1/events", json={"events": told})
 
-    async def _ask(self, method: str, path: str, **more: Any) -> httpx.Response:
+    async def _ask(self, method: str, path: str, **more: Any) -> httpx.Response | None:
+        """Plait's answer, ``None`` where it knows nothing; any other refusal is the page's to hear."""
         if self._api is None:
-            return httpx.Response(503, json={"code": "not_ready", "message": "the shop is opening"})
-        return await self._api.request(method, path, **more)
+            raise Unavailable("the shop is opening", code="not_ready")
+        try:
+            answer = await self._api.request(method, path, **more)
+        except httpx.TransportError as exc:
+            raise Unavailable(f"Plait does not answer: {exc}", code="no_answer") from exc
+        if answer.status_code == 404:
+            return None
+        if answer.status_code >= 400:
+            told = answer.json()
+            raise Rejected(told["message"], code=told["code"], status=answer.status_code)
+        return answer
 
     # The browser's session.
 
@@ -364,14 +366,17 @@ def _as_guest(user: str) -> Session:
 
 
 async def _body(request: Request, shape: type[Any]) -> Any:
-    # A form of another site can send a simple request with our cookie; it cannot send this content type.
+    # A page of another site can make a browser send a form with our cookie; it cannot send this content type.
     if request.headers.get("content-type", "").partition(";")[0] != "application/json":
-        raise msgspec.ValidationError("send application/json")
-    return msgspec.json.decode(await request.body(), type=shape)
+        raise Rejected("send application/json", code="invalid_content_type", status=415)
+    try:
+        return msgspec.json.decode(await request.body(), type=shape)
+    except msgspec.MsgspecError as exc:
+        raise Rejected(f"the body is not right: {exc}", code="invalid_body") from exc
 
 
-def _no(code: str, message: str, status: int) -> Response:
-    return JSONResponse({"code": code, "message": message}, status)
+def _no(code: str, message: str, status: int = 404) -> Rejected:
+    return Rejected(message, code=code, status=status)
 
 
 def _svg(drawn: str) -> Response:

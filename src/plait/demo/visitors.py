@@ -286,7 +286,7 @@ class _Teller:
         call(
             "page",
             name="Product",
-            properties={"url": f"https://shop.example/p/{one.id}", "product_id": one.id},
+            properties={"url": f"https://shop.example/p/{one.id}"},
         )
         call("track", event="Product Viewed", properties={"product_id": one.id, "price": one.price})
         for section in self.stock.sections_of(one):
@@ -335,8 +335,10 @@ class _Teller:
         began = self.now - 29 * DAY
         agreed = {"link": True, "social": True}
         if who.user and who.linked:
+            for one in (f"user:{who.user}", *who.accounts):
+                tell("consent", "shop", began, [one], consent=agreed)
             for account in who.accounts:
-                tell("link", "shop", began, [f"user:{who.user}", account], consent=agreed)
+                tell("link", "shop", began, [f"user:{who.user}", account], consent={"link": True})
         else:
             # They agreed on the network itself that the shop may use what they do there, but not who they are.
             for account in who.accounts:

@@ -48,7 +48,7 @@ export function bar(because, { rest = 0 } = {}) {
     part.style.flexGrow = share;
     return part;
   });
-  if (rest > 0) { const gap = el("i"); gap.style.flexGrow = rest; parts.push(gap); }
+  if (rest > 0) { const gap = el("i.gap"); gap.style.flexGrow = rest; parts.push(gap); }
   return el("span.bar", { "aria-hidden": "true" }, parts);
 }
 

@@ -70,7 +70,7 @@ function heard(event) {
 function took() {
   const answer = state.answer;
   const tiles = [
-    [answer ? `${answer.took_ms.toFixed(1)} ms` : "—", "to decide this page"],
+    [answer ? `${answer.took_ms.toFixed(answer.took_ms < 100 ? 1 : 0)} ms` : "—", "to decide this page"],
     [String(shelf.products.size), "products weighed"],
     [known ? String(Object.values(known.counts ?? {}).reduce((a, b) => a + b, 0)) : "—", "acts remembered"],
   ];
