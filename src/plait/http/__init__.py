@@ -24,6 +24,7 @@ import msgspec
 from plait.events import Record, encode_record
 from plait.http.metrics import Metrics
 from plait.keys import Keys, Role
+from plait.models import current
 from plait.segment import events_of
 from plait.settings import Settings
 
@@ -111,10 +112,6 @@ class Installation:
 
     def take_model(self) -> None:
         """Take the newest model into use, if there is a newer one."""
-        try:
-            from plait.models import current
-        except ModuleNotFoundError:
-            return
         found = current(Path(self.settings.data) / "models")
         if found is not None:
             self.model = found

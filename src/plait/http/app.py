@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from importlib import import_module
 from types import SimpleNamespace
 
 import structlog
@@ -19,6 +18,7 @@ from starlette.routing import BaseRoute, Match, Router
 from plait.errors import Corrupt, PlaitError, Rejected
 from plait.http import Installation, Scope, items, operate, people
 from plait.http.collect import Collect
+from plait.http.personalize import Personalize
 from plait.http.wire import SLOWEST, Gone, Message, Receive, Send, send_error
 
 ASGI = Callable[[Scope, Receive, Send], Awaitable[None]]
@@ -39,7 +39,7 @@ class App:
     def __init__(self, installation: Installation, *, more: Sequence[BaseRoute] = ()) -> None:
         self._installation = installation
         self._collect: ASGI = Collect(installation)
-        self._personalize: ASGI = _personalize(installation)
+        self._personalize: ASGI = Personalize(installation)
         self._open = list(more)
         # Only the router of Starlette: its application answers a failure before we can, in plain text.
         # "/v1/items/" is not "/v1/items": a redirect would make clients repeat a POST as a GET.
@@ -101,15 +101,6 @@ class App:
             )
         if role != "secret":
             raise Rejected("the write key may not do this; use the secret key", code="forbidden", status=403)
-
-
-def _personalize(installation: Installation) -> ASGI:
-    try:
-        module = import_module("plait.http.personalize")
-    except ModuleNotFoundError:
-        return Collect(installation)
-    route: ASGI = module.Personalize(installation)
-    return route
 
 
 def _limited(receive: Receive) -> Receive:
