@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import configparser
 import contextlib
 import csv
 import io
@@ -30,6 +31,7 @@ import sqlglot
 import yaml
 from tests.conftest import Server
 
+from plait.keys import load_keys
 from plait.settings import load
 from plait.signals import load_signals
 
@@ -88,7 +90,7 @@ class _Reader:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.names: dict[str, object] = {"__name__": "__main__"}
-        self.server = Server(folder / "data")
+        self.server = Server(folder / "data", own_keys=False)
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[_Reader]:
@@ -111,6 +113,8 @@ class _Reader:
         """``text`` with the address of this server, which is started when it is first needed."""
         if self.server.process is None:
             self.server.start()
+            keys = load_keys(load(str(self.server.data), env={}))
+            self.server.write, self.server.secret = keys.write, keys.secret
         return _ADDRESS.sub(self.server.url, text)
 
     def env(self) -> dict[str, str]:
@@ -120,17 +124,16 @@ class _Reader:
             for name, body in _COMMANDS.items():
                 (commands / name).write_text(body.format(python=sys.executable, curl=shutil.which("curl")))
                 (commands / name).chmod(0o755)
-        keys = {"WRITE_KEY": self.server.write, "SECRET_KEY": self.server.secret}
-        # The settings of the same name, for commands that start without a server.
-        keys |= {f"PLAIT_{name}": value for name, value in keys.items()}
+        keys = {"PLAIT_WRITE_KEY": self.server.write, "PLAIT_SECRET_KEY": self.server.secret}
         bare = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
-        return {**bare, **keys, "PATH": f"{commands}:{os.environ['PATH']}", "PLAIT": self.server.url}
+        return {**bare, **keys, "PLAIT_DATA": "data", "PATH": f"{commands}:{os.environ['PATH']}"}
 
 
 # A server is running already: `serve` and `demo` are only read, as far as their options go. curl fails when the answer
-# says that it failed.
+# says that it failed; the keys in the environment are for it, `plait` has those of the data folder.
 _COMMANDS = {
     "plait": """#!/bin/sh
+unset PLAIT_WRITE_KEY PLAIT_SECRET_KEY
 case "$1" in
 serve|demo) exec {python} -c 'import sys; from plait.cli import main
 main.commands[sys.argv[1]].make_context(sys.argv[1], sys.argv[2:])' "$@" ;;
@@ -216,6 +219,7 @@ _CHECKS: dict[str, Callable[[_Reader, Block], object]] = {
     "json": lambda _, block: json.loads(block.body),
     "jsonl": _lines_of_json,
     "toml": _toml,
+    "ini": lambda _, block: configparser.RawConfigParser(strict=False).read_string(block.body),
     "yaml": lambda _, block: yaml.safe_load(block.body),
     "xml": lambda _, block: Xml.fromstring(block.body),
     "csv": _table(","),
