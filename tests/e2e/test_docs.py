@@ -115,6 +115,9 @@ class _Reader:
             self.server.start()
             keys = load_keys(load(str(self.server.data), env={}))
             self.server.write, self.server.secret = keys.write, keys.secret
+            # A reader types slower than a fold starts.
+            self.server.collect({"type": "track", "event": "Began", "userId": "reader", "messageId": "began"})
+            self.server.eventually(lambda: self.server.profile("user:reader"), seconds=60)
         return _ADDRESS.sub(self.server.url, text)
 
     def env(self) -> dict[str, str]:
