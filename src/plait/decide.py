@@ -48,7 +48,7 @@ class Question(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     identifiers: tuple[str, ...] = ()
     page: Page = Page()
     context: dict[str, Any] = {}
-    events: msgspec.Raw | None = None
+    events: msgspec.Raw = msgspec.Raw()
     exclude: tuple[str, ...] = ()
     explain: bool = False
     token: str | None = None
@@ -105,10 +105,15 @@ class Decider:
         self._dated: NDArray[np.intp] = np.zeros(0, np.intp)
         self._version = -1
 
-    def use(self, model: Model | None) -> None:
-        """Answer by this model from now on."""
-        if model is not None and model is not self._ranker.model:
-            self._ranker = Ranker(model, self._catalog)
+    @property
+    def model(self) -> Model:
+        """The model that answers."""
+        return self._ranker.model
+
+    def use(self, ranker: Ranker) -> None:
+        """Answer by this ranker from now on; it may have been made in another thread."""
+        ranker.refresh()
+        self._ranker = ranker
 
     def decide(self, question: Question, profile: Profile | None, *, now: int, id: str) -> Decision:
         """Choose for every placement asked, in order; no item stands twice on the page.

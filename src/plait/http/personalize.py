@@ -7,6 +7,7 @@ person; it gets public placements only, and no conditions of its own.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import time
@@ -31,7 +32,8 @@ from plait.events import (
 )
 from plait.http.wire import Gone, Receive, Send, read_body, send_error, send_json
 from plait.intake import Intake
-from plait.models import kernels
+from plait.models import Model, kernels
+from plait.models.ranker import Ranker
 from plait.profile import Profile, half_life_ms
 from plait.segment import events_of
 
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
 # guessed, so whoever asks with one gets what anybody would get.
 GUESSABLE = 20
 _RESERVE = 64 << 20  # bytes; with less free space the log takes nothing any more
+AT_ONCE = 20_000  # items that a new model is laid over within one answer: some milliseconds
 _SOURCE = "plait"  # of what the server itself tells
 
 
@@ -60,6 +63,7 @@ class Personalize:
         self._origins = frozenset(settings.allowed_origins)
         self._lost = installation.committer.lost
         self._looked, self._full = 0.0, False
+        self._taking: asyncio.Task[None] | None = None
         kernels.warm()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -169,8 +173,8 @@ class Personalize:
         now = here.now()
         inline, refused, waited = await self._told(question, person, role, headers, now)
         profile = self._profile(person, role, inline, now)
-        if here.model is not None:
-            self._decider.use(here.model)
+        if here.model is not None and here.model is not self._decider.model:
+            await self._take(here.model)
         decision = self._decider.decide(question, profile, now=now, id=_decision_id(now))
         decision.refused = refused
         decision.degraded = self._degraded()
@@ -178,6 +182,18 @@ class Personalize:
         # The wait for the disk is told apart, in the metrics: it is the disk's time, not the decision's.
         decision.took_ms = round((time.perf_counter() - began - waited) * 1_000, 3)
         return decision
+
+    async def _take(self, model: Model) -> None:
+        """Answer by another model: at once over a small catalog, else as soon as a thread has laid it over this one."""
+        catalog = self._here.catalog
+        if len(catalog.ids) <= AT_ONCE:
+            self._decider.use(Ranker(model, catalog))
+        elif self._taking is None or self._taking.done():
+            self._taking = asyncio.create_task(self._lay(model))
+
+    async def _lay(self, model: Model) -> None:
+        catalog = self._here.catalog
+        self._decider.use(await asyncio.to_thread(Ranker, model, catalog, list(catalog.ids)))
 
     async def _told(
         self, question: Question, person: str | None, role: Role, headers: dict[bytes, bytes], now: int
@@ -187,7 +203,7 @@ class Personalize:
         Raises:
             Unavailable: they cannot be written; then there is no answer either.
         """
-        if question.events is None or bytes(question.events) in (b"null", b"[]"):
+        if bytes(question.events) in (b"", b"null", b"[]"):
             return [], [], 0.0
         here = self._here
         who = [person] if person is not None else []

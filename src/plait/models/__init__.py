@@ -138,8 +138,9 @@ class Model:
 
 
 def _mapped(path: Path) -> NDArray[Any]:
-    array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    return np.asarray(array)  # a plain view of the map: kernels are compiled for plain arrays
+    # Copy on write, though nobody writes: kernels are compiled for plain writable arrays, and would be again for others.
+    array: NDArray[Any] = np.load(path, mmap_mode="c", allow_pickle=False)
+    return np.asarray(array)
 
 
 def _write(path: Path, raw: bytes) -> None:

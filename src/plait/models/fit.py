@@ -215,20 +215,13 @@ def _learned_gates(table: Table, random: np.random.Generator) -> tuple[NDArray[n
         return found
 
     asked = groups(cut, score, random)
-    features = len(table.channels) + 2
-    fitted = fit_gates(asked, features)
-    gates = np.zeros((features + 1, len(HISTORY)))
-    gates[: len(table.channels)] = fitted[:-2]
+    fitted = fit_gates(asked, len(table.channels))
     target = np.array(table.targets)
-    gates[len(table.channels)] = fitted[:-2][target].mean(axis=0) if target.any() else 0.0
-    gates[-2:] = fitted[-2:]
-    if not len(asked.bucket):
-        # Too little to learn from: trust every channel alike, and popularity a little.
-        gates[:], gates[-1] = 1.0, 0.5
-        return gates, {}
+    other = fitted[:-2][target].mean(axis=0) if target.any() else np.zeros(len(HISTORY))
+    gates = np.vstack([fitted[:-2], other, fitted[-2:]])
     # Popularity breaks ties at the least, so that an answer is never empty of reasons.
     gates[-1] = np.maximum(gates[-1], 1e-6)
-    return gates, _quality(asked, fitted)
+    return gates, _quality(asked, fitted) if len(asked.bucket) else {}
 
 
 def _quality(asked: Groups, gates: NDArray[np.float64]) -> dict[str, Any]:

@@ -22,12 +22,15 @@ from plait.models.table import Table
 Array = NDArray[np.float64]
 
 HELD_OUT = 0.2  # of what a person wanted, the newest
-PEOPLE = 1_500  # whose held-out items gates are fitted on; standard errors are small enough then
+PEOPLE = 800  # whose held-out items gates are fitted on; standard errors are small enough then
 CUTS = (0, 1, 3)  # items that histories are cut to
 EACH = 40  # best items by each feature that stand against the held-out ones
 OTHERS = 100  # drawn from all the rest, to stand for it
 PULL = 20.0  # groups; a bucket with as many weighs its own evidence and everybody's alike
 TOP = 20
+ENOUGH = 100  # questions from which on we dare to gate a channel off
+# Gates to believe before anything was seen: a channel's rows foretell chances, which are small numbers.
+TRUST = {"channel": 10.0, "topics": 2.0, "popularity": 1.0}
 
 
 class Split(NamedTuple):
@@ -189,23 +192,27 @@ def _cut_short(table: Table, people: NDArray[np.int64], length: int, random: np.
     return table.only(kept)
 
 
-def fit_gates(asked: Groups, features: int) -> Array:
-    """The gates, (features, buckets), >= 0."""
-    buckets = len(HISTORY)
-    gates = np.zeros((features, buckets))
-    if not len(asked.bucket):
+def trusted(channels: int) -> Array:
+    """The gates to begin with: (channels + 2,), topics and popularity last."""
+    return np.array([TRUST["channel"]] * channels + [TRUST["topics"], TRUST["popularity"]])
+
+
+def fit_gates(asked: Groups, channels: int) -> Array:
+    """The gates, (channels + 2, buckets), >= 0; the fewer the questions, the closer to ``trusted``."""
+    believed = trusted(channels)
+    gates = np.repeat(believed[:, None], len(HISTORY), axis=1)
+    number = len(asked.bucket)
+    if not number:
         return gates
     scale = np.maximum(asked.features.std(axis=0), 1e-9)
     scaled = asked._replace(features=asked.features / scale)
-    everybody = _softmax(scaled, np.full(features, 0.1), 0.0)
-    everybody = _without_useless(scaled, everybody)
-    for bucket in range(buckets):
+    everybody = _softmax(scaled, believed * scale, PULL / number)
+    if number >= ENOUGH:
+        everybody = _without_useless(scaled, everybody)
+    for bucket in range(len(HISTORY)):
         here = asked.bucket == bucket
-        number = int(here.sum())
-        if number < 5:
-            gates[:, bucket] = everybody
-            continue
-        gates[:, bucket] = _softmax(scaled.of(here), everybody, PULL / number)
+        some = int(here.sum())
+        gates[:, bucket] = _softmax(scaled.of(here), everybody, PULL / some) if some else everybody
     unscaled: Array = gates / scale[:, None]
     return unscaled
 
@@ -247,7 +254,7 @@ def _without_useless(asked: Groups, gates: Array) -> Array:
         without[feature] = 0.0
         if not without.any():
             break
-        without = _softmax(asked, without, 0.0)
+        without = _softmax(asked, without, PULL / len(asked.bucket))
         value = ndcg(asked, without).mean()
         if value >= held - 1e-4 * held:
             gates, held = without, max(held, value)

@@ -55,9 +55,16 @@ class Acts(NamedTuple):
 
 
 class Ranker:
-    """Scores the items of one catalog by one model. Used from one thread."""
+    """Scores the items of one catalog by one model. Made in any thread, then used from the catalog's."""
 
-    def __init__(self, model: Model, catalog: Catalog) -> None:
+    def __init__(self, model: Model, catalog: Catalog, ids: Sequence[str] = ()) -> None:
+        """Lay a model over a catalog.
+
+        Args:
+            model: the model.
+            catalog: asked from ``refresh`` on, which is for the catalog's own thread.
+            ids: of the catalog's rows, as far as they shall be looked up here and not at the first ``refresh``.
+        """
         self.model = model
         self.catalog = catalog
         self._meanings = Meanings(catalog)
@@ -74,7 +81,7 @@ class Ranker:
         self._count = 0
         self._rare = np.zeros(0)
         self._rare_as_of = -1
-        self.refresh()
+        self._grow(ids)
 
     def refresh(self) -> None:
         """Bring everything up to date with the catalog; cheap when little changed."""
@@ -83,7 +90,7 @@ class Ranker:
         self._version = self.catalog.version
         rows = len(self.catalog.ids)
         if rows > self._rows:
-            self._grow(rows)
+            self._grow(self.catalog.ids)
         self._topics = self.catalog.topics.pool(rows)
         words = len(self.catalog.topics.words)
         # How rare a topic is changes slowly: a thousand changes of items hardly show.
@@ -93,7 +100,8 @@ class Ranker:
             self._rare = np.maximum(rarity(counts, max(1, len(self.catalog))), 0.0)
             self._rare_as_of = self._version
 
-    def _grow(self, rows: int) -> None:
+    def _grow(self, ids: Sequence[str]) -> None:
+        rows = len(ids)
         room = max(64, rows + rows // 4)
         if rows > len(self._scores):
             self._from_row = _grown(self._from_row, room, -1)
@@ -105,7 +113,7 @@ class Ranker:
         known = False
         items = self.model.manifest.items
         for row in range(self._rows, rows):
-            place = self.model.entity.get(f"item{SEP}{self.catalog.ids[row]}", items)
+            place = self.model.entity.get(f"item{SEP}{ids[row]}", items)
             if place < items:
                 self._from_row[row] = place
                 self._to_row[place] = row
