@@ -164,7 +164,6 @@ def plait(data: Path, *words: str) -> subprocess.CompletedProcess[str]:
 
 def test_a_feed_is_imported_and_its_bad_rows_are_told(server, tmp_path):
     feed = tmp_path / "feed.tsv"
-    feed.write_text("id\ttitle\tprice\navailability\n")
     feed.write_text(
         "id\ttitle\tprice\tavailability\n"
         "imported-1\tBoot\t15.00 EUR\tin stock\nimported-2\tCup\tcheap\tin stock\nimported-3\tBag\t5\tout of stock\n"
