@@ -47,7 +47,7 @@ bench: $(VENV)/all
 	$(BIN)/python -m bench
 
 docs: $(VENV)/dev
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict -q
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 lock:
 	$(PYTHON) requirements/lock.py
