@@ -1,6 +1,6 @@
 """Collect: requests and events a second on one core, all its work done before the answer.
 
-A load generator on the other core speaks HTTP over 64 connections. In one run: uvicorn alone (the floor), ours on a
+A load generator on the other core speaks HTTP over 128 connections. In one run: uvicorn alone (the floor), ours on a
 real log with real syncs, and a FastAPI + pydantic + SQLite collector of the same contract.
 """
 
@@ -21,7 +21,7 @@ from typing import Any
 from bench import Line
 from bench.servers import WRITE
 
-CONNECTIONS = 64
+CONNECTIONS = 128
 
 
 def call(number: int) -> dict[str, Any]:
@@ -88,22 +88,24 @@ def rate(port: int, path: str, bodies: list[bytes], seconds: float) -> float:
 
 
 def measure(quick: bool) -> Iterator[Line]:
-    seconds = 1.0 if quick else 6.0
+    rounds, seconds = (1, 1.0) if quick else (3, 3.0)
     singles = [json.dumps(call(number), separators=(",", ":")).encode() for number in range(500)]
     batches = [json.dumps(batch(number)).encode() for number in range(50)]
-    told: dict[tuple[str, str], float] = {}
-    for which in ("floor", "ours", "peer"):
-        with serving(which) as port:
-            rate(port, "/v1/track", singles, 0.5)  # warm
-            told[which, "single"] = rate(port, "/v1/track", singles, seconds)
-            told[which, "batch"] = rate(port, "/v1/batch", batches, seconds) * 100
-    one, many = told["ours", "single"], told["ours", "batch"]
+    best: dict[tuple[str, str], float] = {}
+    for _ in range(rounds):  # in turns, the best of each: what else the machine does hits all of them alike
+        for which in ("floor", "ours", "peer"):
+            with serving(which) as port:
+                rate(port, "/v1/track", singles, 0.5)  # warm
+                for what, path, bodies in (("one", "/v1/track", singles), ("many", "/v1/batch", batches)):
+                    found = rate(port, path, bodies, seconds) * (100 if what == "many" else 1)
+                    best[which, what] = max(found, best.get((which, what), 0.0))
+    one, many = best["ours", "one"], best["ours", "many"]
     yield Line("single requests, durable", one, "requests/s", bar=10_000)
     yield Line("single requests, to uvicorn alone", one, "requests/s", to="the floor",
-               ratio=one / told["floor", "single"], bar=0.5, bar_on="ratio")  # fmt: skip
+               ratio=one / best["floor", "one"], bar=0.5, bar_on="ratio")  # fmt: skip
     yield Line("events in batches of 100, durable", many, "events/s", to="the floor",
-               ratio=many / told["floor", "batch"], bar=200_000)  # fmt: skip
+               ratio=many / best["floor", "many"], bar=200_000)  # fmt: skip
     yield Line("single requests, to FastAPI + pydantic + SQLite", one, "requests/s", to="the peer",
-               ratio=one / told["peer", "single"], bar=5, bar_on="ratio")  # fmt: skip
+               ratio=one / best["peer", "one"], bar=5, bar_on="ratio")  # fmt: skip
     yield Line("events in batches, to FastAPI + pydantic + SQLite", many, "events/s", to="the peer",
-               ratio=many / told["peer", "batch"], bar=5, bar_on="ratio")  # fmt: skip
+               ratio=many / best["peer", "many"], bar=5, bar_on="ratio")  # fmt: skip

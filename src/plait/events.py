@@ -181,6 +181,8 @@ class Record(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     body: bytes
 
 
+SHORT = 2_048  # bytes
+
 _record_encoder = msgspec.msgpack.Encoder()
 _record_decoder = msgspec.msgpack.Decoder(Record)
 
@@ -191,6 +193,8 @@ class _Zip(threading.local):
     def __init__(self) -> None:
         # Level 1: twice the speed of level 3 for a tenth more bytes on what clients send.
         self.pack = zstandard.ZstdCompressor(level=1, write_checksum=True).compress
+        # A single call is too short for level 1 to find much: 2.5 times the work for a fifth fewer bytes.
+        self.pack_short = zstandard.ZstdCompressor(level=-1, write_checksum=True).compress
         self.unpack = zstandard.ZstdDecompressor().decompress
 
 
@@ -199,7 +203,8 @@ _zip = _Zip()
 
 def encode_record(record: Record) -> bytes:
     """The bytes of a record as they rest in the log: msgpack in zstd, with a checksum."""
-    return _zip.pack(_record_encoder.encode(record))
+    raw = _record_encoder.encode(record)
+    return _zip.pack(raw) if len(raw) > SHORT else _zip.pack_short(raw)
 
 
 def decode_record(raw: bytes) -> Record:
