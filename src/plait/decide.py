@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -264,10 +263,10 @@ class Decider:
         try:
             if ASIDE.intersection(placement.kinds):
                 rows, told = self._tied(n, allowed, acts, profile)
-                scores = [float(one.sum()) for one in told]
+                scores = told.sum(axis=1).tolist()
             else:
                 rows, scores = self._ranker.best(n, allowed, acts.base_gate)
-                told = list(self._ranker.told(rows, acts)) if explain and rows else []
+                told = self._ranker.told(rows, acts) if explain and rows else np.zeros((0, 1))
         finally:
             # What one placement leaves out, another may show.
             self._ranker.used[here] = False
@@ -276,11 +275,11 @@ class Decider:
         ids = self._catalog.ids
         if not explain:
             return [Chosen(ids[row], score) for row, score in zip(rows, scores, strict=True)]
-        return [_explained(ids[row], one, acts.labels) for row, one in zip(rows, told, strict=True)]
+        return _explained([ids[row] for row in rows], told, acts.labels)
 
     def _tied(
         self, n: int, allowed: NDArray[np.bool_], acts: Acts, profile: Profile | None
-    ) -> tuple[list[int], list[NDArray[np.float64]]]:
+    ) -> tuple[list[int], NDArray[np.float64]]:
         """Posts and promotions by interest in what they are tied to; those seen as often as they may be, not."""
         rows = np.flatnonzero(allowed & ~self._ranker.used[: len(allowed)])
         if len(rows) > MOST_TIED:
@@ -291,10 +290,11 @@ class Decider:
         for row in rows.tolist():
             cap = self._catalog.cap(row)
             if cap is None or seen.get(self._catalog.ids[row], 0) < cap:
-                told = self._ranker.told_of_ties(row, acts)
-                found.append((-float(told.sum()), row, told))
+                one = self._ranker.told_of_ties(row, acts)
+                found.append((-float(one.sum()), row, one))
         found.sort(key=lambda one: one[:2])
-        return [row for _, row, _ in found[:n]], [told for _, _, told in found[:n]]
+        told = np.array([one for _, _, one in found[:n]]).reshape(-1, len(acts.labels) + 1)
+        return [row for _, row, _ in found[:n]], told
 
     def _page(self, question: Question) -> int | None:
         page = question.page
@@ -316,22 +316,48 @@ def _times_seen(profile: Profile | None) -> Mapping[str, int]:
     return seen
 
 
-def _explained(item: str, told: NDArray[np.float64], labels: list[Label]) -> Chosen:
-    """An item with its reasons, the strongest first; they sum to the score, their shares' absolute values to 1."""
-    named = [*labels, TRENDING]
-    held = [(float(told[at]), named[at]) for at in np.flatnonzero(told).tolist()]
-    held.sort(key=lambda one: (-abs(one[0]), one[1]))
-    if len(held) > MOST_REASONS:
-        rest = math.fsum(value for value, _ in held[MOST_REASONS - 1 :])
-        held = [*held[: MOST_REASONS - 1], (rest, OTHER)]
-    total = math.fsum(abs(value) for value, _ in held)
-    if total <= 0.0:  # nothing is known about person or item
-        return Chosen(item, 0.0, [Because(*TRENDING[:2], 0.0, 1.0)])
-    because = [
-        Because(source, signal, value, value / total, about or None)
-        for value, (source, signal, about) in held
-    ]
-    return Chosen(item, math.fsum(value for value, _ in held), because)
+def _explained(items: list[str], told: NDArray[np.float64], labels: list[Label]) -> list[Chosen]:
+    """Items with their reasons, the strongest first; they sum to the score, their shares' absolute values to 1.
+
+    Args:
+        items: their ids.
+        told: (items, labels + 1) contributions, popularity last.
+        labels: what the contributions come from.
+    """
+    size = np.abs(told)
+    order = np.argsort(-size, axis=1, kind="stable")
+    number = np.count_nonzero(told, axis=1)
+    if (number > MOST_REASONS).any():
+        told, order, number, labels = _shortened(told, order, labels)
+        size = np.abs(told)
+    totals, scores = size.sum(axis=1), told.sum(axis=1)
+    named = [(source, signal, about or None) for source, signal, about in (*labels, TRENDING)]
+    found = []
+    for item, values, places, n, total, score in zip(
+        items, told.tolist(), order.tolist(), number.tolist(), totals.tolist(), scores.tolist(), strict=True
+    ):
+        if not n:  # nothing is known about person or item
+            found.append(Chosen(item, 0.0, [Because("catalog", "trending", 0.0, 1.0)]))
+            continue
+        because = []
+        for place in places[:n]:
+            source, signal, about = named[place]
+            value = values[place]
+            because.append(Because(source, signal, value, value / total, about))
+        found.append(Chosen(item, score, because))
+    return found
+
+
+def _shortened(
+    told: NDArray[np.float64], order: NDArray[np.intp], labels: list[Label]
+) -> tuple[NDArray[np.float64], NDArray[np.intp], NDArray[np.intp], list[Label]]:
+    """The same with what is beyond the largest reasons of an item summed up under ``OTHER``."""
+    kept = np.zeros(told.shape, np.bool_)
+    np.put_along_axis(kept, order[:, : MOST_REASONS - 1], True, axis=1)
+    rest = np.where(kept, 0.0, told).sum(axis=1)
+    told = np.concatenate([rest[:, None], np.where(kept, told, 0.0)], axis=1)
+    order = np.argsort(-np.abs(told), axis=1, kind="stable")
+    return told, order, np.count_nonzero(told, axis=1), [OTHER, *labels]
 
 
 _questions = msgspec.json.Decoder(Question)

@@ -68,6 +68,7 @@ class Ranker:
         self.model = model
         self.catalog = catalog
         self._meanings = Meanings(catalog)
+        self._channels: dict[tuple[str, str], tuple[int, bool, bool]] = {}
         self._version = -1
         self._rows = 0
         self._to_row = np.full(max(1, model.manifest.items), -1, np.int32)
@@ -141,47 +142,47 @@ class Ranker:
             page: catalog row of the item that a page is about, whose relations count most; ``None`` elsewhere.
         """
         model = self.model
+        meaning_of = self._meanings.of
         heard = [
-            (entry, value, self._meanings.of(entry.kind, entry.id))
+            (entry, value, meaning_of(entry.kind, entry.id), self._channel(entry.source, entry.signal))
             for entry, value in read(entries, now=now, half_life=model.manifest.half_life)
         ]
         wanted = frozenset(
-            row
-            for entry, value, meaning in heard
-            if value > 0 and wants(entry.signal)
-            for row in meaning.rows
+            row for _, value, meaning, (_, shows, _) in heard if shows and value > 0 for row in meaning.rows
         )
         gates = model.gates[:, bucket_of(len(wanted))].tolist()
         lines = _Lines()
-        total = math.sqrt(
-            max(1.0, sum(abs(value) for entry, value, _ in heard if entry.signal not in AGAINST))
-        )
+        total = math.sqrt(max(1.0, sum(abs(value) for _, value, _, (_, _, speaks) in heard if speaks)))
         topic_gate = gates[-2] / total
-        others = len(model.manifest.channels)
-        from_row, place, entity = self._from_row, model.place, model.entity
-        for entry, value, meaning in heard:
+        for entry, value, meaning, (channel, shows, speaks) in heard:
             label = lines.label(entry.source, entry.signal, about_of(entry))
-            channel = model.channel.get(channel_of(entry.source, entry.signal), others)
             weight = gates[channel] * value
             if weight:
+                place = model.place[channel]
                 for row in meaning.rows:
-                    known = from_row[row]
-                    at = place[channel, known] if known >= 0 else -1
+                    known = self._from_row[row]
+                    at = place[known] if known >= 0 else -1
                     if at >= 0:
                         lines.row(at, weight * meaning.share, label)
-                    if at < 0 or self._wants(entry):
+                    if at < 0 or shows:
                         lines.point(row, weight * meaning.share * model.returns[channel], label)
-                if meaning.own and (known_ := entity.get(meaning.own)) is not None:
-                    lines.row(place[channel, known_], weight, label)
-            if topic_gate and meaning.topics and entry.signal not in AGAINST:
+                if meaning.own and (own := model.entity.get(meaning.own)) is not None:
+                    lines.row(place[own], weight, label)
+            if topic_gate and meaning.topics and speaks:
                 lines.topics(meaning.topics, topic_gate * value / math.sqrt(len(meaning.topics)), label)
         if page is not None:
             self._relate(page, lines, gates)
         return lines.acts(self._rare, max(gates[-1], SMALLEST_BASE), wanted)
 
-    def _wants(self, entry: Entry) -> bool:
-        channel = self.model.channel.get(channel_of(entry.source, entry.signal))
-        return wants(entry.signal) if channel is None else self.model.manifest.wanted[channel]
+    def _channel(self, source: str, signal: str) -> tuple[int, bool, bool]:
+        """The number of a channel, whether its acts show that an item was wanted, and whether they speak for it at all."""
+        found = self._channels.get((source, signal))
+        if found is None:
+            manifest = self.model.manifest
+            number = self.model.channel.get(channel_of(source, signal), len(manifest.channels))
+            wanted = manifest.wanted[number] if number < len(manifest.channels) else wants(signal)
+            found = self._channels[source, signal] = (number, wanted, signal not in AGAINST)
+        return found
 
     def _relate(self, page: int, lines: _Lines, gates: list[float]) -> None:
         """Let the item of the page speak louder than all that the person did before."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ MOST_ENTRIES = (
 )
 
 
+@lru_cache(10_000)
 def channel_of(source: str, signal: str) -> Channel:
     """The channel of an entry: ``bluesky:shop.example`` is of kind ``bluesky``."""
     return source.partition(":")[0], signal
@@ -51,15 +53,14 @@ def read(entries: Sequence[Entry], *, now: int, half_life: int) -> list[tuple[En
         return []
     newest = max(one.at for one in heard)
     fresh = math.exp2(min((now - newest) / half_life, 1_000.0))
-    total: dict[tuple[str, str, str, str], float] = {}
-    for one in heard:
-        key = (*channel_of(one.source, one.signal), one.kind, one.id)
+    total: dict[tuple[Channel, str, str], float] = {}
+    keys = [(channel_of(one.source, one.signal), one.kind, one.id) for one in heard]
+    for key, one in zip(keys, heard, strict=True):
         total[key] = total.get(key, 0.0) + one.weight * fresh
-    found = []
-    for one in heard:
-        key = (*channel_of(one.source, one.signal), one.kind, one.id)
-        found.append((one, one.weight * fresh * 2.0 / (1.0 + abs(total[key]))))
-    return found
+    return [
+        (one, one.weight * fresh * 2.0 / (1.0 + abs(total[key])))
+        for key, one in zip(keys, heard, strict=True)
+    ]
 
 
 @dataclass

@@ -1,0 +1,113 @@
+"""How long a decision takes at 100,000 items: three placements, reasons for every item."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import scipy.sparse as sp
+
+from bench import Line
+from plait.catalog import Catalog, Item
+from plait.decide import Asked, Decider, Question
+from plait.models import HISTORY, Manifest, Model
+from plait.models.ranker import Ranker
+from plait.profile import SEP, Entry, Profile
+
+NOW = 1_790_000_000_000
+HALF_LIFE = 14 * 86_400_000
+TOPICS = 400
+
+
+def catalog_of(items: int) -> Catalog:
+    """Items of three topics each, priced 5 to 505; nine in ten can be had."""
+    random = np.random.default_rng(1)
+    topics = random.zipf(1.3, size=(items, 3)) % TOPICS
+    prices = random.uniform(5, 505, items).round(2)
+    return Catalog(
+        Item(
+            id=f"item-{number}",
+            title=f"Item {number}",
+            topics=tuple(f"topic-{one}" for one in dict.fromkeys(topics[number].tolist())),
+            price=float(prices[number]),
+            available=bool(number % 10),
+            published=NOW - number * 60_000,
+        )
+        for number in range(items)
+    )
+
+
+def model_of(items: int, *, keep: int = 100) -> Model:
+    """A model of the size and shape that a fit makes: two channels and the pool, ``keep`` neighbours each."""
+    random = np.random.default_rng(2)
+    channels = [("web", "view"), ("web", "dwell"), ("bluesky", "like")]
+    rows = items * (len(channels) + 1)
+    columns = np.sort(random.integers(0, items, (rows, keep), dtype=np.int32), axis=1)
+    values = (random.pareto(2.0, (rows, keep)) * 0.01).astype(np.float32)
+    b = sp.csr_matrix((values.ravel(), columns.ravel(), np.arange(rows + 1) * keep), shape=(rows, items))
+    b.sum_duplicates()
+    popularity = random.pareto(1.2, items)
+    return Model(
+        Manifest(id="bench", half_life=HALF_LIFE, items=items, channels=channels, wanted=[True, True, False]),
+        [f"item{SEP}item-{number}" for number in range(items)],
+        np.arange(rows, dtype=np.int32).reshape(len(channels) + 1, items),
+        b.indptr.astype(np.int64),
+        b.indices.astype(np.int32),
+        b.data.astype(np.float32),
+        (np.log1p(popularity) / np.log1p(popularity.max())).astype(np.float32),
+        np.full((len(channels) + 3, len(HISTORY)), 2.0),
+        np.full(len(channels) + 1, 0.2),
+    )
+
+
+def profiles(items: int, people: int) -> list[Profile]:
+    """People with 3 to 60 entries, 20 in the middle: views, dwell on sections, likes."""
+    random = np.random.default_rng(3)
+    found = []
+    for _ in range(people):
+        size = int(np.clip(random.lognormal(3.0, 0.7), 3, 60))
+        entries = []
+        for item in (random.zipf(1.2, size) % items).tolist():
+            at = NOW - int(random.exponential(5 * 86_400_000))
+            weight = 2.0 ** ((at - NOW) / HALF_LIFE)
+            source, signal, section = (
+                ("web", "view", ""), ("web", "dwell", "specs"), ("bluesky:shop", "like", "")
+            )[int(random.integers(0, 3))]  # fmt: skip
+            entries.append(Entry(source, signal, "item", f"item-{item}", section, 1, weight, at, False))
+        found.append(Profile(["anonymous:x"], entries))
+    return found
+
+
+def measure(quick: bool) -> Iterator[Line]:
+    items = 100_000
+    catalog, model = catalog_of(items), model_of(items)
+    began = time.perf_counter()
+    Ranker(model, catalog, catalog.ids)
+    yield Line("laying a model over 100,000 items", (time.perf_counter() - began) * 1e3, "ms")
+    decider = Decider(catalog, model)
+    people = profiles(items, 200)
+    question = Question(
+        placements=(
+            Asked("home.hero", 1),
+            Asked("home.grid", 12, "price < 200 and available"),
+            Asked("item.related", 6),
+        ),
+        explain=True,
+    )
+    for profile in people[:20]:
+        decider.decide(question, profile, now=NOW, id="d")
+    took = []
+    for number in range(400 if quick else 4_000):
+        profile = people[number % len(people)]
+        began = time.perf_counter()
+        decider.decide(question, profile, now=NOW + number, id="d")
+        took.append((time.perf_counter() - began) * 1e3)
+    yield Line(
+        "decision at 100,000 items, 3 placements, reasons on, p50",
+        float(np.percentile(took, 50)),
+        "ms",
+        bar=1.0,
+        least=False,
+    )
+    yield Line("the same, p99", float(np.percentile(took, 99)), "ms", bar=5.0, least=False)
