@@ -178,6 +178,7 @@ def test_json_may_be_lines_a_list_or_an_object_with_a_list(items):
         items(json.dumps([one], indent=2)),
         items(json.dumps({"items": [one]}, indent=2)),
         items(json.dumps({"products": [one]})),
+        items('{"version": 1,\n"products": [\n' + json.dumps(one) + "\n]}"),
     ]
 
     assert all(found == [one] for found in same), same

@@ -11,14 +11,14 @@ import msgspec
 from plait.errors import Rejected
 from plait.feeds.source import Row, Source, name_of
 
-MAX_DOCUMENT = 512 * 1024 * 1024  # characters of a file that is one JSON document and has to be held whole
+MAX_DOCUMENT = 128 * 1024 * 1024  # characters of a file that is one JSON document and has to be held whole
 
 
 def rows(source: Source) -> Iterator[Row | Rejected]:
     """Objects by place."""
     first = source.head.lstrip()
     line = first.splitlines()[0]
-    if first.startswith("[") or (_decoded(line) is None and line.strip() == "{"):
+    if first.startswith("[") or (_decoded(line) is None and line.rstrip()[-1] in "{[,"):
         yield from _of_document(source)
         return
     for number, text in source.lines():
