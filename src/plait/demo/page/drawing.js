@@ -59,13 +59,20 @@ export function why(shown, title) {
 }
 
 function sum(shown, title) {
-  const rows = shown.because.map((one) => {
+  const rows = gathered(shown.because).map((one) => {
     const text = clause(one), share = Math.round(one.share * 1000) / 10;
-    return el("tr", {}, el("td", {}, el(`i.dot.${sourceClass(one.source)}`), text[0].toUpperCase() + text.slice(1), el("small", {}, `${sourceName(one.source)} · ${one.signal}`)),
-      el(share < 0 ? "td.against" : "td", {}, `${share > 0 ? "" : "−"}${Math.abs(share)} %`));
+    return el("tr", {}, el("td", {}, el(`i.dot.${sourceClass(one.source)}`), text[0].toUpperCase() + text.slice(1), el("small", {}, one.source === "other" ? one.signal : `${sourceName(one.source)} · ${one.signal}`)),
+      el(share < 0 ? "td.against" : "td", {}, `${share < 0 ? "−" : ""}${Math.abs(share)} %`));
   });
   sheet(`Why “${title}”?`, el("p.say", {}, "Every number below is one term of the sum that put it here. The shares add up to the whole."), el("table.sum", {}, el("tbody", {}, rows)),
     shown.score === undefined ? null : el("p.say", {}, `Score ${shown.score.toPrecision(4)}`));
+}
+
+/** The largest terms, and what all the smaller ones are together. */
+function gathered(because, most = 9) {
+  const sorted = because.filter((one) => one.source !== "other").sort((a, b) => Math.abs(b.share) - Math.abs(a.share));
+  const small = [...sorted.slice(most), ...because.filter((one) => one.source === "other")];
+  return !small.length ? sorted : [...sorted.slice(0, most), { source: "other", signal: "the rest of the sum", share: small.reduce((sum, one) => sum + one.share, 0) }];
 }
 
 /** A dialog over the page. */

@@ -5,14 +5,15 @@ import { likePost, openPanel } from "./panel.js";
 import { money, network, sourceClass, specification } from "./words.js";
 
 const main = document.getElementById("main");
-const mine = { basket: [], saved: new Set() }; // of this visitor, in this tab
+const mine = { basket: [], saved: new Set(), seen: [] }; // of this visitor, in this tab
 let leave = () => {}; // ends what the present page measures
 let before = { who: "", items: [] }; // what the home page showed last, to tell what changed
 let asked = 0;
 
 // --- home
 
-const HOME = [{ id: "home.hero", n: 1 }, { id: "home.promotion", n: 1 }, { id: "home.grid", n: 12 }, { id: "home.posts", n: 3 }];
+// The stage at the top is for something else than what was looked at a moment ago.
+const HOME = () => [{ id: "home.hero", n: 1, exclude: mine.seen.slice(-8) }, { id: "home.promotion", n: 1 }, { id: "home.grid", n: 12 }, { id: "home.posts", n: 3 }];
 
 async function home() {
   const parts = { hero: el("div"), offer: el("div"), note: el("p"), grid: el("div.grid"), posts: el("div.posts") };
@@ -24,7 +25,7 @@ async function home() {
 
 async function fill(parts) {
   const turn = ++asked;
-  const answer = await ask(HOME, { url: location.origin + "/" });
+  const answer = await ask(HOME(), { url: location.origin + "/" });
   if (turn !== asked) return; // a later click asked again
   const slot = (id) => answer.placements[id]?.items ?? [];
   hero(parts.hero, slot("home.hero")[0], answer.decision);
@@ -98,6 +99,7 @@ async function productPage(id) {
       el("div", {}, el("span.label", {}, one.kind_name), el("h1", {}, one.title), el("p.lead", {}, one.story), el("span.price", {}, money(one.price)), el("span.stock", {}, one.available ? "In stock, with you in two days" : "Sold out, back in three weeks"), el("div.buy", {}, add, keep),
         el("div.chips", {}, one.topics.map((topic) => to("a", `/c/${encodeURIComponent(topic)}`, topic))))),
     el("div.parts", {}, parts), el("div.head", {}, el("h2", {}, "Goes with it"), el("p", {}, "Chosen for this page and for you.")), related);
+  mine.seen.push(id);
   happened("view", { item: id }, { value: one.price });
   const stop = reading(id, parts, (part, seconds) => { part.querySelector(".read span").textContent = `read for ${Math.round(seconds)} s`; });
   leave = stop;
@@ -249,7 +251,7 @@ document.getElementById("shelves").append(...shelf.departments.map((name) => to(
 header();
 openPanel();
 listen((what) => {
-  if (what === "visitor") { mine.basket = []; mine.saved = new Set(); before = { who: "", items: [] }; counted(); route(); }
+  if (what === "visitor") { mine.basket = []; mine.saved = new Set(); mine.seen = []; before = { who: "", items: [] }; counted(); route(); }
   if (what === "visitor" || what === "session") header();
   if (what instanceof Error) toast(what.message);
 });

@@ -10,14 +10,18 @@ const short = (text, most = 46) => (text.length <= most ? text : `${text.slice(0
 export const money = (price) => new Intl.NumberFormat("en-IE", { style: "currency", currency: "EUR", minimumFractionDigits: price % 1 ? 2 : 0 }).format(price);
 export const section = (product, id) => product?.sections.find((one) => one.id === id)?.title ?? id;
 
+/** The product whose page an address is, if it is one of ours. */
+const pageOf = (url) => shelf.products.get(/\/p\/([^/?#]+)$/.exec(url)?.[1]);
+
 /** What a reason or an event is about, in words. */
 export function thing(about) {
   if (!about) return "";
+  if (/^https?:/.test(about)) return pageOf(about) ? `the page of ${pageOf(about).title}` : "the home page";
   const [kind, ...rest] = about.split(":"), id = rest.join(":");
   if (kind === "post" && rest.length) return `“${short(shelf.posts.get(id)?.text ?? id)}”`;
   if (kind === "topic" && rest.length) return id;
   if ((kind === "query" || kind === "search") && rest.length) return `“${id}”`;
-  if ((kind === "url" || kind === "http" || kind === "https") && rest.length) return "a page";
+  if (kind === "url" && rest.length) return thing(id);
   const [item, part] = about.split("#"), product = shelf.products.get(item);
   const name = product?.title ?? shelf.promotions.get(item)?.title ?? (shelf.posts.has(item) ? `“${short(shelf.posts.get(item).text)}”` : item);
   return part ? `“${section(product, part)}” of ${name}` : name;
@@ -31,7 +35,8 @@ const DID = {
 
 /** One contribution as a clause: “you liked … on Bluesky”. */
 export function clause({ source, signal, about }) {
-  if (source === "catalog") return signal === "new" ? "new in the shop" : "popular with everybody right now";
+  if (source === "catalog") return signal === "related" ? `it goes with ${thing(about)}` : signal === "new" ? "new in the shop" : "popular with everybody right now";
+  if (source === "other") return "many smaller things together";
   const where = network(source), verb = DID[signal] ?? signal;
   if (!about) return `you ${verb.replace(/:$/, "")} things like this${where ? ` on ${where}` : ""}`;
   if (about.startsWith("topic:") && signal === "view") return `you browsed ${thing(about)}`;
@@ -41,10 +46,11 @@ export function clause({ source, signal, about }) {
 
 /** The strongest reasons in one line. */
 export function line(because) {
-  const own = because.filter((one) => one.share > 0 && one.source !== "catalog");
+  const own = because.filter((one) => one.share > 0 && one.source !== "catalog" && one.source !== "other");
+  if (because[0]?.signal === "related") return `Goes with ${thing(because[0].about)}`;
   if (!own.length) return "Popular right now";
   const said = [clause(own[0])];
-  const other = own.slice(1).find((one) => one.share > 0.2 && clause(one) !== said[0]);
+  const other = own.slice(1).find((one) => one.share > 0.15 && thing(one.about?.split("#")[0]) !== thing(own[0].about?.split("#")[0]));
   if (other) said.push(clause(other));
   return `Because ${said.join(", and ")}`;
 }
@@ -61,8 +67,8 @@ export function sentence(event) {
   const about = event.about ?? {}, undone = event.op === "retract";
   const named = about.post ? `post:${about.post}` : about.item ? about.item + (about.section ? `#${about.section}` : "") : about.topic ? `topic:${about.topic}` : about.query ? `query:${about.query}` : "";
   switch (event.signal) {
-    case "dwell": return `read ${thing(named) || "a page"} for ${Math.round(event.value ?? 0)} s`;
-    case "view": return about.item || about.topic ? `looked at ${thing(named)}` : event.name === "Home" ? "opened the home page" : "opened a page";
+    case "dwell": return named ? `read ${thing(named)} for ${Math.round(event.value ?? 0)} s` : `stayed ${Math.round(event.value ?? 0)} s on ${thing(about.url) || "a page"}`;
+    case "view": return about.item || about.topic ? `looked at ${thing(named)}` : about.url ? `opened ${thing(about.url)}` : "opened a page";
     case "search": return `searched for ${thing(named)}`;
     case "purchase": return `bought ${thing(named)}`;
     case "decided": return "Plait chose what to show";
