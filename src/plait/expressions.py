@@ -18,9 +18,9 @@ from typing import Any, Literal
 import msgspec
 import numpy as np
 import sqlglot
+from sqlglot import Token, TokenType
 from sqlglot import expressions as sql
 from sqlglot.errors import SqlglotError
-from sqlglot.tokens import Token, TokenType
 
 from plait.columns import OPERATORS, Column, Mask, Truth, unknown
 from plait.errors import Rejected
@@ -313,7 +313,7 @@ class _Compiler:
         except RecursionError:
             raise self._refused("it is nested too deeply", 0) from None
 
-    def _parsed(self) -> sql.Expression:
+    def _parsed(self) -> Any:
         if len(self._text) > MAX_CHARS:
             raise self._refused(f"it is longer than {MAX_CHARS} characters", MAX_CHARS)
         if not self._text.strip():
@@ -358,7 +358,7 @@ class _Compiler:
         places = [part.meta["start"] for part in node.walk() if "start" in part.meta]
         return self._refused(why, min(places, default=0))
 
-    def _node(self, tree: sql.Expression) -> _Node:
+    def _node(self, tree: Any) -> _Node:
         # The parser keeps some words as marks on a node: "not like" is Like with negate. One that we do not know of
         # would change the meaning without a trace.
         for mark, value in tree.args.items():
@@ -367,7 +367,7 @@ class _Compiler:
         node = self._plain(tree)
         return _Not(node) if tree.args.get("negate") else node
 
-    def _plain(self, tree: sql.Expression) -> _Node:
+    def _plain(self, tree: Any) -> _Node:
         match tree:
             case sql.Paren():
                 return self._node(tree.this)
