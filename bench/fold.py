@@ -25,7 +25,7 @@ import numpy as np
 from bench import Line
 from bench.plain import PlainLog, PlainStore
 from plait.events import Record, encode_record
-from plait.fold import Fold
+from plait.fold import Fold, spare_the_collector
 from plait.settings import ConsentDefaults, Settings
 from plait.signals import load_signals
 from plait.store import open_store
@@ -78,7 +78,6 @@ def _event(number: int, person: int, item: int, signal: str, known: bool) -> dic
         "who": [f"user:{person:08d}", device] if known else [device],
         "at": NOW + number - 1_000,
         "about": {"post": f"post-{item % 300}"} if signal == "like" else {"item": f"item-{item:05d}"},
-        "context": {"userAgent": ""},
     }
     if signal == "dwell":
         event["about"]["section"] = ("specs", "reviews", "fit")[item % 3]
@@ -118,6 +117,7 @@ def memory() -> tuple[float, float]:
 
 def child(engine: str, people: int, events: int) -> dict[str, float]:
     """Fill, then measure; in a process of its own, so that memory is this engine's."""
+    spare_the_collector()  # as the process does that folds
     before = memory()
     folder = tempfile.mkdtemp(prefix="plait-bench-")
     try:

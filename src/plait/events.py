@@ -241,6 +241,8 @@ def is_weak(identifier: str) -> bool:
 
 def strongest_first(identifiers: list[str]) -> tuple[str, ...]:
     """Sorted by strength, then by text, without repeats: the same set always gives the same order."""
+    if len(identifiers) == 1:
+        return (identifiers[0],)
     return tuple(sorted(set(identifiers), key=lambda one: (strength(one), one)))
 
 

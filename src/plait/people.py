@@ -30,7 +30,7 @@ from plait.profile import (
 from plait.segment import numbered_events_of
 from plait.settings import Settings
 from plait.signals import SignalMap
-from plait.state import Row, decode_counter, decode_row, mark_of, row_key, window_keys
+from plait.state import Row, decode_counter, decode_row, mark_of, message_name, row_key, window_keys
 from plait.store import Snapshot
 
 _AT_ONCE = 1_000  # events whose records are in memory at a time
@@ -253,7 +253,7 @@ def _overlay(reader: _Reader, inline: Sequence[Event], settings: Settings) -> No
 def _is_folded(snapshot: Snapshot, event: Event) -> bool:
     return any(
         snapshot.get("window", key) is not None
-        for key in window_keys(event.source, event.id, event.received_at)
+        for key in window_keys(message_name(event.source, event.id), event.received_at)
     )
 
 

@@ -60,9 +60,15 @@ def decode_row(raw: bytes) -> Row:
     return _rows.decode(raw)
 
 
-def mark_of(event: Event) -> bytes:
-    """Eight bytes that tell events of one moment apart."""
-    return blake2b(f"{event.source}\0{event.id}\0{event.part}".encode(), digest_size=8).digest()
+def message_name(source: str, id: str) -> bytes:
+    """Sixteen bytes that stand for a message id of a source."""
+    return blake2b(f"{source}\0{id}".encode(), digest_size=16).digest()
+
+
+def mark_of(event: Event, name: bytes | None = None) -> bytes:
+    """Eight bytes that tell events of one moment apart; ``name`` is the message's, where it is known already."""
+    name = message_name(event.source, event.id) if name is None else name
+    return blake2b(name + event.part.to_bytes(4, "big"), digest_size=8).digest() if event.part else name[:8]
 
 
 def row_key(at: int, mark: bytes) -> bytes:
@@ -75,14 +81,20 @@ def row_time(rest: bytes) -> int:
     return int.from_bytes(rest[:8], "big")
 
 
-def window_keys(source: str, id: str, received_at: int) -> list[bytes]:
-    """Where a message id may be remembered in the table ``window``, the likeliest first.
+def window_keys(name: bytes, received_at: int, oldest: int = 0) -> list[bytes]:
+    """Where a message may be remembered in the table ``window``, the likeliest first.
 
     Keys begin with a stretch of half the window, so that old ones lie together and leave together.
+
+    Args:
+        name: ``message_name``.
+        received_at: when it is told now, ms since the epoch.
+        oldest: the first stretch that there is anything of.
     """
-    name = blake2b(f"{source}\0{id}".encode(), digest_size=16).digest()
     bucket = received_at // BUCKET
-    return [one.to_bytes(2, "big") + name for one in range(bucket, max(-1, bucket - 3), -1)]
+    if oldest >= bucket:
+        return [bucket.to_bytes(2, "big") + name]
+    return [one.to_bytes(2, "big") + name for one in range(bucket, max(oldest, bucket - 2) - 1, -1)]
 
 
 def encode_counter(value: float) -> bytes:
@@ -96,6 +108,11 @@ def decode_counter(raw: bytes) -> float:
     return value
 
 
+def prefix_of(identifier: str) -> bytes:
+    """What the keys of an identifier's rows begin with."""
+    return identifier.encode() + b"\0"
+
+
 class Pending:
     """The state as it will be: a snapshot and what is to be changed in it."""
 
@@ -103,9 +120,8 @@ class Pending:
         self.snapshot = snapshot
         self._stored = snapshot.get
         self._changed: dict[str, dict[bytes, bytes | None]] = {table: {} for table in TABLES}
-        # table -> identifier -> rest -> value; apart from the above, so that one identifier's rows are found
-        self._rows: dict[str, dict[str, dict[bytes, bytes | None]]] = {table: {} for table in TABLES}
-        self._sorted: dict[tuple[str, str], list[bytes]] = {}
+        # Changed keys in order, of the tables somebody asked about: most steps never do.
+        self._sorted: dict[str, list[bytes]] = {}
 
     def get(self, table: str, key: bytes) -> bytes | None:
         """The value at ``key``."""
@@ -114,64 +130,50 @@ class Pending:
 
     def put(self, table: str, key: bytes, value: bytes | None) -> None:
         """Set a value; ``None`` deletes."""
-        self._changed[table][key] = value
-
-    def get_row(self, table: str, identifier: str, rest: bytes) -> bytes | None:
-        """The value of one row of an identifier."""
-        rows = self._rows[table].get(identifier)
-        if rows is not None and rest in rows:
-            return rows[rest]
-        return self._stored(table, b"%b\0%b" % (identifier.encode(), rest))
-
-    def put_row(self, table: str, identifier: str, rest: bytes, value: bytes | None) -> None:
-        """Set a row of an identifier; ``None`` deletes."""
-        rows = self._rows[table].get(identifier)
-        if rows is None:
-            rows = self._rows[table][identifier] = {}
-        if self._sorted and rest not in rows:
-            keys = self._sorted.get((table, identifier))
-            if keys is not None:
-                insort(keys, rest)
-        rows[rest] = value
+        changed = self._changed[table]
+        if self._sorted and table in self._sorted and key not in changed:
+            insort(self._sorted[table], key)
+        changed[key] = value
 
     def rows(
-        self, table: str, identifier: str, *, after: bytes | None = None, reverse: bool = False
+        self, table: str, prefix: bytes, *, after: bytes | None = None, reverse: bool = False
     ) -> Iterator[tuple[bytes, bytes]]:
-        """An identifier's rows as (rest, value) in order of the rest; ``after`` leaves out what comes up to and with it."""
-        prefix = identifier.encode() + b"\0"
-        stored: Iterator[tuple[bytes, bytes | None]] = (
-            (key[len(prefix) :], value)
-            for key, value in self.snapshot.scan(
-                table, prefix, after=None if after is None else prefix + after, reverse=reverse
-            )
+        """Rows whose keys begin with ``prefix``, as (rest of the key, value) in order of the rest.
+
+        What is put into the table while rows are taken may or may not be among them.
+
+        Args:
+            table: its name.
+            prefix: mostly ``prefix_of`` an identifier.
+            after: a rest; leaves out what comes up to and with it, in the direction of travel.
+            reverse: from the last to the first.
+        """
+        start = None if after is None else prefix + after
+        stored: Iterator[tuple[bytes, bytes | None]] = self.snapshot.scan(
+            table, prefix, after=start, reverse=reverse
         )
-        changed = self._rows[table].get(identifier)
-        both = _merged(stored, self._fresh(table, identifier, after, reverse), reverse) if changed else stored
-        for rest, value in both:
+        fresh = self._fresh(table, prefix, start, reverse)
+        for key, value in _merged(stored, fresh, reverse):
             if value is not None:
-                yield rest, value
+                yield key[len(prefix) :], value
 
     def _fresh(
-        self, table: str, identifier: str, after: bytes | None, reverse: bool
+        self, table: str, prefix: bytes, after: bytes | None, reverse: bool
     ) -> Iterator[tuple[bytes, bytes | None]]:
-        rows = self._rows[table][identifier]
-        keys = self._sorted.get((table, identifier))
+        changed = self._changed[table]
+        keys = self._sorted.get(table)
         if keys is None:
-            keys = self._sorted[table, identifier] = sorted(rows)
-        if reverse:
-            end = len(keys) if after is None else bisect_left(keys, after)
-            return ((keys[one], rows[keys[one]]) for one in range(end - 1, -1, -1))
-        start = 0 if after is None else bisect_right(keys, after)
-        return ((keys[one], rows[keys[one]]) for one in range(start, len(keys)))
+            keys = self._sorted[table] = sorted(changed)
+        first, last = bisect_left(keys, prefix), bisect_left(keys, prefix + b"\xff" * 8)
+        if after is not None and reverse:
+            last = bisect_left(keys, after)
+        elif after is not None:
+            first = bisect_right(keys, after)
+        places = range(last - 1, first - 1, -1) if reverse else range(first, last)
+        return ((keys[place], changed[keys[place]]) for place in places)
 
     def changes(self) -> dict[str, dict[bytes, bytes | None]]:
         """All that is to be changed, as a store takes it."""
-        for table, identifiers in self._rows.items():
-            flat = self._changed[table]
-            for identifier, rows in identifiers.items():
-                prefix = identifier.encode() + b"\0"
-                for rest, value in rows.items():
-                    flat[prefix + rest] = value
         return {table: changed for table, changed in self._changed.items() if changed}
 
 

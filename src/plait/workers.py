@@ -20,7 +20,7 @@ import structlog
 
 from plait.errors import PlaitError, Unavailable
 from plait.events import Event, Record, Signal, decode_record, encode_record
-from plait.fold import ERASURES, Erasure, Fold, calls_of, decode_erasure
+from plait.fold import ERASURES, Erasure, Fold, calls_of, decode_erasure, spare_the_collector
 from plait.keys import load_keys
 from plait.lake import Lake, open_lake
 from plait.log import Log, open_log
@@ -53,6 +53,7 @@ def follow(settings: Settings, *, stop: threading.Event | None = None) -> None:
         Corrupt: the log or the state is not what we wrote.
     """
     stop = stop or threading.Event()
+    spare_the_collector()
     with ExitStack() as stack:
         log = open_log(settings.url("log"))
         stack.callback(log.close)
@@ -338,6 +339,7 @@ def replay(
         Unavailable: a server folds into this state.
     """
     begun = time.monotonic()
+    spare_the_collector()
     with ExitStack() as stack:
         log = open_log(settings.url("log"))
         stack.callback(log.close)

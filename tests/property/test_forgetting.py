@@ -31,6 +31,7 @@ from plait.consent import ConsentDoor
 from plait.events import decode_record, encode_record
 from plait.fold import Fold
 from plait.settings import Settings
+from plait.state import message_name, window_keys
 from plait.workers import compare, erase_record, pending_erasures, redact_erased
 
 histories = st.lists(acts() | ties(), max_size=14).map(numbered)
@@ -55,9 +56,7 @@ def without_erasure(store: PlainStore) -> PlainStore:
 
 
 def _window_of(id: str) -> list[bytes]:
-    from plait.state import window_keys
-
-    return window_keys("plait", id, NOW)[:1]
+    return window_keys(message_name("plait", id), NOW)[:1]
 
 
 @given(histories, anybody)
