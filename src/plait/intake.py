@@ -238,7 +238,7 @@ class Intake:
         kind, event, trusted = name
         fine = kind in ("identify", "page", "screen")
         if kind == "track":
-            signal = self._signals.rule(event).signal if event else None
+            signal = self._signals.rule(event).signal if event and event.strip() else None
             fine = signal is not None and signal not in FORM | TEXT and (trusted or signal in PUBLIC)
         self._fine_names[name] = fine
 
@@ -340,10 +340,11 @@ class Intake:
             clean["type"] = kind
         if clean.get("type") == "consent":
             _wrong(under(path, "type"), f"type must be one of {', '.join(CALL_TYPES)}")
-        if not clean.get("messageId"):
+        if clean.get("messageId") in (None, ""):
             clean["messageId"] = new_id()
         call = _converted(clean, Call, path)
-        _short(call.message_id, under(path, "messageId"))
+        if len(call.message_id) > LONGEST_ID:
+            _wrong(under(path, "messageId"), f"messageId is longer than {LONGEST_ID} characters")
         context = {**shared, **(call.context or {})}
         if call.type == "track":
             self._named(call, clean, path, trusted)
@@ -457,7 +458,7 @@ class Intake:
             clean["who"] = list(who)
         if isinstance(clean.get("who"), str):
             clean["who"] = [clean["who"]]
-        if not clean.get("id"):
+        if clean.get("id") in (None, ""):
             clean["id"] = new_id()
         event = _converted(clean, Told, path)
         _short(event.id, under(path, "id"))

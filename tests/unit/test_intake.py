@@ -1,0 +1,345 @@
+"""What may come in, what is taken out of it first, and what a sender is told."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+
+from plait.consent import ConsentDoor
+from plait.errors import Rejected
+from plait.events import Event, Record
+from plait.intake import Intake, Taken, timestamp, without_key
+from plait.segment import blanked, events_of, numbered_events_of
+from plait.settings import Settings
+from plait.signals import load_signals
+
+NOW = 1_800_000_000_000
+SIGNALS = load_signals()
+TRACK = {"type": "track", "event": "Product Viewed", "messageId": "m1", "userId": "u1"}
+
+
+def intake(**settings: Any) -> Intake:
+    told = Settings(**settings)
+    return Intake(told, SIGNALS, ConsentDoor(told))
+
+
+INTAKE = intake()
+
+
+def call(told: Any, *, trusted: bool = False, by: Intake = INTAKE) -> Taken:
+    body = told if isinstance(told, bytes) else json.dumps(told).encode()
+    return by.call(body, "track", trusted=trusted, now=NOW)
+
+
+def batch(*calls: Any, trusted: bool = False) -> Taken:
+    return INTAKE.batch(json.dumps({"batch": calls}).encode(), trusted=trusted, now=NOW)
+
+
+def own(*events: Any, trusted: bool = True) -> Taken:
+    return INTAKE.events(json.dumps(events).encode(), trusted=trusted, now=NOW)
+
+
+def events(taken: Taken, kind: Any = "segment") -> list[Event]:
+    assert taken.body is not None, taken.refused
+    return events_of(Record(kind=kind, source="web", received_at=NOW, body=taken.body), SIGNALS)
+
+
+@pytest.mark.parametrize(
+    ("told", "code", "field"),
+    [
+        ({"userId": 5.5, "event": ["x"]}, "invalid_field", "event"),
+        ({"userId": ["u1"]}, "invalid_field", "userId"),
+        ({"userId": {"id": 1}}, "invalid_field", "userId"),
+        ({"userId": None}, "missing_identifier", "userId"),
+        ({"userId": "  "}, "missing_identifier", "userId"),
+        ({"userId": "u\n1"}, "invalid_identifier", "userId"),
+        ({"userId": "u" * 500}, "invalid_identifier", "userId"),
+        ({"userId": "null"}, "blocked_identifier", "userId"),
+        ({"userId": None, "anonymousId": "undefined"}, "blocked_identifier", "anonymousId"),
+        ({"event": None}, "invalid_field", "event"),
+        ({"event": " "}, "invalid_field", "event"),
+        ({"type": "dance"}, "invalid_field", "type"),
+        ({"type": "consent"}, "invalid_field", "type"),
+        ({"type": "alias"}, "invalid_field", "previousId"),
+        ({"type": "group"}, "invalid_field", "groupId"),
+        ({"messageId": "m" * 300}, "invalid_field", "messageId"),
+        ({"messageId": ["m"]}, "invalid_field", "messageId"),
+        ({"properties": []}, "invalid_field", "properties"),
+        ({"properties": "tent"}, "invalid_field", "properties"),
+        ({"context": 1}, "invalid_field", "context"),
+        ({"traits": True}, "invalid_field", "traits"),
+        ({"timestamp": "yesterday"}, "invalid_time", "timestamp"),
+        ({"timestamp": True}, "invalid_time", "timestamp"),
+        ({"sentAt": "99999-01-01T00:00:00Z"}, "invalid_time", "sentAt"),
+        ({"originalTimestamp": 1e40}, "invalid_time", "originalTimestamp"),
+        ({"properties": {"a": {"b": "x\0"}}}, "invalid_text", "properties.a.b"),
+        ({"properties": {"a": ["\ud800"]}}, "invalid_text", "properties.a[0]"),
+        ({"properties": {"\udc00": 1}}, "invalid_text", "properties"),
+        ({"consent": {"advertise": True}}, "invalid_consent", "consent.advertise"),
+        ({"consent": {"collect": "yes"}}, "invalid_field", "consent"),
+        ({"properties": {"x": "y" * 33_000}}, "event_too_large", None),
+    ],
+)  # fmt: skip
+def test_a_wrong_call_is_refused_with_the_path_of_what_is_wrong(told, code, field):
+    refused = call(TRACK | told).refused[0]
+
+    assert (refused.code, refused.field) == (code, field)
+    assert refused.message
+
+
+def test_in_a_batch_the_path_says_which_call():
+    assert batch(TRACK, TRACK | {"properties": {"a": ["\0"]}}).refused[0].field == "batch[1].properties.a[0]"
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b"", "invalid_json"),
+        (b"{", "invalid_json"),
+        (b'{"batch":[', "invalid_json"),
+        (b'{"a":NaN}', "invalid_json"),
+        (b'{"a":1}{"b":2}', "invalid_json"),
+        (b'{"a":"\xff"}', "invalid_text"),
+        (b"[" * 100_000, "too_deep"),
+        (b"5", "invalid_body"),
+        (b'"text"', "invalid_body"),
+        (b"null", "invalid_body"),
+        (b"{}", "invalid_field"),
+        (b'{"batch":{}}', "invalid_field"),
+        (b'{"batch":[%b]}' % b",".join([b"{}"] * 2_501), "batch_too_large"),
+    ],
+)
+def test_a_body_that_cannot_be_read_is_refused_whole(body, code):
+    with pytest.raises(Rejected) as wrong:
+        INTAKE.batch(body, trusted=False, now=NOW)
+
+    assert wrong.value.code == code
+
+
+def test_what_is_nested_too_deep_is_refused():
+    deep: Any = "x"
+    for _ in range(60):
+        deep = {"a": [deep]}
+
+    assert call(TRACK | {"properties": deep}).refused[0].code == "too_deep"
+
+
+@pytest.mark.parametrize("number", ["1e999", "-1e400", "1" + "0" * 400])
+def test_a_number_that_readers_cannot_hold_is_refused(number):
+    body = json.dumps(TRACK)[:-1] + f', "properties": {{"price": {number}}}}}'
+
+    assert call(body.encode()).refused[0].code == "invalid_number"
+
+
+@pytest.mark.parametrize(
+    ("at", "late"),
+    [
+        ("1970-01-01T00:00:00Z", NOW),
+        ("2099-01-01T00:00:00Z", -300_000),
+        (NOW - 5_000, 5_000),
+        ((NOW - 5_000) / 1000, 5_000),
+        ("2027-01-15T08:00:00Z", 0),
+        ("2027-01-15 09:00:00+01:00", 0),
+        ("2027-01-15T08:00", 0),
+        ("20270115T080000Z", 0),
+        (None, 0),
+    ],
+)
+def test_times_are_understood_in_the_forms_that_people_write(at, late):
+    event = events(call(TRACK | {"timestamp": at}))[0]
+
+    assert event.received_at - event.at == late
+
+
+def test_a_client_whose_clock_stands_in_1970_is_corrected():
+    told = {"originalTimestamp": "1970-01-01T00:00:01Z", "sentAt": "1970-01-01T00:00:03Z"}
+
+    assert events(call(TRACK | told))[0].at == NOW - 2_000
+
+
+def test_numbers_serve_as_ids():
+    event = events(call(TRACK | {"userId": 42, "messageId": 7}))[0]
+
+    assert (event.who, event.id) == (("user:42",), "7")
+
+
+def test_a_call_without_an_id_is_given_one():
+    told = {"event": "x", "userId": "u1"}
+
+    assert len({events(call(told))[0].id for _ in range(3)}) == 3
+
+
+def test_a_blocked_id_gives_way_to_the_next():
+    assert len(events(call(TRACK | {"userId": "null", "anonymousId": "a1"}))) == 1
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        {"properties": {"password": "S3CRET"}},
+        {"properties": {"form": {"Card Number": "S3CRET"}}},
+        {"properties": {"list": [{"card-number": "S3CRET"}]}},
+        {"context": {"ip": "S3CRET"}},
+        {"context": {"request_ip": "S3CRET"}},
+        {"traits": {"PWD": "S3CRET"}},
+        {"writeKey": "S3CRET"},
+        {"writeKey": "S3CRET", "properties": {"writeKey": "S3CRET"}},
+        {
+            "event": "Form Submitted",
+            "properties": {"form_id": "f", "email": "S3CRET", "note": {"x": "S3CRET"}},
+        },
+    ],
+)
+@pytest.mark.parametrize("spelt", ["plainly", "in disguise"])
+def test_what_must_not_rest_does_not(secret, spelt):
+    body = json.dumps(TRACK | secret)
+    if spelt == "in disguise":  # JSON lets anything be written as an escape
+        for name in ("password", "ip", "writeKey", "PWD", "email"):
+            body = body.replace(f'"{name}"', '"' + "".join(f"\\u{ord(one):04X}" for one in name) + '"')
+    found = call(body.encode())
+
+    assert found.accepted == 1
+    assert b"S3CRET" not in (found.body or b"")
+
+
+def test_which_form_it_was_is_kept():
+    event = events(
+        call(TRACK | {"event": "Form Submitted", "properties": {"form_id": "f1", "name": "n", "age": 5}})
+    )[0]
+
+    assert event.properties == {"form_id": "f1", "name": "n"}
+
+
+def test_the_text_of_a_message_does_not_rest():
+    told = TRACK | {
+        "event": "Message Received",
+        "properties": {"text": "hi", "thread": {"body": "hi", "n": 1}},
+    }
+
+    assert events(call(told, trusted=True))[0].properties == {"thread": {"n": 1}}
+
+
+def test_the_text_of_a_message_rests_where_the_operator_wants_it():
+    told = TRACK | {"event": "Post Commented", "properties": {"text": "hi"}}
+
+    assert events(call(told, trusted=True, by=intake(keep_message_text=True)))[0].properties == {"text": "hi"}
+
+
+def test_text_in_other_events_is_no_message():
+    assert events(call(TRACK | {"properties": {"text": "a tent"}}))[0].properties == {"text": "a tent"}
+
+
+def test_the_scrub_list_is_the_operators():
+    by = intake(scrub=("shoe_size",))
+
+    assert events(call(TRACK | {"properties": {"shoeSize": 44, "pwd": 1}}, by=by))[0].properties == {"pwd": 1}
+
+
+@pytest.mark.parametrize(
+    ("body", "clean"),
+    [
+        (b'{"writeKey":"k","a":1}', b'{"a":1}'),
+        (b'{"a":1,"writeKey":"k"}', b'{"a":1}'),
+        (b'{"a":1, "writeKey" : "k" }', b'{"a":1}'),
+        (b'{"a":1,"writeKey":null,"b":2}', b'{"a":1,"b":2}'),
+        (b'{"writeKey":"k"}', b"{}"),
+        (b'{"writeKey":{"k":1}}', None),
+        (b'["writeKey"]', None),
+        (b'{"writeKey":"k\\u0031","a":1}', None),
+    ],
+)
+def test_a_key_is_cut_out_of_the_bytes(body, clean):
+    assert without_key(body, body.index(b'"writeKey"')) == clean
+
+
+@pytest.mark.parametrize(
+    ("told", "code", "field"),
+    [
+        ({"who": []}, "missing_identifier", "events[0].who"),
+        ({"who": ["u1"]}, "invalid_identifier", "events[0].who[0]"),
+        ({"who": ["user:a\x1fb"]}, "invalid_identifier", "events[0].who[0]"),
+        ({"who": ["user:null"]}, "blocked_identifier", "events[0].who"),
+        ({"who": [f"user:{n}" for n in range(17)]}, "invalid_field", "events[0].who"),
+        ({"signal": "adore"}, "invalid_field", "events[0].signal"),
+        ({"signal": None}, "invalid_field", "events[0].signal"),
+        ({"op": "undo"}, "invalid_field", "events[0].op"),
+        ({"about": {"thing": 1}}, "invalid_field", "events[0].about.thing"),
+        ({"about": {"item": ""}}, "invalid_field", "events[0].about.item"),
+        ({"about": {"item": "a\x1fb"}}, "invalid_field", "events[0].about.item"),
+        ({"value": "much"}, "invalid_field", "events[0].value"),
+        ({"signal": "rate", "value": 5}, "invalid_value", "events[0].value"),
+        ({"signal": "dwell", "value": -1}, "invalid_value", "events[0].value"),
+        ({"colour": "red"}, "invalid_field", "events[0].colour"),
+        ({"at": "noon"}, "invalid_time", "events[0].at"),
+        ({"counter": {"view": "v"}}, "invalid_field", "events[0].counter.started_at"),
+        ({"signal": "link"}, "invalid_field", "events[0].who"),
+        ({"signal": "consent"}, "invalid_field", "events[0].consent"),
+        ({"signal": "erase"}, "forbidden", "events[0].signal"),
+        ({"op": "erase"}, "forbidden", "events[0].op"),
+    ],
+)
+def test_a_wrong_event_of_our_own_is_refused_with_the_path_of_what_is_wrong(told, code, field):
+    refused = own({"signal": "view", "who": ["user:u1"]} | told).refused[0]
+
+    assert (refused.code, refused.field) == (code, field)
+
+
+def test_our_own_events_say_everything_an_event_can():
+    told = {
+        "id": "e1", "source": "bluesky:shop", "signal": "like", "op": "retract", "at": NOW - 9_000, "sent_at": NOW - 1_000,
+        "who": ["anonymous:a", "bluesky:did:plc:x"], "about": {"post": "77"}, "decision": "d_1",
+        "properties": {"a": 1}, "context": {"locale": "de"},
+    }  # fmt: skip
+    event = events(own(told), "events")[0]
+
+    assert (event.id, event.source, event.op, event.at) == ("e1", "bluesky:shop", "retract", NOW - 8_000)
+    assert (event.who, event.about.post) == (("bluesky:did:plc:x", "anonymous:a"), "77")
+
+
+@pytest.mark.parametrize("wrap", [lambda one: one, lambda one: [one], lambda one: {"events": [one]}])
+def test_one_event_many_or_an_envelope_are_all_fine(wrap):
+    body = json.dumps(wrap({"signal": "view", "who": "user:u1"})).encode()
+
+    assert INTAKE.events(body, trusted=False, now=NOW).accepted == 1
+
+
+def test_events_of_a_question_are_about_who_asks():
+    body = b'[{"signal":"view","about":{"item":"tent-2"}}]'
+    taken = INTAKE.events(body, trusted=False, now=NOW, who=("anonymous:a1",))
+
+    assert events(taken, "events")[0].who == ("anonymous:a1",)
+
+
+def test_a_call_that_is_blanked_leaves_the_others_where_they_were():
+    calls = [TRACK | {"messageId": f"m{number}"} for number in range(3)]
+    record = Record(kind="segment", source="web", received_at=NOW, body=batch(*calls).body or b"")
+    left = numbered_events_of(blanked(record, {1}), SIGNALS)
+
+    assert [(number, event.id) for number, event in left] == [(0, "m0"), (2, "m2")]
+
+
+def test_what_is_in_order_rests_as_it_came():
+    body = json.dumps({"batch": [TRACK] * 3, "sentAt": "2026-01-01T00:00:00Z"}).encode()
+
+    assert INTAKE.batch(body, trusted=False, now=NOW).body == body
+
+
+def test_a_time_is_written_in_one_form():
+    assert timestamp("2026-11-22 15:57:45.5+01:00", "at") == "2026-11-22T14:57:45.500000Z"
+
+
+def test_a_consent_managers_categories_mean_what_the_map_says():
+    from plait.signals import compile_signals
+
+    signals = compile_signals(
+        [("map", '[consent]\nAnalytics = ["collect"]\nAds = ["personalize", "link"]\n')]
+    )
+    told = TRACK | {"context": {"consent": {"categoryPreferences": {"Analytics": True, "Ads": False}}}}
+    record = Record(
+        kind="segment", source="web", received_at=NOW, body=msgspec.json.encode({"batch": [told]})
+    )
+
+    assert events_of(record, signals)[0].consent == {"collect": True, "personalize": False, "link": False}
