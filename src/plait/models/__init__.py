@@ -132,7 +132,7 @@ class Model:
                 raise ValueError(f"format {manifest.format}")
             entities = msgspec.msgpack.decode((folder / "entities.msgpack").read_bytes(), type=list[str])
             arrays: dict[str, Any] = {name: _mapped(folder / f"{name}.npy") for name in _ARRAYS}
-        except (OSError, ValueError, msgspec.MsgspecError) as exc:
+        except (OSError, EOFError, ValueError, msgspec.MsgspecError) as exc:
             raise Corrupt(f"the model in {folder} cannot be read: {exc}", code="model_corrupt") from exc
         return cls(manifest, entities, **arrays)
 

@@ -219,8 +219,6 @@ def _learned_gates(table: Table, random: np.random.Generator) -> tuple[NDArray[n
     target = np.array(table.targets)
     other = fitted[:-2][target].mean(axis=0) if target.any() else np.zeros(len(HISTORY))
     gates = np.vstack([fitted[:-2], other, fitted[-2:]])
-    # Popularity breaks ties at the least, so that an answer is never empty of reasons.
-    gates[-1] = np.maximum(gates[-1], 1e-6)
     return gates, _quality(asked, fitted) if len(asked.bucket) else {}
 
 

@@ -29,6 +29,7 @@ OTHERS = 100  # drawn from all the rest, to stand for it
 PULL = 20.0  # groups; a bucket with as many weighs its own evidence and everybody's alike
 TOP = 20
 ENOUGH = 100  # questions from which on we dare to gate a channel off
+FLOOR = 1e-3  # of popularity: it orders what nothing else tells apart
 # Gates to believe before anything was seen: a channel's rows foretell chances, which are small numbers.
 TRUST = {"channel": 10.0, "topics": 2.0, "popularity": 1.0}
 
@@ -214,6 +215,7 @@ def fit_gates(asked: Groups, channels: int) -> Array:
         some = int(here.sum())
         gates[:, bucket] = _softmax(scaled.of(here), everybody, PULL / some) if some else everybody
     unscaled: Array = gates / scale[:, None]
+    unscaled[-1] = np.maximum(unscaled[-1], FLOOR)
     return unscaled
 
 
@@ -247,7 +249,9 @@ def _softmax(asked: Groups, towards: Array, pull: float) -> Array:
 def _without_useless(asked: Groups, gates: Array) -> Array:
     """The gates without those features whose leaving costs nothing."""
     held = ndcg(asked, gates).mean()
-    for feature in np.argsort(gates * asked.features.std(axis=0)):
+    for feature in np.argsort(
+        gates[:-1]
+    ):  # popularity stays: it is what there is for people we know nothing of
         if gates[feature] <= 0:
             continue
         without = gates.copy()

@@ -1,0 +1,97 @@
+"""Which items go together: the closed forms against the definition, and against each other."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from plait.models import linear
+
+
+def acts(people=30, items=12, seed=0):
+    random = np.random.default_rng(seed)
+    return sp.csr_matrix((random.random((people, items)) < 0.3) * random.uniform(0.2, 2.0, (people, items)))
+
+
+def plain(monkeypatch):
+    monkeypatch.setattr(linear, "FREQUENCY", 0.0)
+    monkeypatch.setattr(linear, "ACTIVITY", 0.0)
+
+
+def by_definition(x, y, *, own):
+    """Ridge, one item at a time: an item that must not explain itself is not among what explains it."""
+    x, y = x.toarray(), y.toarray()
+    ridge = linear.RIDGE * (x**2).sum() / x.shape[1]
+    b = np.zeros((x.shape[1], y.shape[1]))
+    for item in range(y.shape[1]):
+        rest = np.array([column for column in range(x.shape[1]) if not own or column != item])
+        gram = x[:, rest].T @ x[:, rest] + ridge * np.eye(len(rest))
+        b[rest, item] = np.linalg.solve(gram, x[:, rest].T @ y[:, item])
+    return b
+
+
+@pytest.mark.parametrize("own", [True, False])
+@pytest.mark.parametrize("people", [8, 60])  # fewer people than items: dual; more: primal
+def test_both_closed_forms_are_ridge_regression(monkeypatch, own, people):
+    plain(monkeypatch)
+    x = acts(people)
+    y = x if own else acts(people, seed=1)
+
+    found = linear.item_item(x, y, own=own, keep=12).toarray()
+
+    assert np.allclose(found, by_definition(x, y, own=own), atol=1e-6)
+
+
+def test_primal_and_dual_are_the_same_model(monkeypatch):
+    x, y = acts(20, 20), acts(20, 20, seed=2)
+    dual = linear.item_item(x, y, own=True, keep=20).toarray()
+    monkeypatch.setattr(linear, "_dual", linear._primal)
+
+    assert np.allclose(linear.item_item(x, y, own=True, keep=20).toarray(), dual, atol=1e-6)
+
+
+@pytest.mark.parametrize("largest", [8_000, 5])  # closed form, neighbourhoods
+def test_no_item_explains_itself(monkeypatch, largest):
+    monkeypatch.setattr(linear, "LARGEST", largest)
+    x = acts()
+
+    assert not linear.item_item(x, x, own=True, keep=12).diagonal().any()
+
+
+def test_a_like_of_an_item_may_explain_a_view_of_it():
+    likes = sp.csr_matrix(np.eye(6).repeat(4, axis=0))
+
+    found = linear.item_item(likes, likes, own=False, keep=6)
+
+    assert (found.diagonal() > 0).all()
+
+
+@pytest.mark.parametrize("largest", [8_000, 3])
+def test_items_that_go_together_find_each_other(monkeypatch, largest):
+    monkeypatch.setattr(linear, "LARGEST", largest)
+    tents, boats = [1, 1, 1, 0, 0, 0], [0, 0, 0, 1, 1, 1]
+    x = sp.csr_matrix(np.array([tents, boats] * 20, float))
+
+    found = linear.item_item(x, x, own=True, keep=6).toarray()
+
+    assert (found[0, 1:3] > 0.05).all()
+    assert (np.abs(found[0, 3:]) < 1e-6).all()
+
+
+def test_a_row_keeps_its_largest_values():
+    x = acts(60)
+    whole = linear.item_item(x, x, own=True, keep=12).toarray()
+
+    cut = linear.item_item(x, x, own=True, keep=3).toarray()
+
+    for row, kept in zip(whole, cut, strict=True):
+        assert np.count_nonzero(kept) == 3
+        assert np.abs(kept).max() == pytest.approx(np.abs(row).max())
+        assert np.abs(row[kept == 0]).max() <= np.abs(kept[kept != 0]).min()
+
+
+def test_nobody_and_nothing_give_an_empty_model():
+    nothing = sp.csr_matrix((5, 4))
+
+    assert linear.item_item(nothing, nothing, own=True, keep=3).nnz == 0
