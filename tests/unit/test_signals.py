@@ -1,5 +1,9 @@
 """What names mean, and where a call says what it is about."""
 
+import tomllib
+from importlib.resources import files
+from pathlib import Path
+
 import pytest
 
 from plait.errors import Rejected
@@ -71,3 +75,13 @@ def test_remembering_spellings_has_an_end():
         signals.rule(f"name {number}")
 
     assert len(signals._memo) <= 20_000
+
+
+def test_the_documentation_names_every_signal_and_every_known_name():
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "signals.md").read_text()
+    told = tomllib.loads(files("plait").joinpath("signals.toml").read_text())
+    names = [f"| `{signal}` |" for signal in Signal] + [
+        name for one in told["event"] for name in one["names"]
+    ]
+
+    assert [name for name in names if name not in page] == []
