@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -411,7 +412,17 @@ def decode_item(raw: bytes) -> Item:
 # --- in memory ---------------------------------------------------------------------------------------------------------
 
 MASKS = 256  # conditions whose masks are kept
-FEW = 64  # changed rows that are cheaper to ask one by one than all at once
+FEW = 32  # changed rows that are cheaper to ask one by one than all at once
+MOST_NOTED = 100_000  # changes
+
+
+@dataclass(slots=True)
+class _Kept:
+    """A mask, and how many changes it knows of."""
+
+    condition: Condition
+    mask: Mask
+    told: int
 
 
 class Catalog:
@@ -439,7 +450,8 @@ class Catalog:
         self._topics = self._columns["topics"].lists = Lists()
         self._attributes: dict[str, int] = {}  # name -> items that have it
         self._known: frozenset[str] | None = None
-        self._masks: dict[str, tuple[Condition, Mask]] = {}
+        self._masks: dict[str, _Kept] = {}
+        self._changed: list[int] = []  # rows, in order
         self._newest: dict[str | None, NDArray[np.intp]] = {}
         self._size = 0
         self.upsert(items)
@@ -500,23 +512,23 @@ class Catalog:
 
     def upsert(self, items: Iterable[Item]) -> None:
         """Put items; those that are there are replaced whole."""
-        changed: dict[int, Item | None] = {}
+        changed: list[int] = []
         for item in items:
             row = self.rows.get(item.id)
             if row is None:
                 row = self.rows[item.id] = len(self.ids)
                 self.ids.append(item.id)
                 self._packed.append(None)
-            changed[row] = item
+            changed.append(row)
             self._put(row, item)
         self._told(changed)
 
     def delete(self, ids: Iterable[str]) -> None:
         """Take items out; unknown ids are passed over."""
-        changed: dict[int, Item | None] = {}
+        changed: list[int] = []
         for id in ids:
             if id in self:
-                changed[self.rows[id]] = None
+                changed.append(self.rows[id])
                 self._put(self.rows[id], None)
         self._told(changed)
 
@@ -570,22 +582,16 @@ class Catalog:
             for code in self._topics.of(row):
                 self._newest.pop(str(self._topics.words[code]), None)
 
-    def _told(self, changed: Mapping[int, Item | None]) -> None:
-        """Bring the kept masks up to date, or drop them when all at once is cheaper."""
-        if not changed:
-            return
-        self.version += 1
-        if len(changed) > FEW:
+    def _told(self, rows: Iterable[int]) -> None:
+        """Note what changed, for masks that are asked for later. To bring all of them up to date at once would make one
+        new price wait for every condition that anybody ever asked.
+        """
+        before = len(self._changed)
+        self._changed.extend(rows)
+        self.version += len(self._changed) > before
+        if len(self._changed) > MOST_NOTED:
+            self._changed.clear()
             self._masks.clear()
-            return
-        for text, (condition, mask) in self._masks.items():
-            if len(mask) < len(self.ids):
-                grown = np.zeros(len(self.ids) + len(self.ids) // 8 + 64, np.bool_)
-                grown[: len(mask)] = mask
-                mask = grown
-                self._masks[text] = condition, mask
-            for row, item in changed.items():
-                mask[row] = item is not None and condition.test(_Row(item))
 
     # --- questions
 
@@ -607,23 +613,34 @@ class Catalog:
         Raises:
             Rejected: ``invalid_expression``.
         """
-        kept = self._masks.get(where)
+        kept = self._masks.pop(where, None)
         if kept is None or strict:
             condition = compile(where, self.attributes if strict else None)
         if kept is None:
-            kept = condition, self._masked(condition)
             if len(self._masks) >= MASKS:
-                self._masks.pop(next(iter(self._masks)))
-            self._masks[where] = kept
-        view = kept[1][: len(self.ids)]
+                self._masks.pop(next(iter(self._masks)))  # the one asked longest ago
+            kept = _Kept(condition, np.zeros(0, np.bool_), -MOST_NOTED)
+        self._masks[where] = kept
+        self._update(kept)
+        view = kept.mask[: len(self.ids)]
         view.flags.writeable = False
         return view
 
-    def _masked(self, condition: Condition) -> Mask:
-        columns = {name: self.column(name) for name in condition.names}
-        mask = condition.mask(columns, len(self.ids))
-        mask &= self.live
-        return mask
+    def _update(self, kept: _Kept) -> None:
+        behind = len(self._changed) - kept.told
+        kept.told = len(self._changed)
+        if behind > FEW:
+            columns = {name: self.column(name) for name in kept.condition.names}
+            kept.mask = kept.condition.mask(columns, len(self.ids))
+            kept.mask &= self.live
+        elif behind:
+            if len(kept.mask) < len(self.ids):
+                grown = np.zeros(len(self.ids) + len(self.ids) // 8 + 64, np.bool_)
+                grown[: len(kept.mask)] = kept.mask
+                kept.mask = grown
+            for row in set(self._changed[-behind:]):
+                raw = self._packed[row]
+                kept.mask[row] = raw is not None and kept.condition.test(_Row(decode_item(raw)))
 
     def column(self, name: str) -> Column:
         """The column of a field or ``attributes.…``; made at the first question, kept up to date from then on."""

@@ -25,6 +25,9 @@ def item(id: str, **told: Any) -> Item:
     return checked_item({"id": id, **told}, field="item")
 
 
+PRICED = item("a", price=0), item("a", price=1)
+
+
 def record(kind: str = "items", *, at: int = 1_000, **changes: Any) -> Record:
     return Record(kind=kind, source="web", received_at=at, body=msgspec.json.encode(changes))
 
@@ -153,6 +156,34 @@ def test_a_new_item_is_in_the_very_next_answer():
     catalog.upsert([item("b", price=7)])
 
     assert names(catalog, catalog.mask("price < 9")) == {"a", "b"}
+
+
+def test_a_whole_import_is_in_the_very_next_answer():
+    catalog = Catalog([item("a", price=5)])
+    catalog.mask("price < 9")
+
+    catalog.upsert(item(f"i{n}", price=n % 2 * 10) for n in range(1_000))
+
+    assert len(names(catalog, catalog.mask("price < 9"))) == 501
+
+
+def test_conditions_without_end_are_not_all_kept_and_still_answered():
+    catalog = Catalog(item(str(n), price=n) for n in range(10))
+
+    for _ in range(2):
+        assert [int(catalog.mask(f"price < {n}").sum()) for n in range(400)] == [
+            min(n, 10) for n in range(400)
+        ]
+
+
+def test_changes_without_end_are_not_all_noted_and_still_known():
+    catalog = Catalog([item("a", price=5), item("b", price=5)])
+    for n in range(100_003):
+        if n % 20_000 == 0:
+            assert names(catalog, catalog.mask("price = 5")) == {"b"} | ({"a"} if n == 0 else set())
+        catalog.upsert([PRICED[n % 2]])
+
+    assert names(catalog, catalog.mask("price = 0")) == {"a"}
 
 
 def test_a_deleted_item_is_in_no_answer():

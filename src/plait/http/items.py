@@ -20,8 +20,8 @@ T = TypeVar("T", Item, Placement)
 Endpoint = Callable[[Request], Awaitable[Response]]
 Kind = Literal["items", "placements"]
 
-# Items in one record: checking and taking in that many holds the event loop for some 5 ms, and page decisions wait no longer.
-SLICE = 250
+# Items in one record: taking in that many holds the event loop for some 2 ms, and page decisions wait no longer.
+SLICE = 100
 MOST_LISTED = 1_000
 
 
