@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -541,7 +542,7 @@ class Catalog:
         self._size = len(items)
         self._live.fill([True] * len(items))
         for name, column in self._columns.items():
-            column.fill([_value(item, name) for item in items])
+            column.fill(list(map(attrgetter(name), items)))  # none of _ALWAYS is called otherwise in Item
         self._topics = self._columns["topics"].lists or self._topics
         for item in items:
             for name in item.attributes:
