@@ -6,11 +6,13 @@ any shop's data would; a second start on the same folder finds it there.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 import time
 import webbrowser
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,7 @@ PEOPLE = 3_000
 SEED = 7
 FOLDER = "demo-data"
 _DONE = "demo.json"  # stands in the data folder once everything is in
+_PATIENCE = 40.0  # seconds from the first shelf to the first page, whatever the machine does besides
 _BATCH = 250  # calls a request: about 100 KB
 PLACEMENTS = [
     {"id": "home.hero", "title": "First of all", "n": 1, "kinds": ["product"], "where": "available"},
@@ -90,9 +93,12 @@ def _open(url: str, here: Installation, crowd: list[Visitor], open_browser: bool
 def fill(url: str, *, write: str, secret: str, crowd: list[Visitor], now: int) -> None:
     """Bring catalog, visits and what happened on the networks into an installation, and fit a model.
 
+    On a slow machine the fit goes on when this returns; until it is done pages are chosen by what items are about.
+
     Raises:
         PlaitError: the server refused something or does not answer.
     """
+    until = time.monotonic() + _PATIENCE
     stock = shelf()
     owner = Api(Serving(pid=0, url=url, key=secret))
     site = Api(Serving(pid=0, url=url, key=write))
@@ -111,10 +117,24 @@ def fill(url: str, *, write: str, secret: str, crowd: list[Visitor], now: int) -
             time.sleep(0.05)
         bars.update(folding, total=1, completed=1)
         fitting = bars.add_task("A model is learned", total=None)
-        owner.ask("POST", "/v1/fit")
+        with contextlib.suppress(TimeoutError):
+            _beside(lambda: owner.ask("POST", "/v1/fit")).result(timeout=max(1.0, until - time.monotonic()))
         bars.update(fitting, total=1, completed=1)
-    owner.close()
     site.close()
+
+
+def _beside(work: Callable[[], Any]) -> Future[Any]:
+    """``work`` in a thread that does not keep the process from ending."""
+    told: Future[Any] = Future()
+
+    def run() -> None:
+        try:
+            told.set_result(work())
+        except BaseException as error:
+            told.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return told
 
 
 def _send(bars: Progress, api: Api, path: str, name: str, rows: list[dict[str, Any]], what: str) -> None:

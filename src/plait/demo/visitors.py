@@ -283,11 +283,6 @@ class _Teller:
     def look(self, one: Product, warmth: float, call: Any, clock: _Clock, basket: list[Product]) -> None:
         """Somebody looks at a product: the warmer they are to it, the longer they read and the more they do."""
         chance = self.chance
-        call(
-            "page",
-            name="Product",
-            properties={"url": f"https://shop.example/p/{one.id}"},
-        )
         call("track", event="Product Viewed", properties={"product_id": one.id, "price": one.price})
         for section in self.stock.sections_of(one):
             if chance.random() < 0.16 + 0.08 * min(max(warmth, 0), 5):
@@ -353,11 +348,11 @@ class _Teller:
             source = account.partition(":")[0]
             at = self.now - int(DAY * min(post.days_ago, 27) * self.chance.uniform(0.05, 0.98)) - 60_000
             about = {"post": post.id}
-            tell("like", source, at, [account], about=about)
-            if self.chance.random() < 0.14:
-                tell("share", source, at + 20_000, [account], about=about)
-            if self.chance.random() < 0.10:
-                tell("comment", source, at + 50_000, [account], about=about)
+            # Sharing and commenting mostly come without a like: they are acts of their own.
+            act = self.chance.choices(("like", "share", "comment"), (82, 10, 8))[0]
+            tell(act, source, at, [account], about=about)
+            if act != "like" and self.chance.random() < 0.3:
+                tell("like", source, at + 20_000, [account], about=about)
 
     def draw(self, appeal: NDArray[np.float64]) -> int:
         """One product, more likely the more it appeals (Gumbel's trick for a softmax)."""
