@@ -8,7 +8,6 @@ and what must not rest (keys, addresses, form values, message text) is taken out
 from __future__ import annotations
 
 import json
-import math
 import re
 import secrets
 from collections.abc import Callable, Sequence
@@ -25,6 +24,9 @@ from plait.events import (
     MAX_WHO,
     PUBLIC,
     PURPOSES,
+    About,
+    Counter,
+    Op,
     Signal,
     checked_identifier,
     is_weak,
@@ -61,6 +63,7 @@ FORM_KEPT = frozenset(
 _SOONER = ("consent", "externalIds")  # words that call for a closer look, though they may rest
 _MEMO = 50_000  # names and people remembered as fine; senders choose both, so it must have an end
 LONGEST_ID = 256  # characters of a message id
+MOST = 1e308  # the largest number that every reader can hold
 
 
 class Door(Protocol):
@@ -99,7 +102,7 @@ class Taken(msgspec.Struct, frozen=True):
     ids: tuple[str | None, ...] = ()
 
 
-class _Nothing(msgspec.Struct, gc=False):
+class _Nothing(msgspec.Struct, gc=False, frozen=True):
     """An object whose content nobody reads here: it is checked to be one, and skipped."""
 
 
@@ -129,6 +132,27 @@ class _Glances(msgspec.Struct, rename="camel"):
     context: _Nothing | None = None
 
 
+class _Seen(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    """Of an event of our own only what must be checked; the types are those of ``segment.Told``."""
+
+    id: Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_ID)]
+    signal: Signal
+    who: tuple[str, ...]
+    source: str | None = None
+    op: Op = "assert"
+    at: int | datetime | None = None
+    sent_at: int | datetime | None = None
+    about: About = About()
+    value: float | None = None
+    counter: Counter | None = None
+    name: str | None = None
+    decision: str | None = None
+    traits: _Nothing | None = None
+    context: _Nothing = _Nothing()
+    properties: _Nothing = _Nothing()
+
+
+_all_seen = msgspec.json.Decoder(list[_Seen])
 _one_glance = msgspec.json.Decoder(_Glance)
 _all_glances = msgspec.json.Decoder(_Glances)
 
@@ -144,6 +168,7 @@ class Intake:
         self._scanner = Scanner([*settings.scrub, *ADDRESSES, *_SOONER])
         self._blocked = frozenset(settings.identity.blocked)
         self._fine_names: dict[tuple[str | UnsetType, str | None, bool], bool] = {}
+        self._fine_whos: dict[tuple[str, ...], tuple[str, ...] | None] = {}
         self._fine_people: dict[tuple[str | None, str | None], tuple[str, ...] | None] = {}
 
     # -- calls of the Segment protocol --------------------------------------------------------------------
@@ -227,6 +252,10 @@ class Intake:
             if known is None or one.message_id is UNSET or not names[name]:
                 return False
             found.add(known)
+        return self._let_in(found)
+
+    def _let_in(self, found: set[tuple[str, ...]]) -> bool:
+        """Whether all of these may be collected."""
         door = self._door
         if self._settings.consent.collect and door.silent([name for known in found for name in known]):
             return True
@@ -405,7 +434,14 @@ class Intake:
     # -- our own vocabulary -------------------------------------------------------------------------------
 
     def events(
-        self, body: bytes, *, trusted: bool, now: int, who: Sequence[str] = (), prefix: str = "events"
+        self,
+        body: bytes,
+        *,
+        trusted: bool,
+        now: int,
+        who: Sequence[str] = (),
+        prefix: str = "events",
+        closely: bool = False,
     ) -> Taken:
         """Events in our own words: a list, ``{"events": [...], "sent_at"?}``, or one event.
 
@@ -415,10 +451,22 @@ class Intake:
             now: ms since the epoch.
             who: for events that name nobody.
             prefix: what the field paths of refusals begin with.
+            closely: take it apart even if it is in order; then every event's id is told.
 
         Raises:
             Rejected: the body is no JSON, holds no events, or too many.
         """
+        look = self._scanner.look(body, 2)
+        if not closely and look.flags in (0, BYTES) and not look.keys and look.largest <= MAX_EVENT_BYTES:
+            try:
+                seen = _all_seen.decode(body)
+                if look.flags:
+                    body.decode()
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                pass
+            else:
+                if 0 < len(seen) <= MAX_BATCH and self._seen_fine(seen, trusted):
+                    return Taken(body, len(seen))
         told = parsed(body)
         sent_at = None
         if isinstance(told, dict) and "events" in told:
@@ -443,6 +491,27 @@ class Intake:
                 refused.append(refusal(index, exc))
         body_ = b"[%b]" % b",".join(kept) if kept else None
         return Taken(body_, len(kept), tuple(refused), True, tuple(ids))
+
+    def _seen_fine(self, events: Sequence[_Seen], trusted: bool) -> bool:
+        found: set[tuple[str, ...]] = set()
+        for one in events:
+            if one.who not in self._fine_whos:
+                self._learn_who(one.who)
+            known = self._fine_whos[one.who]
+            if known is None or one.signal not in _PLAIN or not _in_order(one):
+                return False
+            if not trusted and (one.op != "assert" or one.signal not in PUBLIC or one.source is not None):
+                return False
+            found.add(known)
+        if any(one.source is not None for one in events):
+            return False  # whether they may be collected depends on the source
+        return self._let_in(found)
+
+    def _learn_who(self, who: tuple[str, ...]) -> None:
+        if len(self._fine_whos) >= _MEMO:
+            self._fine_whos.clear()
+        fine = 0 < len(who) <= MAX_WHO and self._may_be([*who])
+        self._fine_whos[who] = who if fine else None
 
     def _event(
         self, told: Any, path: str, *, trusted: bool, now: int, who: Sequence[str], sent_at: Any
@@ -550,29 +619,47 @@ class Intake:
                 code="invalid_field",
                 field=path or None,
             )
-        clean: dict[str, Any] = self._cleaned(told, path, 1)
+        try:
+            clean: dict[str, Any] = self._cleaned(told, 1)
+        except Rejected as exc:
+            field = f"{path}{exc.field}" if path else (exc.field or "").lstrip(".")
+            raise Rejected(f"{field or 'a name'} {exc.message}", code=exc.code, field=field or None) from None
         return clean
 
-    def _cleaned(self, told: Any, path: str, depth: int) -> Any:
-        """A copy without what must not rest; refuses what cannot rest."""
+    def _cleaned(self, told: Any, depth: int) -> Any:
+        """A copy without what must not rest. What cannot rest is refused; its path grows on the way up."""
         if isinstance(told, str):
-            return _sound(told, path)
-        if isinstance(told, float) and not math.isfinite(told):
-            _wrong(path, f"{path} holds a number that is too large", code="invalid_number")
-        if isinstance(told, int) and abs(told) > 1 << 200:
-            _wrong(path, f"{path} holds a number that is too large", code="invalid_number")
-        if not isinstance(told, dict | list):
+            return _sound(told)
+        if isinstance(told, dict):
+            clean = {}
+            for name, value in told.items():
+                if folded_word(name) in self._scrub:
+                    continue
+                _sound(name)
+                if isinstance(value, bool) or value is None:
+                    clean[name] = value
+                    continue
+                try:
+                    clean[name] = self._cleaned(value, depth + 1)
+                except Rejected as exc:
+                    exc.field = f".{name[:80]}{exc.field or ''}"
+                    raise
+            found: Any = clean
+        elif isinstance(told, list):
+            found = []
+            for at, one in enumerate(told):
+                try:
+                    found.append(self._cleaned(one, depth + 1))
+                except Rejected as exc:
+                    exc.field = f"[{at}]{exc.field or ''}"
+                    raise
+        elif isinstance(told, float | int) and not abs(told) < MOST:
+            raise Rejected("holds a number that is too large", code="invalid_number")
+        else:
             return told
         if depth > DEEPEST:
-            _wrong(path, f"{path} is nested deeper than {DEEPEST} levels", code="too_deep")
-        if isinstance(told, list):
-            return [self._cleaned(one, f"{path}[{at}]", depth + 1) for at, one in enumerate(told)]
-        clean = {}
-        for name, value in told.items():
-            if folded_word(name) not in self._scrub:
-                _sound(name, path)
-                clean[name] = self._cleaned(value, under(path, name), depth + 1)
-        return clean
+            raise Rejected(f"is nested deeper than {DEEPEST} levels", code="too_deep")
+        return found
 
 
 def _bare_call(clean: dict[str, Any], said: dict[str, Any]) -> dict[str, Any]:
@@ -588,6 +675,27 @@ def _bare_event(clean: dict[str, Any], said: dict[str, Any]) -> dict[str, Any]:
 def new_id() -> str:
     """An id for a sender who gave none; a retry of such a call cannot be told from a new one."""
     return f"plait-{secrets.token_hex(12)}"
+
+
+# Signals whose events may hold only what any event may.
+_PLAIN = frozenset(Signal) - FORM - TEXT - {
+    Signal.DECIDED, Signal.ERASE, Signal.LINK, Signal.UNLINK, Signal.CONSENT,
+}  # fmt: skip
+
+
+def _in_order(event: _Seen) -> bool:
+    """Whether nothing is left to say about an event's fields."""
+    if event.op == "erase" or not (_clear(event.at) and _clear(event.sent_at)):
+        return False
+    try:
+        _meant(event, "")
+    except Rejected:
+        return False
+    return True
+
+
+def _clear(at: int | datetime | None) -> bool:
+    return not isinstance(at, int) or 1e11 <= at < 2.5e14  # others are seconds, or beyond the year 9999
 
 
 # -- rules ------------------------------------------------------------------------------------------------
@@ -610,14 +718,13 @@ def allowed(signal: Signal, op: str, field: str, trusted: bool) -> None:
         raise Rejected(f"{what} needs the secret key", code="forbidden", field=field, status=403)
 
 
-def _meant(event: Told, path: str) -> None:
+def _meant(event: Told | _Seen, path: str) -> None:
     """Check what the types cannot say."""
     if event.value is not None and fitting(event.signal, event.value) != event.value:
         bounds = {Signal.RATE: "0 to 1", Signal.DWELL: "0 to 86400 (s)", Signal.PLAY: "0 to 86400 (s)"}
         _wrong(under(path, "value"), f"value must be {bounds.get(event.signal, 'smaller')}, not {event.value:g}",
                code="invalid_value")  # fmt: skip
-    for name in event.about.__struct_fields__:
-        told = getattr(event.about, name)
+    for name, told in zip(About.__struct_fields__, msgspec.structs.astuple(event.about), strict=True):
         if told is not None:
             field = under(path, f"about.{name}")
             _short(told, field, longest=2_048 if name == "url" else LONGEST_ID)
@@ -629,7 +736,7 @@ def _meant(event: Told, path: str) -> None:
         _short(event.counter.view, under(path, "counter.view"))
     if event.signal in (Signal.LINK, Signal.UNLINK) and len(event.who) < 2:
         _wrong(under(path, "who"), f"{event.signal.value} needs two identifiers")
-    if event.signal is Signal.CONSENT and not event.consent:
+    if isinstance(event, Told) and event.signal is Signal.CONSENT and not event.consent:
         _wrong(under(path, "consent"), "a consent event needs a consent")
 
 
@@ -645,7 +752,7 @@ def _short(text: str, field: str, *, longest: int = LONGEST_ID) -> None:
         _wrong(field, f"{field} must not be empty")
     if len(text) > longest:
         _wrong(field, f"{field} is longer than {longest} characters")
-    if any(ord(one) < 32 or ord(one) == 127 for one in text):
+    if not text.isprintable() and any(ord(one) < 32 or ord(one) == 127 for one in text):
         _wrong(field, f"{field} holds control characters: {text[:80]!r}")
 
 
@@ -771,9 +878,9 @@ def _encoded(clean: dict[str, Any], path: str) -> bytes:
         ) from None
 
 
-def _sound(text: str, path: str) -> str:
-    if "\0" in text or any("\ud800" <= one <= "\udfff" for one in text if not text.isascii()):
-        _wrong(path, f"{path} holds a NUL or half a character (a lone surrogate)", code="invalid_text")
+def _sound(text: str) -> str:
+    if "\0" in text or (not text.isascii() and any("\ud800" <= one <= "\udfff" for one in text)):
+        raise Rejected("holds a NUL or half a character (a lone surrogate)", code="invalid_text")
     return text
 
 

@@ -8,6 +8,7 @@ only: what it lets pass is clean, what it stops may be.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -53,6 +54,7 @@ class Scanner:
         return Look(*_look(body, len(body), self._table, self._ends, level))
 
 
+@lru_cache(maxsize=20_000)
 def folded_word(word: str) -> str:
     """A word as it is compared: without case and what joins words."""
     return "".join(one for one in word.lower() if one not in "_- .")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from plait.consent import ConsentDoor
 from plait.errors import Rejected
-from plait.events import Event, Record, decode_record, encode_record
+from plait.events import Event, Record, Signal, decode_record, encode_record
 from plait.intake import CALL_TYPES, Intake, Taken
 from plait.scan import DEEP, WORD, Scanner
 from plait.segment import events_of
@@ -82,6 +82,31 @@ def test_a_glance_and_a_closer_look_come_to_the_same(told, trusted):
     )
 
     assert events(glance) == events(closer)
+
+
+own_names = st.sampled_from([
+    "id", "signal", "who", "source", "op", "at", "sent_at", "about", "value", "counter", "name", "decision", "consent",
+    "traits", "context", "properties", "colour",
+])  # fmt: skip
+own_sane = st.fixed_dictionaries({
+    "id": st.text("abc", min_size=1), "signal": st.sampled_from([*Signal]), "op": st.sampled_from(["assert", "retract"]),
+    "who": st.lists(st.sampled_from(["user:u1", "anonymous:a1", "email:a@b.c", "user:null", "u1"]), max_size=3),
+    "about": st.sampled_from([{}, {"item": "tent-2"}, {"item": "a\x7f"}, {"url": "/x"}, {"thing": 1}]),
+    "value": st.sampled_from([None, 0, 0.5, 7, -1]), "at": st.sampled_from([None, 1, NOW, "2026-01-01T00:00:00Z"]),
+})  # fmt: skip
+own = st.builds(lambda good, bad: good | bad, own_sane, st.dictionaries(own_names, values, max_size=1))
+
+
+@QUIET
+@given(st.lists(own, max_size=3), st.booleans())
+def test_a_glance_at_our_own_events_comes_to_the_same_too(told, trusted):
+    body = json.dumps(told).encode()
+    glance, closer = (
+        taken(lambda: INTAKE.events(body, trusted=trusted, now=NOW, closely=closely))  # noqa: B023
+        for closely in (False, True)
+    )
+
+    assert events(glance, "events") == events(closer, "events")
 
 
 @QUIET

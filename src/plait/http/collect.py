@@ -132,7 +132,7 @@ class Collect:
         if kind == "batch" or kind == "import":
             return self._intake.batch(body, trusted=trusted, now=now, closely=closely)
         if kind == "events":
-            return self._intake.events(body, trusted=trusted, now=now)
+            return self._intake.events(body, trusted=trusted, now=now, closely=closely)
         return self._intake.call(body, kind, trusted=trusted, now=now, closely=closely)
 
     async def _kept(
