@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Literal
 from urllib.parse import parse_qsl, urlencode
 
@@ -261,9 +261,14 @@ def _value(rule: Rule, properties: Mapping[str, Any]) -> float | None:
     return fitting(rule.signal, value / rule.scale)
 
 
+_NOTHING = About()
+
+
 def _about(rule: Rule, properties: Mapping[str, Any], sent: Mapping[str, Any]) -> About:
-    item = _text(at_path(properties, rule.item), LONGEST_ID)
     page = sent.get("page")
+    if not properties:  # a call that says nothing is about its page
+        return About(url=_url(page.get("url"))) if isinstance(page, dict) else _NOTHING
+    item = _text(at_path(properties, rule.item), LONGEST_ID)
     url = at_path(properties, rule.url) or (page.get("url") if isinstance(page, dict) else None)
     query = _text(at_path(properties, rule.query), LONGEST_ID)
     return About(
@@ -316,14 +321,14 @@ def _external(told: Any) -> str | None:
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MS = timedelta(milliseconds=1)
 
 
 def milliseconds(told: int | datetime) -> int:
     """A moment in ms since the epoch; without a zone it is UTC."""
     if isinstance(told, int):
         return told
-    return ((told if told.tzinfo else told.replace(tzinfo=UTC)) - _EPOCH) // _MS
+    since = (told if told.tzinfo else told.replace(tzinfo=UTC)) - _EPOCH
+    return since.days * 86_400_000 + since.seconds * 1_000 + since.microseconds // 1_000
 
 
 def corrected(at: int | None, sent_at: int | None, received_at: int) -> int:
@@ -350,12 +355,15 @@ def _context(sent: Mapping[str, Any], record: Record, ua: Agent) -> dict[str, An
         ua(agent, {}) if isinstance(agent, str) and agent != record.agent else ua(record.agent, record.hints)
     )
     kept = {name: value for name, value in sent.items() if name not in _NOT_KEPT}
-    kept["device"] = _device_type(sent) or found.device
-    kept["os"] = found.os or _os_name(sent)
-    kept["browser"] = found.browser
+    if kind := _device_type(sent) or found.device:
+        kept["device"] = kind
+    if system := found.os or _os_name(sent):
+        kept["os"] = system
+    if found.browser:
+        kept["browser"] = found.browser
     if found.bot:
         kept["bot"] = True
-    return {name: value for name, value in kept.items() if value != ""}
+    return kept
 
 
 _NOT_KEPT = frozenset(
@@ -464,7 +472,7 @@ _TRACKING = re.compile(r"utm_|mc_|pk_|mtm_|_ga$|_gl$|gclid|fbclid|msclkid|dclid|
 
 def _text(told: Any, longest: int) -> str | None:
     """A name or id as text without control characters; ``None`` when nothing is left."""
-    if isinstance(told, bool) or not isinstance(told, str | int | float):
+    if told is None or isinstance(told, bool) or not isinstance(told, str | int | float):
         return None
     text = told if isinstance(told, str) else f"{told:.15g}" if isinstance(told, float) else str(told)
     if not text.isprintable():

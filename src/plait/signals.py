@@ -250,8 +250,8 @@ def _paths(told: list[str] | None) -> Paths:
 def at_path(properties: Mapping[str, Any], paths: Paths) -> Any:
     """The first thing that stands at one of ``paths`` and is not empty, else ``None``."""
     for path in paths:
-        found: Any = properties
-        for key in path:
+        found = properties.get(path[0])
+        for key in path[1:]:
             found = found.get(key) if isinstance(found, dict) else None
         if found is not None and found != "":
             return found
