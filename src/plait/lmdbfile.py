@@ -200,11 +200,13 @@ class File:
         return os.open(self.folder / "writer.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
     def _mark(self, boot: str) -> None:
-        handle = os.open(self.folder / "unsynced", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(handle, "w") as marker:
+        # In one step: a reader that found it half written would take the file for one of another boot.
+        fresh = self.folder / "unsynced.new"
+        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as marker:
             marker.write(boot)
             marker.flush()
             os.fsync(marker.fileno())
+        fresh.replace(self.folder / "unsynced")
         _sync_folder(self.folder)
 
     def release(self, *, writer: bool) -> None:
