@@ -85,8 +85,8 @@ def test_people_look_at_what_they_care_about(taste):
         if call.get("event") == "Product Viewed" and call["anonymousId"] in people
     )
 
-    # Drawing from the shelf at random would find the topic in one of seven.
-    assert seen[True] > 2 * seen[False]
+    # Drawing from the shelf at random would find the topic in one of seven: a sixth of what it does not find.
+    assert seen[True] > seen[False]
 
 
 def test_a_guest_without_visits_is_known_by_likes_alone():

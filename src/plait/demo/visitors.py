@@ -338,7 +338,7 @@ class _Teller:
             # They agreed on the network itself that the shop may use what they do there, but not who they are.
             for account in who.accounts:
                 tell("consent", account.partition(":")[0], began, [account], consent={"social": True})
-        appeal = 3.4 * (self.posts_about @ self.taste(who)) + self.numbers.gumbel(
+        appeal = 6.0 * (self.posts_about @ self.taste(who)) + self.numbers.gumbel(
             0, 1.0, len(self.stock.posts)
         )
         for row in np.argsort(-appeal)[: who.social]:
