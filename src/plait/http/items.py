@@ -11,10 +11,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from plait.catalog import MAX_ITEMS, Item, Placement, checked_id, checked_item, checked_placement
 from plait.errors import Rejected
 from plait.events import Record
 from plait.http.plain import answer, body, installation
+from plait.items import MAX_ITEMS, Item, Placement, checked_id, checked_item, checked_placement
 
 T = TypeVar("T", Item, Placement)
 Endpoint = Callable[[Request], Awaitable[Response]]

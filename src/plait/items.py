@@ -1,0 +1,315 @@
+"""What there is to show: an item, the slot it is shown in, and what a sender may say of them.
+
+An **item** is a product, an article, a post of a network or a promotion; a **placement** is a slot on a page. What comes from
+outside is checked here once (``checked_item``, ``checked_placement``); behind it nobody checks again.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+
+from plait.errors import Rejected
+from plait.expressions import FIELDS, compile, milliseconds
+
+POST = "post"
+PROMOTION = "promotion"
+# Kinds that a placement must ask for by name: a post is a reason to show something, not something to buy.
+ASIDE = frozenset({POST, PROMOTION})
+
+MAX_ITEMS = 10_000  # in one call
+MAX_ID = 256  # bytes of UTF-8; with an identifier and a section it must fit a key of the store
+MAX_TITLE = 500  # characters, as below
+MAX_TOPICS = 64
+MAX_NAME = 128  # of a topic, a section, an attribute
+MAX_SECTIONS = 128
+MAX_FOR = 256
+MAX_URL = 2_048
+MAX_ATTRIBUTES = 64
+MAX_TEXT = 2_000
+MAX_LIST = 128
+MAX_KINDS = 32  # of a placement
+MAX_SHOWN = 100  # items that one placement may show
+
+type_names = {bool: "true or false", str: "text", int: "a number", float: "a number", list: "a list"}
+
+
+class Item(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, frozen=True):
+    """Something in the catalog.
+
+    Attributes:
+        id: what events call it.
+        kind: ``product``, ``article``, …; ``post`` and ``promotion`` are shown only where a placement asks for them.
+        price: in the shop's own currency; ``None`` when it has none.
+        sections: named parts of its page, as dwell names them.
+        attributes: free: texts, numbers, true or false, lists of texts and numbers.
+        published: ms since the epoch; when it first came, if the sender does not say.
+        for_: ``for`` outside; what a promotion or post is tied to: ids of items, names of topics. A name that is both
+            ties to both; ``item:…`` and ``topic:…`` say which.
+        starts, ends: ms since the epoch, ``ends`` exclusive; outside it a promotion is not shown.
+        cap: how often one person sees a promotion, at most.
+    """
+
+    id: str
+    kind: str = "product"
+    title: str = ""
+    topics: tuple[str, ...] = ()
+    price: float | None = None
+    available: bool = True
+    url: str | None = None
+    image: str | None = None
+    sections: tuple[str, ...] = ()
+    attributes: dict[str, Any] = {}
+    published: int | None = None
+    for_: tuple[str, ...] = msgspec.field(default=(), name="for")
+    starts: int | None = None
+    ends: int | None = None
+    cap: int | None = None
+
+
+class Placement(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, frozen=True):
+    """A slot on a page.
+
+    Attributes:
+        n: how many items it shows, 1..100.
+        kinds: which kinds of items; empty means all but posts and promotions.
+        where: a condition that every item it shows fulfils.
+        public: whether a browser may ask for it with the write key.
+        related: whether its items are related to the item the page is about.
+        bought: whether it shows what the person has bought already.
+    """
+
+    id: str
+    title: str = ""
+    n: int = 12
+    kinds: tuple[str, ...] = ()
+    where: str | None = None
+    public: bool = True
+    related: bool = False
+    bought: bool = False
+
+
+DEFAULT_PLACEMENTS = (
+    Placement(id="home.grid", title="Chosen for you", n=12),
+    Placement(id="home.hero", title="First of all", n=1),
+    Placement(id="home.promotion", title="Offers", n=1, kinds=(PROMOTION,)),
+    Placement(id="item.related", title="Goes with it", n=6, related=True),
+)
+
+
+def checked_item(raw: Any, *, field: str) -> Item:
+    """One item as a sender told it, checked and in its one right form.
+
+    Blanks around texts go, repeated topics and sections go, dates become ms; a missing ``published`` stays missing.
+
+    Args:
+        raw: decoded JSON.
+        field: its path in the request (``items[3]``), for the error.
+
+    Raises:
+        Rejected: ``invalid_item``; ``field`` is the path of what is wrong.
+    """
+    if not isinstance(raw, dict):
+        raise _refused(field, f"must be an object, not {_called(raw)}")
+    told = {name: value for name, value in raw.items() if value is not None}
+    for name in told:
+        if name not in FIELDS and name != "attributes":
+            raise _refused(f"{field}.{name}", "is not a field of an item; free ones go under attributes")
+    if "id" not in told:
+        raise _refused(f"{field}.id", "is missing")
+    item = Item(
+        id=checked_id(told["id"], field=f"{field}.id"),
+        kind=_text(told.get("kind", "product"), f"{field}.kind", MAX_NAME) or "product",
+        title=_text(told.get("title", ""), f"{field}.title", MAX_TITLE),
+        topics=_texts(told.get("topics", ()), f"{field}.topics", MAX_TOPICS),
+        price=_number(told.get("price"), f"{field}.price", least=0),
+        available=_flag(told.get("available", True), f"{field}.available"),
+        url=_url(told.get("url"), f"{field}.url"),
+        image=_url(told.get("image"), f"{field}.image"),
+        sections=_texts(told.get("sections", ()), f"{field}.sections", MAX_SECTIONS),
+        attributes=_attributes(told.get("attributes", {}), f"{field}.attributes"),
+        published=_time(told.get("published"), f"{field}.published"),
+        for_=_texts(told.get("for", ()), f"{field}.for", MAX_FOR, longest=MAX_ID),
+        starts=_time(told.get("starts"), f"{field}.starts"),
+        ends=_time(told.get("ends"), f"{field}.ends"),
+        cap=_whole(told.get("cap"), f"{field}.cap"),
+    )
+    if item.starts is not None and item.ends is not None and item.starts >= item.ends:
+        raise _refused(f"{field}.ends", "must be after starts")
+    return item
+
+
+def checked_placement(raw: Any, *, field: str, attributes: Iterable[str] | None = None) -> Placement:
+    """One placement as a sender told it, checked.
+
+    Raises:
+        Rejected: ``invalid_placement``, or ``invalid_expression`` for its ``where``.
+    """
+    try:
+        told = (
+            {name: value for name, value in raw.items() if value is not None}
+            if isinstance(raw, dict)
+            else raw
+        )
+        placement = msgspec.convert(told, Placement)
+    except msgspec.ValidationError as exc:
+        raise Rejected(f"{field}: {exc}", code="invalid_placement", field=field) from exc
+    try:
+        checked_id(placement.id, field=f"{field}.id")
+        _texts(placement.kinds, f"{field}.kinds", MAX_KINDS)
+        _text(placement.title, f"{field}.title", MAX_TITLE)
+    except Rejected as exc:
+        raise Rejected(exc.message, code="invalid_placement", field=exc.field) from None
+    if "/" in placement.id:
+        raise _refused(f"{field}.id", "holds a /, which has a meaning in paths", code="invalid_placement")
+    if not 1 <= placement.n <= MAX_SHOWN:
+        raise _refused(f"{field}.n", f"must be 1 to {MAX_SHOWN}, not {placement.n}", code="invalid_placement")
+    if placement.where is not None:
+        known = None if attributes is None else frozenset(attributes)
+        compile(placement.where, known, field=f"{field}.where")
+    return placement
+
+
+def checked_id(value: Any, *, field: str) -> str:
+    """An item's or placement's id: text or a whole number (shops have both), without control characters."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    if not isinstance(value, str):
+        raise _refused(field, f"must be text, not {_called(value)}")
+    text = value.strip()
+    if not text:
+        raise _refused(field, "is empty")
+    _check_characters(text, field)
+    if len(text.encode()) > MAX_ID:
+        raise _refused(field, f"is longer than {MAX_ID} bytes")
+    return text
+
+
+def _check_characters(text: str, field: str) -> None:
+    if text.isascii() and text.isprintable():
+        return
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise _refused(field, "holds a lone surrogate") from None
+    if any(char < " " or char == "\x7f" for char in text):
+        raise _refused(field, "holds control characters")
+
+
+def _text(value: Any, field: str, longest: int) -> str:
+    if not isinstance(value, str):
+        raise _refused(field, f"must be text, not {_called(value)}")
+    text = " ".join(value.split()) if not value.isprintable() else value.strip()
+    if len(text) > longest:
+        raise _refused(field, f"is longer than {longest} characters")
+    _check_characters(text, field)
+    return text
+
+
+def _texts(value: Any, field: str, most: int, *, longest: int = MAX_NAME) -> tuple[str, ...]:
+    if not isinstance(value, (list, tuple)):
+        raise _refused(field, f"must be a list of texts, not {_called(value)}")
+    if len(value) > most:
+        raise _refused(field, f"has more than {most} entries")
+    found = dict.fromkeys(_text(one, f"{field}[{i}]", longest) for i, one in enumerate(value))
+    found.pop("", None)
+    return tuple(found)
+
+
+def _number(value: Any, field: str, *, least: float = -math.inf) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise _refused(field, f"must be a number, not {_called(value)}")
+    if not (least <= value and abs(value) < 1e300):  # NaN too
+        raise _refused(
+            field, f"must be a number from {least:g} on" if least == 0 else "is too large a number"
+        )
+    return float(value)
+
+
+def _whole(value: Any, field: str) -> int | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 1_000_000:
+        raise _refused(field, "must be a whole number from 1 to 1000000")
+    return int(value)
+
+
+def _flag(value: Any, field: str) -> bool:
+    if not isinstance(value, bool):
+        raise _refused(field, f"must be true or false, not {_called(value)}")
+    return bool(value)
+
+
+def _url(value: Any, field: str) -> str | None:
+    """http(s), or a path of the shop's own site; everything else could run in somebody's page."""
+    if value is None or value == "":
+        return None
+    text = _text(value, field, MAX_URL)
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        parts = urlsplit("bad:")
+    whole = parts.scheme in ("http", "https") and parts.netloc
+    own = not parts.scheme and not parts.netloc and text.startswith("/") and "\\" not in text
+    if not (whole or own):
+        raise _refused(field, "must begin with http://, https:// or /")
+    return text
+
+
+def _time(value: Any, field: str) -> int | None:
+    if value is None:
+        return None
+    try:
+        if isinstance(value, str):
+            return milliseconds(value)
+    except (ValueError, OverflowError):
+        raise _refused(field, f"{value[:40]!r} is not a date like 2026-05-01T09:00:00Z") from None
+    if isinstance(value, bool) or not isinstance(value, int) or abs(value) > 253_402_300_800_000:
+        raise _refused(field, "must be a date like 2026-05-01T09:00:00Z, or ms since the epoch")
+    return int(value)
+
+
+def _attributes(value: Any, field: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise _refused(field, f"must be an object, not {_called(value)}")
+    if len(value) > MAX_ATTRIBUTES:
+        raise _refused(field, f"has more than {MAX_ATTRIBUTES} entries")
+    found: dict[str, Any] = {}
+    for key, one in value.items():
+        name = _text(key, field, MAX_NAME)
+        if not name:
+            raise _refused(field, "has an attribute without a name")
+        if one is not None:
+            found[name] = _attribute(one, f"{field}.{name}")
+    return found
+
+
+def _attribute(value: Any, field: str) -> Any:
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, (int, float)):
+        _number(value, field)
+        return value
+    if isinstance(value, str):
+        return _text(value, field, MAX_TEXT)
+    if isinstance(value, list):
+        if len(value) > MAX_LIST:
+            raise _refused(field, f"has more than {MAX_LIST} entries")
+        if any(isinstance(one, (bool, dict, list)) or one is None for one in value):
+            raise _refused(field, "may hold texts and numbers only")
+        return list(dict.fromkeys(_attribute(one, f"{field}[{i}]") for i, one in enumerate(value)))
+    raise _refused(field, f"must be text, a number, true or false, or a list of them, not {_called(value)}")
+
+
+def _called(value: Any) -> str:
+    return "null" if value is None else type_names.get(type(value), "an object")
+
+
+def _refused(field: str, why: str, *, code: str = "invalid_item") -> Rejected:
+    return Rejected(f"{field} {why}", code=code, field=field)
