@@ -90,7 +90,7 @@ GUESTS = (
     Guest("jonas", "Jonas Frei", "Climbs when it is cold", {"alpinist": 1.0, "winter person": 0.3}, ("instagram",), 7, 5),
     Guest("aylin", "Aylin Demir", "Runs trails, with a dog", {"trail runner": 1.0, "dog person": 0.6}, ("bluesky",), 5, 6),
     Guest("ife", "Ife Okafor", "Two children, one tent, many snacks", {"family": 1.0, "slow camper": 0.4}, ("instagram",), 6, 4),
-    Guest("noor", "Noor Haddad", "Never bought here, but follows every post about lakes", {"paddler": 1.0}, ("instagram", "bluesky"), 0, 10),
+    Guest("noor", "Noor Haddad", "Never came here; likes posts about lakes and slow evenings", {"paddler": 1.0}, ("instagram", "bluesky"), 0, 5),
     Guest("tom", "Tom Berger", "Rides gravel; keeps his accounts to himself", {"gravel rider": 1.0}, ("mastodon",), 6, 6, False),
 )  # fmt: skip
 
@@ -126,8 +126,8 @@ def visitors(count: int, *, seed: int) -> list[Visitor]:
     for number in range(count):
         main, side = chance.choices(names, SHARES)[0], chance.choice(names)
         tastes = {main: 1.0} if chance.random() < 0.6 or side == main else {main: 1.0, side: 0.45}
-        user = f"u{number:05d}" if chance.random() < 0.42 else None
-        on = chance.sample(NETWORKS, 1 + (chance.random() < 0.2)) if chance.random() < 0.5 else []
+        user = f"u{number:05d}" if chance.random() < 0.6 else None
+        on = chance.sample(NETWORKS, 1 + (chance.random() < 0.2)) if chance.random() < 0.6 else []
         accounts = tuple(f"{network}:{account_of(network, f'v{number:05d}')}" for network in on)
         found.append(
             Visitor(
@@ -139,7 +139,7 @@ def visitors(count: int, *, seed: int) -> list[Visitor]:
                 visits=min(1 + int(chance.expovariate(1.0)), 6),
                 social=min(1 + int(chance.expovariate(0.35)), 14) if accounts else 0,
                 agent=chance.choices(agents, weights)[0],
-                linked=bool(accounts) and user is not None and chance.random() < 0.75,
+                linked=bool(accounts) and user is not None and chance.random() < 0.85,
             )
         )
     return found
@@ -183,7 +183,7 @@ class _Teller:
             for topic in one.topics:
                 self.about[row, column[topic]] = 1 / len(one.topics) ** 0.5
         # Some things simply sell: a long tail, the same in every taste.
-        self.popular = self.numbers.normal(0, 0.7, len(stock.products)) - 0.12 * np.log(
+        self.popular = self.numbers.normal(0, 0.45, len(stock.products)) - 0.12 * np.log(
             [one.price for one in stock.products]
         )
         self.posts_about = np.zeros((len(stock.posts), len(self.topics)))
