@@ -54,7 +54,8 @@ class Block(NamedTuple):
     body: str
 
 
-def _blocks(page: Path) -> list[Block]:
+def blocks_of(page: Path) -> list[Block]:
+    """The fenced blocks of a page, in order."""
     text = page.read_text()
     found = []
     for hit in _FENCE.finditer(text):
@@ -67,11 +68,11 @@ def _blocks(page: Path) -> list[Block]:
 
 
 @pytest.mark.parametrize(
-    "page", [one for one in PAGES if _blocks(one)], ids=lambda one: str(one.relative_to(ROOT))
+    "page", [one for one in PAGES if blocks_of(one)], ids=lambda one: str(one.relative_to(ROOT))
 )
 def test_the_blocks_of_a_page_do_what_they_say(page: Path, tmp_path: Path) -> None:
     with _Reader(tmp_path).reading() as reader:
-        for block in _blocks(page):
+        for block in blocks_of(page):
             if block.title:
                 reader.write(block)
             check = _CHECKS.get(block.language)
