@@ -7,23 +7,41 @@ and what must not rest (keys, addresses, form values, message text) is taken out
 
 from __future__ import annotations
 
-import json
-import re
 import secrets
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
-from typing import Annotated, Any, Literal, NoReturn, Protocol
+from datetime import datetime
+from typing import Annotated, Any, Literal, Protocol
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from plait.checks import (
+    LONGEST_ID,
+    allowed,
+    as_text,
+    converted,
+    counted,
+    encoded,
+    fit,
+    id_of,
+    kind_of,
+    known_purposes,
+    meant,
+    parsed,
+    short,
+    size_of,
+    timestamp,
+    under,
+    without_key,
+    wrong,
+)
+from plait.clean import ADDRESSES, Cleaner
 from plait.errors import Rejected
 from plait.events import (
     MAX_BATCH,
     MAX_EVENT_BYTES,
     MAX_WHO,
     PUBLIC,
-    PURPOSES,
     About,
     Counter,
     Op,
@@ -32,38 +50,16 @@ from plait.events import (
     is_weak,
     strongest_first,
 )
-from plait.scan import BYTES, DEEPEST, Scanner, folded_word
-from plait.segment import Call, Told, consent_of, corrected, fitting, grants, milliseconds, who_of
+from plait.scan import BYTES, Scanner
+from plait.segment import Call, Told, consent_of, corrected, grants, milliseconds, who_of
 from plait.settings import Settings
 from plait.signals import FORM, TEXT, SignalMap
 
 CallType = Literal["track", "identify", "page", "screen", "group", "alias"]
 CALL_TYPES: tuple[CallType, ...] = ("track", "identify", "page", "screen", "group", "alias")
 
-# Names of what is never ours to keep, besides the operator's scrub list.
-ADDRESSES = (
-    "ip", "ip_address", "client_ip", "request_ip", "remote_addr", "remote_ip", "user_ip", "x_forwarded_for",
-)  # fmt: skip
-MESSAGE = frozenset(
-    folded_word(one)
-    for one in (
-        "text", "body", "message", "content", "comment", "caption", "html", "subject", "reply", "quote",
-        "message_text", "comment_text", "review", "snippet", "summary", "attachments",
-    )
-)  # fmt: skip
-# What a form's event may say: which form, where and how far. Everything else in it may be what somebody typed.
-FORM_KEPT = frozenset(
-    folded_word(one)
-    for one in (
-        "form", "form_id", "form_name", "form_type", "id", "name", "step", "steps", "url", "path", "page",
-        "section", "section_id", "product_id", "item_id", "sku", "post_id", "topic", "seconds", "duration",
-        "decision", "decision_id", "fields_total", "fields_completed", "last_field",
-    )
-)  # fmt: skip
 _SOONER = ("consent", "externalIds")  # words that call for a closer look, though they may rest
 _MEMO = 50_000  # names and people remembered as fine; senders choose both, so it must have an end
-LONGEST_ID = 256  # characters of a message id
-MOST = 1e308  # the largest number that every reader can hold
 
 
 class Door(Protocol):
@@ -82,6 +78,11 @@ class Refusal(msgspec.Struct, frozen=True, omit_defaults=True):
     message: str
     field: str | None = None
     status: int = 400
+
+
+def refusal(index: int, exc: Rejected) -> Refusal:
+    """What a sender is told about one event."""
+    return Refusal(index, exc.code, exc.message, exc.field, exc.status)
 
 
 class Taken(msgspec.Struct, frozen=True):
@@ -164,7 +165,7 @@ class Intake:
         self._settings = settings
         self._signals = signals
         self._door = door
-        self._scrub = frozenset(map(folded_word, (*settings.scrub, *ADDRESSES, "writeKey")))
+        self._cleaner = Cleaner(settings)
         self._scanner = Scanner([*settings.scrub, *ADDRESSES, *_SOONER])
         self._blocked = frozenset(settings.identity.blocked)
         self._fine_names: dict[tuple[str | UnsetType, str | None, bool], bool] = {}
@@ -213,7 +214,7 @@ class Intake:
                         return Taken(b'{"batch":[%b]}' % clean, 1)
         told = parsed(body)
         if not isinstance(told, dict):
-            raise Rejected(f"the body must be an object, not {_kind(told)}", code="invalid_body")
+            raise Rejected(f"the body must be an object, not {kind_of(told)}", code="invalid_body")
         return self._closer([(len(body), told)], {}, single=True, kind=kind, trusted=trusted, now=now)
 
     def batch(self, body: bytes, *, trusted: bool, now: int, closely: bool = False) -> Taken:
@@ -292,14 +293,14 @@ class Intake:
         if isinstance(told, list):
             told = {"batch": told}
         if not isinstance(told, dict):
-            raise Rejected(f"the body must be an object, not {_kind(told)}", code="invalid_body")
+            raise Rejected(f"the body must be an object, not {kind_of(told)}", code="invalid_body")
         calls = told.get("batch")
         if calls is None and "type" in told:
             return self._closer([(len(body), told)], {}, single=True, kind=None, trusted=trusted, now=now)
         if not isinstance(calls, list):
             raise Rejected("batch must be a list of calls", code="invalid_field", field="batch")
         counted(calls, "batch")
-        sized = [(_size(one), one) for one in calls]
+        sized = [(size_of(one), one) for one in calls]
         envelope = {name: told[name] for name in ("sentAt", "context") if told.get(name) is not None}
         return self._closer(sized, envelope, single=False, kind=None, trusted=trusted, now=now)
 
@@ -316,21 +317,21 @@ class Intake:
         if "sentAt" in envelope:
             envelope["sentAt"] = timestamp(envelope["sentAt"], "sentAt")
         if "context" in envelope:
-            envelope["context"] = self._cleaned_object(envelope["context"], "context")
+            envelope["context"] = self._cleaner.object(envelope["context"], "context")
         shared = envelope.get("context", {})
         kept: list[bytes] = []
         refused: list[Refusal] = []
         ids: list[str | None] = []
         for index, (size, told) in enumerate(calls):
             path = "" if single else f"batch[{index}]"
-            ids.append(_id_of(told, "messageId"))
+            ids.append(id_of(told, "messageId"))
             try:
                 fit(size, path)
                 clean = self._call(
                     told, shared, path, kind=kind, trusted=trusted, now=now, sent=envelope.get("sentAt")
                 )
                 ids[-1] = clean["messageId"]
-                kept.append(_encoded(clean, path))
+                kept.append(encoded(clean, path))
             except Rejected as exc:
                 refused.append(refusal(index, exc))
         if not kept:
@@ -358,27 +359,27 @@ class Intake:
         Raises:
             Rejected: what is wrong, with the path of the field.
         """
-        clean = self._cleaned_object(told, path)
+        clean = self._cleaner.object(told, path)
         clean.pop("_metadata", None)
         for name in ("userId", "anonymousId", "previousId", "groupId", "messageId"):
-            _as_text(clean, name)
+            as_text(clean, name)
         for name in ("timestamp", "originalTimestamp", "sentAt"):
             if clean.get(name) is not None:
                 clean[name] = timestamp(clean[name], under(path, name))
         if clean.get("type") is None and kind is not None:
             clean["type"] = kind
         if clean.get("type") == "consent":
-            _wrong(under(path, "type"), f"type must be one of {', '.join(CALL_TYPES)}")
+            wrong(under(path, "type"), f"type must be one of {', '.join(CALL_TYPES)}")
         if clean.get("messageId") in (None, ""):
             clean["messageId"] = new_id()
-        call = _converted(clean, Call, path)
+        call = converted(clean, Call, path)
         if len(call.message_id) > LONGEST_ID:
-            _wrong(under(path, "messageId"), f"messageId is longer than {LONGEST_ID} characters")
+            wrong(under(path, "messageId"), f"messageId is longer than {LONGEST_ID} characters")
         context = {**shared, **(call.context or {})}
         if call.type == "track":
             self._named(call, clean, path, trusted)
         said = consent_of(call.consent, context, self._signals)
-        _consents(call.consent, under(path, "consent"))
+        known_purposes(call.consent, under(path, "consent"))
         who = self._who(call, context, path)
         at = call.original_timestamp or call.timestamp
         sent_at = call.sent_at or (msgspec.convert(sent, datetime) if sent else None)
@@ -390,19 +391,11 @@ class Intake:
     def _named(self, call: Call, clean: dict[str, Any], path: str, trusted: bool) -> None:
         """Check what a ``track`` is named, and take out what its kind must not hold."""
         if not call.event or not call.event.strip():
-            _wrong(under(path, "event"), "a track call needs the name of its event")
+            wrong(under(path, "event"), "a track call needs the name of its event")
         signal = self._signals.rule(call.event).signal
         allowed(signal, "assert", under(path, "event"), trusted)
         if clean.get("properties"):
-            clean["properties"] = self._said(signal, clean["properties"])
-
-    def _said(self, signal: Signal, properties: dict[str, Any]) -> dict[str, Any]:
-        if signal in FORM:
-            return {name: value for name, value in properties.items() if folded_word(name) in FORM_KEPT}
-        if signal in TEXT and not self._settings.keep_message_text:
-            bare: dict[str, Any] = _without_text(properties)
-            return bare
-        return properties
+            clean["properties"] = self._cleaner.properties(signal, clean["properties"])
 
     def _who(self, call: Call, context: dict[str, Any], path: str) -> tuple[str, ...]:
         for name, kind in (("userId", "user"), ("anonymousId", "anonymous"), ("previousId", "anonymous")):
@@ -414,20 +407,18 @@ class Intake:
             if value is not None and value.strip():
                 checked_identifier(f"{kind}:{value.strip()}", field=under(path, name))
         if call.type == "alias" and not (call.previous_id and call.previous_id.strip()):
-            _wrong(under(path, "previousId"), "an alias needs the previousId that it renames")
+            wrong(under(path, "previousId"), "an alias needs the previousId that it renames")
         if call.type == "group" and not (call.group_id and call.group_id.strip()):
-            _wrong(under(path, "groupId"), "a group call needs its groupId")
+            wrong(under(path, "groupId"), "a group call needs its groupId")
         who = who_of(call, context)
         if not who:
-            _wrong(
-                under(path, "userId"), "a call needs a userId or an anonymousId", code="missing_identifier"
-            )
+            wrong(under(path, "userId"), "a call needs a userId or an anonymousId", code="missing_identifier")
         self._not_blocked(who, under(path, "userId" if call.user_id else "anonymousId"))
         return who
 
     def _not_blocked(self, who: tuple[str, ...], field: str) -> None:
         if self._blocked.issuperset(who):
-            _wrong(
+            wrong(
                 field, f"{who[0]} stands for nobody (settings: identity.blocked)", code="blocked_identifier"
             )
 
@@ -481,12 +472,12 @@ class Intake:
         ids: list[str | None] = []
         for index, one in enumerate(told):
             path = f"{prefix}[{index}]" if prefix else ""
-            ids.append(_id_of(one, "id"))
+            ids.append(id_of(one, "id"))
             try:
-                fit(_size(one), path)
+                fit(size_of(one), path)
                 clean = self._event(one, path, trusted=trusted, now=now, who=who, sent_at=sent_at)
                 ids[-1] = clean["id"]
-                kept.append(_encoded(clean, path))
+                kept.append(encoded(clean, path))
             except Rejected as exc:
                 refused.append(refusal(index, exc))
         body_ = b"[%b]" % b",".join(kept) if kept else None
@@ -516,7 +507,7 @@ class Intake:
     def _event(
         self, told: Any, path: str, *, trusted: bool, now: int, who: Sequence[str], sent_at: Any
     ) -> dict[str, Any]:
-        clean = self._cleaned_object(told, path)
+        clean = self._cleaner.object(told, path)
         clean = {name: value for name, value in clean.items() if value is not None}
         if sent_at is not None:
             clean.setdefault("sent_at", sent_at)
@@ -529,17 +520,17 @@ class Intake:
             clean["who"] = [clean["who"]]
         if clean.get("id") in (None, ""):
             clean["id"] = new_id()
-        event = _converted(clean, Told, path)
-        _short(event.id, under(path, "id"))
+        event = converted(clean, Told, path)
+        short(event.id, under(path, "id"))
         allowed(event.signal, event.op, under(path, "signal" if event.op == "assert" else "op"), trusted)
         if event.source is not None and not trusted:
             raise Rejected(
                 "source is for the secret key", code="forbidden", field=under(path, "source"), status=403
             )
-        _meant(event, path)
+        meant(event, path)
         if event.properties:
-            clean["properties"] = self._said(event.signal, clean["properties"])
-        _consents(event.consent, under(path, "consent"))
+            clean["properties"] = self._cleaner.properties(event.signal, clean["properties"])
+        known_purposes(event.consent, under(path, "consent"))
         named = self._identifiers(event.who, under(path, "who"))
         happened = corrected(
             None if event.at is None else milliseconds(event.at),
@@ -559,9 +550,9 @@ class Intake:
 
     def _identifiers(self, who: tuple[str, ...], field: str) -> tuple[str, ...]:
         if not who:
-            _wrong(field, 'an event needs to name somebody (who: ["user:42"])', code="missing_identifier")
+            wrong(field, 'an event needs to name somebody (who: ["user:42"])', code="missing_identifier")
         if len(who) > MAX_WHO:
-            _wrong(field, f"an event may name {MAX_WHO} identifiers, not {len(who)}")
+            wrong(field, f"an event may name {MAX_WHO} identifiers, not {len(who)}")
         for index, one in enumerate(who):
             checked_identifier(one, field=f"{field}[{index}]")
         named = strongest_first(list(who))
@@ -612,55 +603,6 @@ class Intake:
             return bare(clean, said)
         return clean
 
-    def _cleaned_object(self, told: Any, path: str) -> dict[str, Any]:
-        if not isinstance(told, dict):
-            raise Rejected(
-                f"{path or 'the body'} must be an object, not {_kind(told)}",
-                code="invalid_field",
-                field=path or None,
-            )
-        try:
-            clean: dict[str, Any] = self._cleaned(told, 1)
-        except Rejected as exc:
-            field = f"{path}{exc.field}" if path else (exc.field or "").lstrip(".")
-            raise Rejected(f"{field or 'a name'} {exc.message}", code=exc.code, field=field or None) from None
-        return clean
-
-    def _cleaned(self, told: Any, depth: int) -> Any:
-        """A copy without what must not rest. What cannot rest is refused; its path grows on the way up."""
-        if isinstance(told, str):
-            return _sound(told)
-        if isinstance(told, dict):
-            clean = {}
-            for name, value in told.items():
-                if folded_word(name) in self._scrub:
-                    continue
-                _sound(name)
-                if isinstance(value, bool) or value is None:
-                    clean[name] = value
-                    continue
-                try:
-                    clean[name] = self._cleaned(value, depth + 1)
-                except Rejected as exc:
-                    exc.field = f".{name[:80]}{exc.field or ''}"
-                    raise
-            found: Any = clean
-        elif isinstance(told, list):
-            found = []
-            for at, one in enumerate(told):
-                try:
-                    found.append(self._cleaned(one, depth + 1))
-                except Rejected as exc:
-                    exc.field = f"[{at}]{exc.field or ''}"
-                    raise
-        elif isinstance(told, float | int) and not abs(told) < MOST:
-            raise Rejected("holds a number that is too large", code="invalid_number")
-        else:
-            return told
-        if depth > DEEPEST:
-            raise Rejected(f"is nested deeper than {DEEPEST} levels", code="too_deep")
-        return found
-
 
 def _bare_call(clean: dict[str, Any], said: dict[str, Any]) -> dict[str, Any]:
     kept = ("messageId", "userId", "anonymousId", "timestamp", "originalTimestamp", "sentAt")
@@ -688,7 +630,7 @@ def _in_order(event: _Seen) -> bool:
     if event.op == "erase" or not (_clear(event.at) and _clear(event.sent_at)):
         return False
     try:
-        _meant(event, "")
+        meant(event, "")
     except Rejected:
         return False
     return True
@@ -696,221 +638,3 @@ def _in_order(event: _Seen) -> bool:
 
 def _clear(at: int | datetime | None) -> bool:
     return not isinstance(at, int) or 1e11 <= at < 2.5e14  # others are seconds, or beyond the year 9999
-
-
-# -- rules ------------------------------------------------------------------------------------------------
-
-
-def allowed(signal: Signal, op: str, field: str, trusted: bool) -> None:
-    """Hold a sender to what their key may say.
-
-    Raises:
-        Rejected: 403 ``forbidden``; 400 for what nobody may send here.
-    """
-    if signal in (Signal.DECIDED, Signal.ERASE) or op == "erase":
-        raise Rejected(
-            f"{'op erase' if op == 'erase' else signal.value} is not for senders: decisions are recorded by the "
-            "server, and DELETE /v1/profiles/{identifier} erases a person",
-            code="forbidden", field=field, status=403,
-        )  # fmt: skip
-    if not trusted and (signal not in PUBLIC or op != "assert"):
-        what = f'signal "{signal.value}"' if signal not in PUBLIC else f'op "{op}"'
-        raise Rejected(f"{what} needs the secret key", code="forbidden", field=field, status=403)
-
-
-def _meant(event: Told | _Seen, path: str) -> None:
-    """Check what the types cannot say."""
-    if event.value is not None and fitting(event.signal, event.value) != event.value:
-        bounds = {Signal.RATE: "0 to 1", Signal.DWELL: "0 to 86400 (s)", Signal.PLAY: "0 to 86400 (s)"}
-        _wrong(under(path, "value"), f"value must be {bounds.get(event.signal, 'smaller')}, not {event.value:g}",
-               code="invalid_value")  # fmt: skip
-    for name, told in zip(About.__struct_fields__, msgspec.structs.astuple(event.about), strict=True):
-        if told is not None:
-            field = under(path, f"about.{name}")
-            _short(told, field, longest=2_048 if name == "url" else LONGEST_ID)
-    for name in ("source", "name", "decision"):
-        told = getattr(event, name)
-        if told is not None:
-            _short(told, under(path, name))
-    if event.counter is not None:
-        _short(event.counter.view, under(path, "counter.view"))
-    if event.signal in (Signal.LINK, Signal.UNLINK) and len(event.who) < 2:
-        _wrong(under(path, "who"), f"{event.signal.value} needs two identifiers")
-    if isinstance(event, Told) and event.signal is Signal.CONSENT and not event.consent:
-        _wrong(under(path, "consent"), "a consent event needs a consent")
-
-
-def _consents(said: dict[str, Any] | None, field: str) -> None:
-    for purpose in said or ():
-        if purpose not in PURPOSES:
-            _wrong(under(field, purpose), f"a purpose is one of {', '.join(PURPOSES)}, not {purpose[:80]!r}",
-                   code="invalid_consent")  # fmt: skip
-
-
-def _short(text: str, field: str, *, longest: int = LONGEST_ID) -> None:
-    if not text.strip():
-        _wrong(field, f"{field} must not be empty")
-    if len(text) > longest:
-        _wrong(field, f"{field} is longer than {longest} characters")
-    if not text.isprintable() and any(ord(one) < 32 or ord(one) == 127 for one in text):
-        _wrong(field, f"{field} holds control characters: {text[:80]!r}")
-
-
-def counted(calls: list[Any], field: str) -> None:
-    """Refuse a batch that holds too many."""
-    if len(calls) > MAX_BATCH:
-        raise Rejected(
-            f"a batch may hold {MAX_BATCH} events, not {len(calls)}",
-            code="batch_too_large",
-            field=field,
-            status=413,
-        )
-
-
-def fit(size: int, path: str) -> None:
-    """Refuse an event that is too large."""
-    if size > MAX_EVENT_BYTES:
-        raise Rejected(
-            f"an event may have {MAX_EVENT_BYTES} bytes, not {size}",
-            code="event_too_large", field=path or None, status=413,
-        )  # fmt: skip
-
-
-def refusal(index: int, exc: Rejected) -> Refusal:
-    """What a sender is told about one event."""
-    return Refusal(index, exc.code, exc.message, exc.field, exc.status)
-
-
-# -- reading ----------------------------------------------------------------------------------------------
-
-
-def parsed(body: bytes) -> Any:
-    """Any JSON, also what fast readers refuse (half characters, huge numbers): those are told by event.
-
-    Raises:
-        Rejected: it is not JSON, or not UTF-8; the message names the place.
-    """
-    try:
-        return msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        pass
-    try:
-        return json.loads(body.decode(), parse_constant=_no_constant)
-    except UnicodeDecodeError as exc:
-        raise Rejected(f"the body is not UTF-8 (byte {exc.start})", code="invalid_text") from None
-    except RecursionError:
-        raise Rejected("the body is nested too deep", code="too_deep") from None
-    except ValueError as exc:
-        raise Rejected(f"the body is not JSON: {exc}"[:300], code="invalid_json") from None
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number of JSON")
-
-
-def timestamp(told: Any, field: str) -> str:
-    """A time as RFC 3339 in UTC. ISO 8601 in any form, and numbers (ms since the epoch; seconds below 10^11).
-
-    Raises:
-        Rejected: neither, or outside of the years 1 to 9999.
-    """
-    try:
-        if isinstance(told, int | float) and not isinstance(told, bool):
-            when = datetime.fromtimestamp(told if abs(told) < 1e11 else told / 1000, UTC)
-        elif isinstance(told, str):
-            when = datetime.fromisoformat(told.strip())
-            when = when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
-        else:
-            raise ValueError
-    except (ValueError, OverflowError, OSError):
-        raise Rejected(
-            f"{field} must be a time like 2026-11-22T14:57:45.555Z, not {str(told)[:80]!r}",
-            code="invalid_time", field=field,
-        ) from None  # fmt: skip
-    return when.isoformat().replace("+00:00", "Z")
-
-
-_KEY = re.compile(rb'"[^"]*"\s*:\s*(?:"[^"\\]*"|null)\s*')
-
-
-def without_key(body: bytes, at: int) -> bytes | None:
-    """``body`` without the member that begins at ``at``; ``None`` when that is not a plain member."""
-    found = _KEY.match(body, at)
-    if found is None:
-        return None
-    end = found.end()
-    if body[end : end + 1] == b",":
-        return body[:at] + body[end + 1 :]
-    before = body[:at].rstrip()
-    if before.endswith(b","):
-        return before[:-1] + body[end:]
-    return before + body[end:] if before.endswith(b"{") and body[end : end + 1] == b"}" else None
-
-
-def under(path: str, name: str) -> str:
-    """The path of a field inside what stands at ``path``."""
-    return f"{path}.{name[:80]}" if path else name[:80]
-
-
-def _wrong(field: str, message: str, *, code: str = "invalid_field") -> NoReturn:
-    raise Rejected(message, code=code, field=field)
-
-
-def _converted(clean: dict[str, Any], shape: type[Any], path: str) -> Any:
-    try:
-        return msgspec.convert(clean, shape)
-    except msgspec.ValidationError as exc:
-        what, _, where = str(exc).partition(" - at `$")
-        field = path + where.rstrip("`").replace("[...]", "")
-        missing = re.search(r"missing required field `(\w+)`", what)
-        unknown = re.search(r"unknown field `(.+)`", what)
-        if missing or unknown:
-            field = under(field, (missing or unknown)[1])  # type: ignore[index]
-        raise Rejected(what, code="invalid_field", field=field.lstrip(".") or None) from None
-
-
-def _encoded(clean: dict[str, Any], path: str) -> bytes:
-    try:
-        return msgspec.json.encode(clean)
-    except (UnicodeEncodeError, RecursionError):
-        raise Rejected(
-            "the event cannot be written as UTF-8", code="invalid_text", field=path or None
-        ) from None
-
-
-def _sound(text: str) -> str:
-    if "\0" in text or (not text.isascii() and any("\ud800" <= one <= "\udfff" for one in text)):
-        raise Rejected("holds a NUL or half a character (a lone surrogate)", code="invalid_text")
-    return text
-
-
-def _as_text(clean: dict[str, Any], name: str) -> None:
-    value = clean.get(name)
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        clean[name] = f"{value:.15g}" if isinstance(value, float) else str(value)
-
-
-def _without_text(told: Any) -> Any:
-    if isinstance(told, list):
-        return [_without_text(one) for one in told]
-    if not isinstance(told, dict):
-        return told
-    return {name: _without_text(value) for name, value in told.items() if folded_word(name) not in MESSAGE}
-
-
-def _id_of(told: Any, name: str) -> str | None:
-    value = told.get(name) if isinstance(told, dict) else None
-    return value[:LONGEST_ID] if isinstance(value, str) else None
-
-
-def _size(told: Any) -> int:
-    try:
-        return len(msgspec.json.encode(told))
-    except (UnicodeEncodeError, RecursionError, TypeError, OverflowError, ValueError):
-        return len(json.dumps(told)) if not isinstance(told, str) else len(told)
-
-
-def _kind(told: Any) -> str:
-    return {list: "a list", dict: "an object", str: "a string", bool: "a truth value"}.get(
-        type(told), "a number" if told is not None else "null"
-    )

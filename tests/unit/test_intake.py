@@ -8,10 +8,11 @@ from typing import Any
 import msgspec
 import pytest
 
+from plait.checks import timestamp, without_key
 from plait.consent import ConsentDoor
 from plait.errors import Rejected
 from plait.events import Event, Record
-from plait.intake import Intake, Taken, timestamp, without_key
+from plait.intake import Intake, Taken
 from plait.segment import blanked, events_of, numbered_events_of
 from plait.settings import Settings
 from plait.signals import load_signals

@@ -1,0 +1,224 @@
+"""The rules, one by one: what an event may say, and how what was sent is read.
+
+Each either answers or raises ``Rejected`` with the path of the field; ``intake.py`` asks them in order.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import UTC, datetime
+from typing import Any, NoReturn
+
+import msgspec
+
+from plait.errors import Rejected
+from plait.events import MAX_BATCH, MAX_EVENT_BYTES, PUBLIC, PURPOSES, About, Signal
+from plait.segment import Told, fitting
+
+LONGEST_ID = 256  # characters of a message id, an item, a section …
+
+
+def allowed(signal: Signal, op: str, field: str, trusted: bool) -> None:
+    """Hold a sender to what their key may say.
+
+    Raises:
+        Rejected: 403 ``forbidden``; 400 for what nobody may send here.
+    """
+    if signal in (Signal.DECIDED, Signal.ERASE) or op == "erase":
+        raise Rejected(
+            f"{'op erase' if op == 'erase' else signal.value} is not for senders: decisions are recorded by the "
+            "server, and DELETE /v1/profiles/{identifier} erases a person",
+            code="forbidden", field=field, status=403,
+        )  # fmt: skip
+    if not trusted and (signal not in PUBLIC or op != "assert"):
+        what = f'signal "{signal.value}"' if signal not in PUBLIC else f'op "{op}"'
+        raise Rejected(f"{what} needs the secret key", code="forbidden", field=field, status=403)
+
+
+def meant(event: Any, path: str) -> None:
+    """Check what the types cannot say of a ``Told``, or of the part of one that was seen."""
+    if event.value is not None and fitting(event.signal, event.value) != event.value:
+        bounds = {Signal.RATE: "0 to 1", Signal.DWELL: "0 to 86400 (s)", Signal.PLAY: "0 to 86400 (s)"}
+        wrong(under(path, "value"), f"value must be {bounds.get(event.signal, 'smaller')}, not {event.value:g}",
+               code="invalid_value")  # fmt: skip
+    for name, told in zip(About.__struct_fields__, msgspec.structs.astuple(event.about), strict=True):
+        if told is not None:
+            field = under(path, f"about.{name}")
+            short(told, field, longest=2_048 if name == "url" else LONGEST_ID)
+    for name in ("source", "name", "decision"):
+        told = getattr(event, name)
+        if told is not None:
+            short(told, under(path, name))
+    if event.counter is not None:
+        short(event.counter.view, under(path, "counter.view"))
+    if event.signal in (Signal.LINK, Signal.UNLINK) and len(event.who) < 2:
+        wrong(under(path, "who"), f"{event.signal.value} needs two identifiers")
+    if isinstance(event, Told) and event.signal is Signal.CONSENT and not event.consent:
+        wrong(under(path, "consent"), "a consent event needs a consent")
+
+
+def known_purposes(said: dict[str, Any] | None, field: str) -> None:
+    """Refuse consent to what is no purpose."""
+    for purpose in said or ():
+        if purpose not in PURPOSES:
+            wrong(under(field, purpose), f"a purpose is one of {', '.join(PURPOSES)}, not {purpose[:80]!r}",
+                   code="invalid_consent")  # fmt: skip
+
+
+def short(text: str, field: str, *, longest: int = LONGEST_ID) -> None:
+    """Refuse an id that is blank, too long, or holds control characters."""
+    if not text.strip():
+        wrong(field, f"{field} must not be empty")
+    if len(text) > longest:
+        wrong(field, f"{field} is longer than {longest} characters")
+    if not text.isprintable() and any(ord(one) < 32 or ord(one) == 127 for one in text):
+        wrong(field, f"{field} holds control characters: {text[:80]!r}")
+
+
+def counted(calls: list[Any], field: str) -> None:
+    """Refuse a batch that holds too many."""
+    if len(calls) > MAX_BATCH:
+        raise Rejected(
+            f"a batch may hold {MAX_BATCH} events, not {len(calls)}",
+            code="batch_too_large",
+            field=field,
+            status=413,
+        )
+
+
+def fit(size: int, path: str) -> None:
+    """Refuse an event that is too large."""
+    if size > MAX_EVENT_BYTES:
+        raise Rejected(
+            f"an event may have {MAX_EVENT_BYTES} bytes, not {size}",
+            code="event_too_large", field=path or None, status=413,
+        )  # fmt: skip
+
+
+# -- reading ----------------------------------------------------------------------------------------------
+
+
+def parsed(body: bytes) -> Any:
+    """Any JSON, also what fast readers refuse (half characters, huge numbers): those are told by event.
+
+    Raises:
+        Rejected: it is not JSON, or not UTF-8; the message names the place.
+    """
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        pass
+    try:
+        return json.loads(body.decode(), parse_constant=_no_constant)
+    except UnicodeDecodeError as exc:
+        raise Rejected(f"the body is not UTF-8 (byte {exc.start})", code="invalid_text") from None
+    except RecursionError:
+        raise Rejected("the body is nested too deep", code="too_deep") from None
+    except ValueError as exc:
+        raise Rejected(f"the body is not JSON: {exc}"[:300], code="invalid_json") from None
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def timestamp(told: Any, field: str) -> str:
+    """A time as RFC 3339 in UTC. ISO 8601 in any form, and numbers (ms since the epoch; seconds below 10^11).
+
+    Raises:
+        Rejected: neither, or outside of the years 1 to 9999.
+    """
+    try:
+        if isinstance(told, int | float) and not isinstance(told, bool):
+            when = datetime.fromtimestamp(told if abs(told) < 1e11 else told / 1000, UTC)
+        elif isinstance(told, str):
+            when = datetime.fromisoformat(told.strip())
+            when = when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
+        else:
+            raise ValueError
+    except (ValueError, OverflowError, OSError):
+        raise Rejected(
+            f"{field} must be a time like 2026-11-22T14:57:45.555Z, not {str(told)[:80]!r}",
+            code="invalid_time", field=field,
+        ) from None  # fmt: skip
+    return when.isoformat().replace("+00:00", "Z")
+
+
+_KEY = re.compile(rb'"[^"]*"\s*:\s*(?:"[^"\\]*"|null)\s*')
+
+
+def without_key(body: bytes, at: int) -> bytes | None:
+    """``body`` without the member that begins at ``at``; ``None`` when that is not a plain member."""
+    found = _KEY.match(body, at)
+    if found is None:
+        return None
+    end = found.end()
+    if body[end : end + 1] == b",":
+        return body[:at] + body[end + 1 :]
+    before = body[:at].rstrip()
+    if before.endswith(b","):
+        return before[:-1] + body[end:]
+    return before + body[end:] if before.endswith(b"{") and body[end : end + 1] == b"}" else None
+
+
+def under(path: str, name: str) -> str:
+    """The path of a field inside what stands at ``path``."""
+    return f"{path}.{name[:80]}" if path else name[:80]
+
+
+def wrong(field: str, message: str, *, code: str = "invalid_field") -> NoReturn:
+    """Raise ``Rejected``."""
+    raise Rejected(message, code=code, field=field)
+
+
+def converted(clean: dict[str, Any], shape: type[Any], path: str) -> Any:
+    """``clean`` as a ``shape``; what does not fit is refused by its path."""
+    try:
+        return msgspec.convert(clean, shape)
+    except msgspec.ValidationError as exc:
+        what, _, where = str(exc).partition(" - at `$")
+        field = path + where.rstrip("`").replace("[...]", "")
+        missing = re.search(r"missing required field `(\w+)`", what)
+        unknown = re.search(r"unknown field `(.+)`", what)
+        if missing or unknown:
+            field = under(field, (missing or unknown)[1])  # type: ignore[index]
+        raise Rejected(what, code="invalid_field", field=field.lstrip(".") or None) from None
+
+
+def encoded(clean: dict[str, Any], path: str) -> bytes:
+    """JSON of a clean call."""
+    try:
+        return msgspec.json.encode(clean)
+    except (UnicodeEncodeError, RecursionError):
+        raise Rejected(
+            "the event cannot be written as UTF-8", code="invalid_text", field=path or None
+        ) from None
+
+
+def as_text(clean: dict[str, Any], name: str) -> None:
+    """Let a number serve as an id."""
+    value = clean.get(name)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        clean[name] = f"{value:.15g}" if isinstance(value, float) else str(value)
+
+
+def id_of(told: Any, name: str) -> str | None:
+    """The id that a sender gave, if it can be read."""
+    value = told.get(name) if isinstance(told, dict) else None
+    return value[:LONGEST_ID] if isinstance(value, str) else None
+
+
+def size_of(told: Any) -> int:
+    """Bytes of a call as JSON."""
+    try:
+        return len(msgspec.json.encode(told))
+    except (UnicodeEncodeError, RecursionError, TypeError, OverflowError, ValueError):
+        return len(json.dumps(told)) if not isinstance(told, str) else len(told)
+
+
+def kind_of(told: Any) -> str:
+    """What JSON calls a value."""
+    return {list: "a list", dict: "an object", str: "a string", bool: "a truth value"}.get(
+        type(told), "a number" if told is not None else "null"
+    )
