@@ -16,7 +16,7 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import BaseRoute, Match, Router
 
 from plait.errors import Corrupt, PlaitError, Rejected
-from plait.http import Installation, Scope, items, operate, people
+from plait.http import Installation, Scope, items, operate, people, script
 from plait.http.collect import Collect
 from plait.http.personalize import Personalize
 from plait.http.wire import SLOWEST, Gone, Message, Receive, Send, send_error
@@ -25,7 +25,8 @@ ASGI = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _log = structlog.get_logger()
 
-OPEN = ("/health/live", "/health/ready", "/openapi.json", "/v1/live")  # /v1/live takes a token, see operate
+# /v1/live takes a token, see operate
+OPEN = ("/health/live", "/health/ready", "/openapi.json", "/v1/live", *script.OPEN)
 LARGEST = 32 * 1024 * 1024  # bytes of a body; ten thousand items with texts fit
 
 
@@ -43,7 +44,8 @@ class App:
         self._open = list(more)
         # Only the router of Starlette: its application answers a failure before we can, in plain text.
         # "/v1/items/" is not "/v1/items": a redirect would make clients repeat a POST as a GET.
-        self._rest = Router([*operate.routes, *people.routes, *items.routes, *more], redirect_slashes=False)
+        self._rest = Router(
+            [*operate.routes, *people.routes, *items.routes, *script.routes, *more], redirect_slashes=False)
         self.state = SimpleNamespace(installation=installation)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

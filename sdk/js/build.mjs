@@ -1,0 +1,30 @@
+// Builds what the server hands out and what npm does; `--check` says whether the built files are those of the sources.
+import { build } from "esbuild";
+import { readFileSync, writeFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+
+const here = (path) => fileURLToPath(new URL(path, import.meta.url));
+const served = here("../../src/plait/http/static/");
+const files = [
+  ["src/core.ts", served + "plait-core.js", "iife"],
+  ["src/full.ts", served + "plait.js", "iife"],
+  ["src/module.ts", here("dist/plait.mjs"), "esm"],
+];
+let stale = 0;
+for (const [entry, out, format] of files) {
+  const made = await build({
+    entryPoints: [here(entry)], outfile: out, bundle: true, minify: true, format, target: "es2021", charset: "utf8",
+    legalComments: "none", banner: { js: "/* plait.js, Apache-2.0 */" }, write: false, logLevel: "warning",
+  });
+  const text = made.outputFiles[0].contents;
+  if (process.argv.includes("--check") && format === "iife") {
+    if (Buffer.compare(Buffer.from(text), readFileSync(out))) {
+      console.error(`${out.split("/").pop()} is not what its sources make: node build.mjs`);
+      stale = 1;
+    }
+  } else {
+    await import("node:fs/promises").then((fs) => fs.mkdir(out.replace(/[^/]*$/, ""), { recursive: true }));
+    writeFileSync(out, text);
+  }
+}
+process.exit(stale);

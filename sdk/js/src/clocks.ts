@@ -1,0 +1,108 @@
+// How long somebody looked: three clocks for the page and for each of its sections.
+//
+// Time is only ever added up when something changes (a section comes or goes, the page is hidden, focus moves), and
+// once a second; nothing runs for each frame. A clock tells the whole since its epoch began, so a report that is lost,
+// comes twice or comes late cannot spoil a total: the server takes the largest.
+import { now, on } from "./page";
+import type { About } from "./types";
+
+const IDLE = 30_000; // ms without input after which nobody is taken to be there
+const LONGEST = 5_000; // ms between two looks while visible; more, and the computer was asleep
+
+/** Seconds are kept as ms; `attention` is active time that no other section shares. */
+export interface Clock {
+  about: About;
+  visible: number;
+  focused: number;
+  active: number;
+  attention: number;
+  /** What reading it takes, in ms; 0 when unknown. */
+  takes: number;
+  /** `visible` as last reported. */
+  told: number;
+}
+
+export const clock = (about: About, takes = 0): Clock => ({ about, takes, visible: 0, focused: 0, active: 0, attention: 0, told: 0 });
+
+/** Ticking now: the page's clock, those of sections on screen, and of these the ones that share the attention. */
+let page: Clock | undefined;
+let seen: Iterable<Clock> = [];
+let sharing: Clock[] = [];
+
+let visible = false;
+let focused = false;
+let last = 0; // when time was last added up
+let input = 0; // when somebody last did something
+
+const add = (one: Clock, ms: number, active: number) => {
+  one.visible += ms;
+  if (focused) one.focused += ms;
+  one.active += active;
+};
+
+/** Add up the time since the last call, under what held until now. */
+export const settle = () => {
+  const at = now();
+  if (visible && page) {
+    const ms = Math.min(at - last, LONGEST);
+    const active = Math.max(0, Math.min(at, input + IDLE) - (at - ms));
+    add(page, ms, active);
+    for (const one of seen) add(one, ms, active);
+    if (sharing.length) for (const one of sharing) one.attention += active / sharing.length;
+    else page.attention += active;
+  }
+  last = at;
+};
+
+/** From now on these tick. */
+export const run = (whole: Clock | undefined, sections: Iterable<Clock>, leaves: Clock[]) => {
+  settle();
+  page = whole;
+  seen = sections;
+  sharing = leaves;
+};
+
+/** Somebody did something. Coming and coming back count as well. */
+export const stirred = () => {
+  const at = now();
+  if (at - input > IDLE) settle();
+  input = at;
+};
+
+export const isVisible = () => visible;
+
+const look = () => {
+  settle();
+  const shown = document.visibilityState == "visible" && !(document as any).prerendering;
+  if (shown && !visible) stirred();
+  visible = shown;
+  focused = document.hasFocus();
+};
+
+/** Begin to watch whether the page is visible, has focus, and whether somebody is there. */
+export const watch = (changed: () => void) => {
+  on(window, "keydown pointerdown pointermove wheel touchmove", stirred);
+  // Only the page's own scroll: carousels turn by themselves.
+  on(document, "scroll", (event) => event.target == document && stirred());
+  on(window, "focus blur", (event) => {
+    // A window loses focus to a frame within it, too: `hasFocus` knows, the event does not.
+    if (event.target == window) look();
+  });
+  on(document, "visibilitychange prerenderingchange freeze resume", () => {
+    look();
+    changed();
+  });
+  on(window, "pagehide", () => {
+    settle();
+    visible = false;
+  });
+  on(window, "pageshow", look);
+  look();
+};
+
+/** What of a stretch of active time is attention, in seconds: reading a thing for much longer than it takes adds less and
+ * less. Without an expectation all of it counts. It never falls while time grows. */
+export const attention = (one: Clock) => {
+  const room = 2 * one.takes;
+  return (room ? room * (1 - Math.exp(-one.attention / room)) : one.attention) / 1000;
+};

@@ -1,0 +1,2 @@
+export * from "./plait";
+export type * from "./types";

@@ -1,0 +1,133 @@
+// Which parts of the page are on screen.
+//
+// A section is seen when half of it is on screen, or when it fills half of the screen. The browser's own observer says so;
+// sections larger than the screen have an observer with finer steps, since half of them may never be visible at once.
+import { clock, run, type Clock } from "./clocks";
+import { here, near, told } from "./page";
+import type { About } from "./types";
+
+const MOST = 1000; // sections of a page that are measured; what comes after is not
+const FINE = Array.from({ length: 101 }, (_, step) => step / 100);
+
+const ofElement = new Map<Element, Clock>();
+const ofName = new Map<string, Clock>();
+const onScreen = new Map<Element, Clock>();
+let whole: Clock | undefined;
+/** Finds sections; may be taught more. */
+export const finders: ((root: ParentNode) => Iterable<Element>)[] = [
+  (root) => root.querySelectorAll("[data-plait-section]"),
+];
+/** Names a section that carries no name itself. */
+export const naming: { name?: (element: Element) => string | undefined } = {};
+
+const seen = (records: IntersectionObserverEntry[]) => {
+  for (const { target, isIntersecting, intersectionRect: part, boundingClientRect: box, rootBounds } of records) {
+    const screen = (rootBounds || document.documentElement.getBoundingClientRect()).height;
+    const tall = box.height > screen;
+    (tall ? fine : coarse).observe(target);
+    (tall ? coarse : fine).unobserve(target);
+    const one = ofElement.get(target);
+    const area = box.width * box.height;
+    if (one && isIntersecting && area && part.width * part.height >= Math.min(area, box.width * screen) / 2 - 1) onScreen.set(target, one);
+    else onScreen.delete(target);
+  }
+  ticking();
+};
+
+const coarse = new IntersectionObserver(seen, { threshold: [0, 0.5] });
+const fine = new IntersectionObserver(seen, { threshold: FINE });
+
+/** Attention goes to the innermost section on screen; of several beside each other each has its share. */
+const ticking = () => {
+  const around = new Set<Clock>();
+  for (const element of onScreen.keys())
+    for (let up = above(element); up; up = above(up)) {
+      const one = onScreen.get(up);
+      if (one) around.add(one);
+    }
+  const clocks = new Set(onScreen.values());
+  run(whole, clocks, [...clocks].filter((one) => !around.has(one)));
+};
+
+const above = (element: Element): Element | null => element.parentElement || (element.getRootNode() as ShadowRoot).host || null;
+
+/** What an element is about: the item, topic and section it stands in. */
+export const about = (element: Element | null): About => {
+  const found: About = {};
+  const section = naming.name?.(element!) || told(near(element, "[data-plait-section]"), "section");
+  const item = told(near(element, "[data-plait-item]"), "item") || whole?.about.item;
+  const topic = told(near(element, "[data-plait-topic]"), "topic") || whole?.about.topic;
+  if (item) found.item = item;
+  else if (topic) found.topic = topic;
+  if (section) found.section = section;
+  if (!item) found.url = here();
+  return found;
+};
+
+// Four words a second, and six seconds for a picture, a film or a table.
+const takes = (element: Element) =>
+  1000 + ((element.textContent || "").split(/\s+/).length * 1000) / 4 + element.querySelectorAll("img,video,table").length * 6000;
+
+/** Look for sections that came or went. */
+export const scan = () => {
+  const found = new Set<Element>();
+  const roots: ParentNode[] = [document];
+  for (const root of roots) {
+    for (const host of root.querySelectorAll("[data-plait-shadow]")) if (host.shadowRoot) roots.push(host.shadowRoot);
+    for (const find of finders) for (const element of find(root)) if (found.size < MOST) found.add(element);
+  }
+  for (const element of ofElement.keys())
+    if (!found.has(element)) {
+      coarse.unobserve(element);
+      fine.unobserve(element);
+      ofElement.delete(element);
+      onScreen.delete(element);
+    }
+  for (const element of found) {
+    if (ofElement.has(element)) continue;
+    const what = about(element);
+    // Two elements of one name are one section: it is seen when either is.
+    const name = JSON.stringify(what);
+    let one = ofName.get(name);
+    if (!one) ofName.set(name, (one = clock(what, takes(element))));
+    ofElement.set(element, one);
+    coarse.observe(element);
+  }
+  ticking();
+};
+
+/** A new page or a new epoch: every clock stands at zero. */
+export const begin = (what: About | undefined, fresh: boolean) => {
+  whole = what && clock(what);
+  if (fresh) {
+    // Another page: what is on screen will be told anew.
+    for (const element of ofElement.keys()) {
+      coarse.unobserve(element);
+      fine.unobserve(element);
+    }
+    ofElement.clear();
+    onScreen.clear();
+    ofName.clear();
+    return scan();
+  }
+  for (const [name, one] of ofName) {
+    const zero = clock(one.about, one.takes);
+    ofName.set(name, zero);
+    for (const held of [ofElement, onScreen]) for (const [element, had] of held) if (had == one) held.set(element, zero);
+  }
+  ticking();
+};
+
+/** Every clock of this page; the page's own comes first. */
+export const clocks = (): Clock[] => (whole ? [whole, ...ofName.values()] : []);
+
+/** Look again a moment after the page changed, however often it changes. */
+export const follow = () => {
+  let soon = 0;
+  new MutationObserver(() => {
+    soon ||= setTimeout(() => {
+      soon = 0;
+      scan();
+    }, 100);
+  }).observe(document, { childList: true, subtree: true });
+};

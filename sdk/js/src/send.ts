@@ -1,0 +1,178 @@
+// Getting events to the server: in batches, again and again until it has them, each with an id by which it counts once.
+import { kept, leftovers, number, stash } from "./keep";
+import { random, wall } from "./page";
+import type { Fact, More, Signal } from "./types";
+
+const FULL = 50; // events of one request
+const ROOM = 60_000; // bytes that a browser sends for a page that is going
+const SOON = 300; // ms; what happens together travels together
+const LATEST = 60_000; // ms between tries
+
+let url = "";
+let key = "";
+let waiting: Fact[] = [];
+let going: Fact[] = []; // sent, or being sent again; not yet acknowledged
+let timer = 0;
+let tries = 0;
+let ends: AbortController | undefined;
+let stopped = false;
+let view = random();
+const first = view; // the stash has one name for the life of this document
+let count = 0;
+
+/** What the clocks have to tell; given by who owns them. */
+export const source: { clocks: (tell: boolean) => Fact[] } = { clocks: () => [] };
+
+export const setUp = (to: string, as: string) => {
+  url = to;
+  key = as;
+};
+
+/** The id of this page view; another after each navigation. */
+export const viewId = () => view;
+export const renewView = () => {
+  view = random();
+};
+
+export const who = () => (kept.user ? ["user:" + kept.user, "anonymous:" + kept.id] : ["anonymous:" + kept.id]);
+
+/** A fact of now. Only what will be sent has a number: what is kept for the worst case is told again with another id. */
+export const fact = (signal: Signal, more: More & Pick<Partial<Fact>, "counter" | "context">, sure = true): Fact => {
+  const made: Fact = { id: `${view}.${sure ? "" : "k"}${++count}`, signal, at: wall(), who: who(), ...more };
+  const seq = sure && number();
+  if (seq) made.context = { ...made.context, seq };
+  return made;
+};
+
+/** Put a fact in the queue, to be sent soon. */
+export const push = (one: Fact) => {
+  if (stopped) return;
+  waiting.push(one);
+  hold();
+  soon(SOON);
+};
+
+/** Everything not acknowledged, the clocks included. */
+export const pending = (): Fact[] => going.concat(waiting);
+
+let stashed = false;
+/** Keep on the device what would be lost if the browser died now. */
+export const hold = () => {
+  if (stopped) return;
+  const facts = pending().concat(source.clocks(false));
+  if (facts.length || stashed) stash(key + first, facts);
+  stashed = facts.length > 0;
+};
+
+const soon = (ms: number) => {
+  if (!timer) timer = setTimeout(() => ((timer = 0), flush()), ms);
+};
+
+/** Send what waits, unless something is on its way: then that comes first. */
+export const flush = () => {
+  clearTimeout(timer);
+  timer = 0;
+  if (stopped || ends) return;
+  waiting.push(...source.clocks(true));
+  if (!going.length) going = waiting.splice(0, FULL);
+  if (going.length) post();
+};
+
+const body = (events: Fact[]) => JSON.stringify({ writeKey: key, sent_at: wall(), events });
+
+// Text and not JSON: browsers ask for leave before they send JSON to another origin, and there is no time for that when
+// a page goes. The server looks at the bytes.
+const request = (path: string, text: string, signal?: AbortSignal) =>
+  fetch(url + path, { method: "POST", body: text, keepalive: text.length < ROOM, credentials: "omit", signal: signal! });
+
+const post = () => {
+  const mine = (ends = new AbortController());
+  const limit = setTimeout(() => mine.abort(), 30_000);
+  let wait = 0;
+  request("/v1/events", body(going), mine.signal)
+    .then((answer) => {
+      const status = answer.status;
+      if (status == 401) {
+        // Nobody's key: no later try can help, and the shop should hear of it.
+        stop();
+        console.warn("plait: the write key is not one of this server");
+      } else if (status == 429 || status == 408 || status >= 500) {
+        wait = +(answer.headers.get("retry-after") || 0) * 1000;
+        throw status;
+      }
+      done();
+    })
+    .catch(() => {
+      // Half of the wait is chance, or all browsers would come back in the same second.
+      const step = Math.min(LATEST, 1000 * 2 ** tries++);
+      wait = Math.max(wait, step / 2 + (Math.random() * step) / 2);
+    })
+    .then(() => {
+      clearTimeout(limit);
+      ends = undefined;
+      if (wait || going.length || waiting.length) soon(wait);
+    });
+};
+
+let left: string[] = []; // stashes of earlier pages whose events wait here
+
+const done = () => {
+  going = [];
+  tries = 0;
+  if (!waiting.length) for (const name of left.splice(0)) stash(name, []);
+  hold();
+};
+
+/** The page may be gone in a moment: hand everything to the browser, which delivers it without us. */
+export const leave = () => {
+  if (stopped) return;
+  waiting.push(...source.clocks(true));
+  const facts = pending();
+  let part: Fact[] = [];
+  for (const one of facts) {
+    if (body([...part, one]).length > ROOM) {
+      navigator.sendBeacon?.(url + "/v1/events", body(part));
+      part = [];
+    }
+    part.push(one);
+  }
+  if (part.length) navigator.sendBeacon?.(url + "/v1/events", body(part));
+  // Nobody tells us whether it arrived; the next page sends it once more, and the server counts it once.
+  hold();
+};
+
+/** Send what earlier pages could not. */
+export const recover = () =>
+  leftovers((name, facts) => {
+    if (name == key + first || !name.startsWith(key) || left.includes(name)) return;
+    left.push(name);
+    waiting.push(...facts);
+    soon(0);
+  });
+
+/** Nothing is sent any more, and what waits is dropped. */
+export const stop = () => {
+  waiting = going = [];
+  hold();
+  stopped = true;
+};
+
+/** Take up again after `stop`. */
+export const resume = () => {
+  stopped = false;
+};
+
+/** Ask for a page: what just happened goes with the question, so that it counts in the answer. */
+export const ask = async (question: Record<string, unknown>): Promise<any> => {
+  const mine = stopped ? [] : (waiting.push(...source.clocks(true)), pending());
+  const text = JSON.stringify({ ...question, ...(mine.length && { events: mine }) });
+  const answer = await request("/v1/personalize?writeKey=" + encodeURIComponent(key), text);
+  const found = await answer.json();
+  if (!answer.ok) throw new Error(found.message);
+  // What went along is durable now; its ids would be passed over a second time.
+  const ids = new Set(mine.map((one) => one.id));
+  waiting = waiting.filter((one) => !ids.has(one.id));
+  if (!ends) going = going.filter((one) => !ids.has(one.id));
+  hold();
+  return found;
+};
