@@ -7,7 +7,8 @@ import { now, on } from "./page";
 import type { About } from "./types";
 
 const IDLE = 30_000; // ms without input after which nobody is taken to be there
-const LONGEST = 5_000; // ms between two looks while visible; more, and the computer was asleep
+const LONGEST = 10_000; // ms between two looks while visible; more, and the computer was asleep
+const LATE = 2_000; // ms after the first paint; a script that comes later knows nothing of what was before
 
 /** Seconds are kept as ms; `attention` is active time that no other section shares. */
 export interface Clock {
@@ -44,13 +45,21 @@ const add = (one: Clock, ms: number, active: number) => {
 export const settle = () => {
   const at = now();
   if (visible && page) {
-    const ms = Math.min(at - last, LONGEST);
+    const ms = at - last > LONGEST ? 1000 : at - last;
     const active = Math.max(0, Math.min(at, input + IDLE) - (at - ms));
     add(page, ms, active);
     for (const one of seen) add(one, ms, active);
     if (sharing.length) for (const one of sharing) one.attention += active / sharing.length;
     else page.attention += active;
   }
+  // While nobody said what ticks, time waits: the first who does gets what passed since the page was there.
+  if (page || !visible) last = at;
+};
+
+/** A page begins at this time; what ticks will be said in a moment. */
+export const from = (at: number) => {
+  settle();
+  page = undefined;
   last = at;
 };
 
@@ -98,6 +107,13 @@ export const watch = (changed: () => void) => {
   });
   on(window, "pageshow", look);
   look();
+};
+
+/** When the visitor began to see this page, if that was a moment ago; else now. */
+export const painted = () => {
+  const at = now();
+  const found = performance.getEntriesByType("paint")[0]?.startTime || at;
+  return at - found < LATE ? found : at;
 };
 
 /** What of a stretch of active time is attention, in seconds: reading a thing for much longer than it takes adds less and

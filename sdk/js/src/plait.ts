@@ -3,11 +3,11 @@
 // This is where the pieces are put together. One page view is one stretch between two navigations; within it each change
 // of who somebody is begins an epoch of its own, so that nothing seen before is told of somebody else.
 import { giveUp, searched, watchActs, type Track } from "./acts";
-import { attention, isVisible, run, settle, watch } from "./clocks";
+import { attention, isVisible, painted, settle, watch } from "./clocks";
 import { listen, mayCollect, said } from "./consent";
 import { keep, kept, open, renew } from "./keep";
 import { here, near, now, on, safely, told, wall } from "./page";
-import { about, begin, clocks, follow, scan } from "./sections";
+import { about, begin, clocks, follow, halt, scan, zero } from "./sections";
 import { ask, fact, flush, hold, leave, push, recover, renewView, resume, setUp, source, stop, viewId } from "./send";
 import type { About, Asked, Consent, Decision, Fact, Options, Signal } from "./types";
 
@@ -78,7 +78,7 @@ const device = () => ({
   page: { title: document.title.slice(0, 200), referrer: document.referrer.split(/[?#]/)[0] },
 });
 
-const view = () => {
+const view = (at = now()) => {
   place = here();
   renewView();
   epoch = 0;
@@ -86,7 +86,7 @@ const view = () => {
   report = now() + (pause = 5_000);
   since = wall();
   const what = pageAbout();
-  begin(what, true);
+  begin(what, at);
   push(fact("view", { about: what, context: device() }));
   const query = searched(options.search || "q,query,search,s");
   if (query) push(fact("search", { about: { query } }));
@@ -113,7 +113,7 @@ const turn = (change: () => void) => {
   change();
   epoch++;
   since = wall();
-  begin(pageAbout(), false);
+  zero(pageAbout());
 };
 
 const tick = () => {
@@ -127,10 +127,10 @@ const tick = () => {
   } else hold();
 };
 
-const go = () => {
+const go = (at?: number) => {
   open(options, mayCollect() && !options.cookieless);
   resume();
-  view();
+  view(at);
   setTimeout(recover, 3_500);
 };
 
@@ -168,7 +168,7 @@ export const init = safely((given: Options) => {
         };
       }
     setInterval(safely(tick), 1000);
-    if (mayCollect()) go();
+    if (mayCollect()) go(painted());
   };
   if ((document as any).prerendering) document.addEventListener("prerenderingchange", safely(start), { once: true });
   else start();
@@ -202,8 +202,7 @@ export const consent = (told: Consent) => {
     push({ ...fact("consent", { consent: fresh }), who: ["anonymous:" + was] });
     flush();
     setTimeout(stop, 5_000);
-    run(undefined, [], []);
-    begin(undefined, true);
+    halt();
   } else if (!before && mayCollect()) {
     go();
     push(fact("consent", { consent: fresh }));

@@ -2,7 +2,7 @@
 //
 // A section is seen when half of it is on screen, or when it fills half of the screen. The browser's own observer says so;
 // sections larger than the screen have an observer with finer steps, since half of them may never be visible at once.
-import { clock, run, type Clock } from "./clocks";
+import { clock, from, run, type Clock } from "./clocks";
 import { here, near, told } from "./page";
 import type { About } from "./types";
 
@@ -13,6 +13,7 @@ const ofElement = new Map<Element, Clock>();
 const ofName = new Map<string, Clock>();
 const onScreen = new Map<Element, Clock>();
 let whole: Clock | undefined;
+let known = false; // whether the observer told what is on screen
 /** Finds sections; may be taught more. */
 export const finders: ((root: ParentNode) => Iterable<Element>)[] = [
   (root) => root.querySelectorAll("[data-plait-section]"),
@@ -31,6 +32,7 @@ const seen = (records: IntersectionObserverEntry[]) => {
     if (one && isIntersecting && area && part.width * part.height >= Math.min(area, box.width * screen) / 2 - 1) onScreen.set(target, one);
     else onScreen.delete(target);
   }
+  known = true;
   ticking();
 };
 
@@ -39,6 +41,7 @@ const fine = new IntersectionObserver(seen, { threshold: FINE });
 
 /** Attention goes to the innermost section on screen; of several beside each other each has its share. */
 const ticking = () => {
+  if (!known) return;
   const around = new Set<Clock>();
   for (const element of onScreen.keys())
     for (let up = above(element); up; up = above(up)) {
@@ -96,24 +99,33 @@ export const scan = () => {
   ticking();
 };
 
-/** A new page or a new epoch: every clock stands at zero. */
-export const begin = (what: About | undefined, fresh: boolean) => {
-  whole = what && clock(what);
-  if (fresh) {
-    // Another page: what is on screen will be told anew.
-    for (const element of ofElement.keys()) {
-      coarse.unobserve(element);
-      fine.unobserve(element);
-    }
-    ofElement.clear();
-    onScreen.clear();
-    ofName.clear();
-    return scan();
-  }
+/** A page begins at a time of the page's clock: what is on screen will be told anew. */
+export const begin = (what: About, at: number) => {
+  from(at);
+  whole = clock(what);
+  known = false;
+  for (const observer of [coarse, fine]) observer.disconnect();
+  for (const held of [ofElement, onScreen, ofName]) held.clear();
+  // The root is no section, but it is always there: the observer will say something about any page.
+  coarse.observe(document.documentElement);
+  scan();
+};
+
+/** Nothing is measured from here on. */
+export const halt = () => {
+  from(0);
+  whole = undefined;
+  known = false;
+  ofName.clear();
+};
+
+/** A new epoch: every clock stands at zero. */
+export const zero = (what: About) => {
+  whole = clock(what);
   for (const [name, one] of ofName) {
-    const zero = clock(one.about, one.takes);
-    ofName.set(name, zero);
-    for (const held of [ofElement, onScreen]) for (const [element, had] of held) if (had == one) held.set(element, zero);
+    const fresh = clock(one.about, one.takes);
+    ofName.set(name, fresh);
+    for (const held of [ofElement, onScreen]) for (const [element, had] of held) if (had == one) held.set(element, fresh);
   }
   ticking();
 };
