@@ -60,7 +60,10 @@ class Chromium:
         from_read, from_write = os.pipe()
 
         def numbered() -> None:  # Chromium reads from 3 and writes to 4
-            reads, writes = fcntl.fcntl(to_read, fcntl.F_DUPFD, 10), fcntl.fcntl(from_write, fcntl.F_DUPFD, 10)
+            reads, writes = (
+                fcntl.fcntl(to_read, fcntl.F_DUPFD, 10),
+                fcntl.fcntl(from_write, fcntl.F_DUPFD, 10),
+            )
             os.dup2(reads, 3)
             os.dup2(writes, 4)
 
@@ -104,7 +107,9 @@ class Chromium:
                     for heard in list(self._heard):
                         heard(message)
 
-    def send(self, method: str, session: str | None = None, wait: float = 30, **params: Any) -> dict[str, Any]:
+    def send(
+        self, method: str, session: str | None = None, wait: float = 30, **params: Any
+    ) -> dict[str, Any]:
         """One command; what it answers."""
         number = next(self._ids)
         answer = self._answers[number] = queue.Queue()
@@ -125,11 +130,19 @@ class Chromium:
         """Another visitor: cookies and storage of their own."""
         return str(self.send("Target.createBrowserContext")["browserContextId"])
 
-    def tab(self, url: str = "about:blank", *, context: str | None = None, size: tuple[int, int] = (1200, 800)) -> Tab:
+    def tab(
+        self, url: str = "about:blank", *, context: str | None = None, size: tuple[int, int] = (1200, 800)
+    ) -> Tab:
         """A new tab, in front; with ``context`` of another visitor, in a window of its own."""
         more: dict[str, Any] = {"browserContextId": context} if context else {}
         tab = Tab(self, str(self.send("Target.createTarget", url="about:blank", **more)["targetId"]))
-        tab.call("Emulation.setDeviceMetricsOverride", width=size[0], height=size[1], deviceScaleFactor=1, mobile=False)
+        tab.call(
+            "Emulation.setDeviceMetricsOverride",
+            width=size[0],
+            height=size[1],
+            deviceScaleFactor=1,
+            mobile=False,
+        )
         if url != "about:blank":
             tab.open(url)
         return tab
@@ -153,7 +166,9 @@ class Tab:
         if message["method"] == "Page.loadEventFired":
             self.loaded.set()
         elif message["method"] == "Runtime.exceptionThrown":
-            self.errors.append(str(message["params"]["exceptionDetails"].get("exception", {}).get("description")))
+            self.errors.append(
+                str(message["params"]["exceptionDetails"].get("exception", {}).get("description"))
+            )
         elif message["method"] == "Log.entryAdded" and message["params"]["entry"]["source"] == "security":
             self.errors.append(message["params"]["entry"]["text"])
 
@@ -172,7 +187,9 @@ class Tab:
 
     def run(self, script: str) -> Any:
         """What a script gives, promises awaited."""
-        told = self.call("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True, userGesture=True)
+        told = self.call(
+            "Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True, userGesture=True
+        )
         if "exceptionDetails" in told:
             raise Failed(str(told["exceptionDetails"].get("exception", {}).get("description")))
         return told["result"].get("value")

@@ -38,7 +38,9 @@ for (const name of ["focus", "blur", "scroll", "resize", "load"]) addEventListen
 document.addEventListener("visibilitychange", () => { enter(); if (!document.hidden) inputs.push(real()); });
 new PerformanceObserver((list) => { // told late: nobody scrolled yet, so what is seen now was seen then
   enter();
-  diary.unshift({ ...diary.pop(), at: Math.min(diary[0]?.at ?? Infinity, list.getEntries()[0].startTime) });
+  const first = list.getEntries()[0].startTime;
+  diary.unshift({ ...diary.pop(), at: first });
+  for (const one of diary) one.at = Math.max(one.at, first); // and before it there was nothing to see
 }).observe({ type: "paint", buffered: true });
 addEventListener("pageshow", (event) => {
   if (event.persisted) { diary = []; inputs = [real()]; window.returned = (window.returned ?? 0) + 1; enter(); }
@@ -58,9 +60,7 @@ def _tag(server: str, more: str = "") -> str:
 
 def section(name: str, *, height: int = 700, words: int = 200, more: str = "", inner: str = "") -> str:
     """A section of a page; the text is of no matter."""
-    return (
-        f'<section data-plait-section="{name}" {more} style="height:{height}px;overflow:hidden">{name} {"word " * words}{inner}</section>'
-    )
+    return f'<section data-plait-section="{name}" {more} style="height:{height}px;overflow:hidden">{name} {"word " * words}{inner}</section>'
 
 
 class Site:
@@ -81,7 +81,9 @@ class Site:
                 if not path.endswith(".js"):
                     body = f"<!doctype html><html><head><title>{path}</title>{site.heads.get(path, '')}</head>{page}</html>".encode()
                 self.send_response(200 if page is not None else 404)
-                self.send_header("Content-Type", "text/javascript" if path.endswith(".js") else "text/html; charset=utf-8")
+                self.send_header(
+                    "Content-Type", "text/javascript" if path.endswith(".js") else "text/html; charset=utf-8"
+                )
                 self.send_header("Content-Length", str(len(body)))
                 for name, value in site.headers.get(path, {}).items():
                     self.send_header(name, value)
@@ -118,7 +120,9 @@ class Clocks:
     attention: float = 0.0
 
 
-def truth(told: dict[str, Any], *, until: float | None = None, idle: float = 30.0, faster: float = 1.0) -> dict[str, Clocks]:
+def truth(
+    told: dict[str, Any], *, until: float | None = None, idle: float = 30.0, faster: float = 1.0
+) -> dict[str, Clocks]:
     """What a diary says: the clocks by section, ``""`` for the page.
 
     Args:
@@ -163,7 +167,9 @@ class Shop:
     tag: str = ""
     numbers: Iterator[int] = field(default_factory=lambda: iter(range(10_000)))
 
-    def page(self, path: str, body: str, *, head: str = "", tag: str = "", server: str = "", diary: bool = True) -> str:
+    def page(
+        self, path: str, body: str, *, head: str = "", tag: str = "", server: str = "", diary: bool = True
+    ) -> str:
         """Put a page on the site; returns where it is."""
         self.site.heads[path] = (DIARY if diary else "") + head + (tag or _tag(server or self.server.url))
         self.site.pages[path] = body if body.lstrip().startswith("<body") else f"<body>{body}</body>"
@@ -179,7 +185,10 @@ class Shop:
         largest: dict[tuple[str, str], Clocks] = {}
         for one in self.told(anonymous):
             if one["signal"] == "dwell" and (not view or one["counter"]["view"] == view):
-                key = f"{one['counter']['view']}.{one['counter'].get('epoch', 0)}", one.get("about", {}).get("section") or ""
+                key = (
+                    f"{one['counter']['view']}.{one['counter'].get('epoch', 0)}",
+                    one.get("about", {}).get("section") or "",
+                )
                 had, said = largest.setdefault(key, Clocks()), one["properties"]
                 for name in ("visible", "focused", "active"):
                     setattr(had, name, max(getattr(had, name), said[name]))

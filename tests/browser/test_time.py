@@ -14,10 +14,19 @@ import pytest
 from tests.browser.chromium import Tab
 from tests.browser.conftest import Clocks, Shop, ids, section, truth
 
-PAGE = section("gallery") + section("specs", height=2400, words=900) + section("size") + section("reviews", height=500)
+PAGE = (
+    section("gallery")
+    + section("specs", height=2400, words=900)
+    + section("size")
+    + section("reviews", height=500)
+)
 
 
-def visitors(shop: Shop, visit: Callable[[Shop, Tab, int], tuple[dict[str, Clocks], dict[str, Clocks]]], number: int = 3) -> None:
+def visitors(
+    shop: Shop,
+    visit: Callable[[Shop, Tab, int], tuple[dict[str, Clocks], dict[str, Clocks]]],
+    number: int = 3,
+) -> None:
     def one(index: int) -> tuple[dict[str, Clocks], dict[str, Clocks]]:
         tab = shop.browser.tab(context=shop.browser.context())
         return visit(shop, tab, index)
@@ -47,7 +56,12 @@ def finished(shop: Shop, anonymous: str, view: str) -> tuple[dict[str, Clocks], 
     """What the page wrote when it ended, and what Plait has of it by then."""
     shop.server.eventually(lambda: view in shop.site.diaries)
     true = truth(shop.site.diaries[view])
-    shop.server.eventually(lambda: shop.clocks(anonymous, view).get("", Clocks()).visible > true[""].visible - 0.25, seconds=5)
+    until = time.monotonic() + 5
+    while (
+        time.monotonic() < until
+        and shop.clocks(anonymous, view).get("", Clocks()).visible < true[""].visible - 0.25
+    ):
+        time.sleep(0.05)
     return true, shop.clocks(anonymous, view)
 
 

@@ -42,8 +42,8 @@ const add = (one: Clock, ms: number, active: number) => {
 };
 
 /** Add up the time since the last call, under what held until now. */
-export const settle = () => {
-  const at = now();
+export const settle = (at = now()) => {
+  if (at < last && last < 1 / 0) at = last;
   if (visible && page) {
     const ms = at - last > LONGEST ? 1000 : at - last;
     const active = Math.max(0, Math.min(at, input + IDLE) - (at - ms));
@@ -63,9 +63,10 @@ export const from = (at: number) => {
   last = at;
 };
 
-/** From now on these tick. */
-export const run = (whole: Clock | undefined, sections: Iterable<Clock>, leaves: Clock[]) => {
-  settle();
+/** From this time on these tick. */
+export const run = (whole: Clock | undefined, sections: Iterable<Clock>, leaves: Clock[], at = now()) => {
+  if (last > at) last = Math.min(painted(), at);
+  settle(at);
   page = whole;
   seen = sections;
   sharing = leaves;
@@ -109,11 +110,11 @@ export const watch = (changed: () => void) => {
   look();
 };
 
-/** When the visitor began to see this page, if that was a moment ago; else now. */
+/** When the visitor began to see this page, if that was a moment ago; else now. Before the first paint there is nothing to
+ * see: then it begins when the first frame tells what is on screen. */
 export const painted = () => {
-  const at = now();
-  const found = performance.getEntriesByType("paint")[0]?.startTime || at;
-  return at - found < LATE ? found : at;
+  const found = performance.getEntriesByType("paint")[0]?.startTime ?? Infinity;
+  return now() - found > LATE ? now() : found;
 };
 
 /** What of a stretch of active time is attention, in seconds: reading a thing for much longer than it takes adds less and

@@ -33,14 +33,15 @@ const seen = (records: IntersectionObserverEntry[]) => {
     else onScreen.delete(target);
   }
   known = true;
-  ticking();
+  // As of the frame that was looked at, however late we hear of it.
+  ticking(records[0]!.time);
 };
 
 const coarse = new IntersectionObserver(seen, { threshold: [0, 0.5] });
 const fine = new IntersectionObserver(seen, { threshold: FINE });
 
 /** Attention goes to the innermost section on screen; of several beside each other each has its share. */
-const ticking = () => {
+const ticking = (at?: number) => {
   if (!known) return;
   const around = new Set<Clock>();
   for (const element of onScreen.keys())
@@ -49,7 +50,7 @@ const ticking = () => {
       if (one) around.add(one);
     }
   const clocks = new Set(onScreen.values());
-  run(whole, clocks, [...clocks].filter((one) => !around.has(one)));
+  run(whole, clocks, [...clocks].filter((one) => !around.has(one)), at);
 };
 
 const above = (element: Element): Element | null => element.parentElement || (element.getRootNode() as ShadowRoot).host || null;

@@ -45,7 +45,8 @@ class App:
         # Only the router of Starlette: its application answers a failure before we can, in plain text.
         # "/v1/items/" is not "/v1/items": a redirect would make clients repeat a POST as a GET.
         self._rest = Router(
-            [*operate.routes, *people.routes, *items.routes, *script.routes, *more], redirect_slashes=False)
+            [*operate.routes, *people.routes, *items.routes, *script.routes, *more], redirect_slashes=False
+        )
         self.state = SimpleNamespace(installation=installation)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
