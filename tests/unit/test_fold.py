@@ -1,0 +1,204 @@
+"""From the log to the state: the message window, the cache, and what happens when a commit fails."""
+
+import msgspec
+import pytest
+from bench.plain import PlainStore
+
+from plait import people
+from plait.errors import Corrupt, Unavailable
+from plait.events import DAY, Record, encode_record
+from plait.fold import Fold
+from plait.settings import ConsentDefaults, IdentityLimits, Settings
+from plait.signals import load_signals
+from plait.state import BUCKET
+from plait.workers import compare
+
+NOW = 1_780_000_000_000
+SIGNALS = load_signals()
+OPEN = Settings(consent=ConsentDefaults(link=True, social=True))
+
+
+def record(*facts, at=NOW):
+    told = [
+        {"signal": "view", "who": ["user:u"], "about": {"item": "tent"}, "at": at, **fact} for fact in facts
+    ]
+    body = msgspec.json.encode(told)
+    return encode_record(Record(kind="events", source="web", received_at=at, trusted=True, body=body))
+
+
+def fold_of(store, **more):
+    return Fold(store, more.pop("settings", OPEN), SIGNALS, **more)
+
+
+def folded(*records, **more):
+    store = PlainStore()
+    fold = fold_of(store, **more)
+    for position, raw in enumerate(records, 1):
+        fold.step([(position, raw)])
+    return store, fold
+
+
+def views(store, identifier="user:u"):
+    found = people.profile(store, identifier, now=NOW, settings=OPEN)
+    return found.counts.get("view", 0) if found else 0
+
+
+@pytest.mark.parametrize(("days", "counted"), [(0, 1), (14, 1), (29, 1), (30, 1), (30.001, 2), (61, 2)])
+def test_a_message_id_counts_once_in_thirty_days_of_the_log(days, counted):
+    store, _ = folded(record({"id": "1"}), record({"id": "1"}, at=NOW + int(days * DAY)))
+
+    assert views(store) == counted
+
+
+def test_the_same_id_of_another_source_is_another_message():
+    store, _ = folded(record({"id": "1"}, {"id": "1", "source": "app"}))
+
+    assert views(store) == 2
+
+
+def test_the_first_telling_wins():
+    store, _ = folded(record({"id": "1"}), record({"id": "1", "about": {"item": "basket"}}))
+
+    (entry,) = people.profile(store, "user:u", now=NOW, settings=OPEN).entries
+    assert entry.id == "tent"
+
+
+def test_message_ids_that_nobody_can_send_again_are_forgotten():
+    steps = [record({"id": str(n)}, at=NOW + n * BUCKET) for n in range(8)]
+
+    store, _ = folded(*steps)
+
+    assert len(store.tables["window"]) <= 4
+
+
+def test_all_products_of_an_order_count_and_none_of_them_twice():
+    call = {
+        "type": "track", "event": "Order Completed", "messageId": "o1", "userId": "u", "originalTimestamp": "2026-05-28T00:00:00Z",
+        "properties": {"products": [{"product_id": "tent"}, {"product_id": "mat"}, {"product_id": "tent"}]},
+    }  # fmt: skip
+    order = encode_record(
+        Record(kind="segment", source="web", received_at=NOW, body=msgspec.json.encode({"batch": [call]}))
+    )
+
+    store, fold = folded(order, order)
+
+    found = people.profile(store, "user:u", now=NOW, settings=OPEN)
+    assert {one.id: one.count for one in found.entries} == {"tent": 2, "mat": 1}
+    assert fold.doubled == 1
+
+
+def test_blocked_values_are_nobody():
+    store, _ = folded(
+        record({"id": "1", "who": ["user:null", "anonymous:a"]}, {"id": "2", "who": ["user:null"]})
+    )
+
+    assert views(store, "anonymous:a") == 1
+    assert views(store, "user:null") == 0
+
+
+def test_an_operator_may_block_more():
+    settings = Settings(identity=IdentityLimits(blocked=("user:till",)))
+
+    store, _ = folded(record({"id": "1", "who": ["user:till", "anonymous:a"]}), settings=settings)
+
+    assert (views(store, "anonymous:a"), views(store, "user:till")) == (1, 0)
+
+
+class FullNowAndThen(PlainStore):
+    """A store whose disk is full whenever ``full`` is set."""
+
+    full = False
+
+    def commit(self, changes, *, position, expected):
+        if self.full:
+            raise Unavailable("the disk is full", code="disk_full")
+        super().commit(changes, position=position, expected=expected)
+
+
+def test_a_step_that_could_not_be_committed_is_folded_again_as_if_it_had_never_been_tried():
+    store = FullNowAndThen()
+    fold = fold_of(store)
+    first = [
+        (
+            1,
+            record(
+                {"id": "1"},
+                {"id": "2", "signal": "dwell", "value": 5.0, "counter": {"view": "p", "started_at": NOW}},
+            ),
+        )
+    ]
+    second = [
+        (
+            2,
+            record(
+                {"id": "3"}, {"id": "1"}, {"id": "4", "signal": "identify", "who": ["user:u", "anonymous:a"]}
+            ),
+        )
+    ]
+    fold.step(first)
+    store.full = True
+    for _ in range(2):
+        with pytest.raises(Unavailable):
+            fold.step(second)
+    store.full = False
+
+    assert fold.step(second) == 2
+
+    untroubled, _ = folded(first[0][1], second[0][1])
+    assert list(compare(store, untroubled)) == []
+    assert (fold.events, fold.doubled) == (4, 1)
+
+
+def test_a_record_that_is_not_ours_stops_the_fold_and_changes_nothing():
+    store, fold = folded(record({"id": "1"}))
+    before = {name: dict(rows) for name, rows in store.tables.items()}
+
+    with pytest.raises(Corrupt):
+        fold.step([(2, record({"id": "2"})), (3, b"garbage")])
+
+    assert store.tables == before
+    assert fold.position == 1
+
+
+def test_a_small_cache_changes_nothing_but_time():
+    steps = [record({"id": f"{n}", "who": [f"user:{n % 7}"]}) for n in range(40)]
+
+    small, _ = folded(*steps, cache=0)
+    large, _ = folded(*steps)
+
+    assert list(compare(small, large)) == []
+
+
+def test_a_state_of_another_half_life_is_folded_anew():
+    store, _ = folded(record({"id": "1"}))
+
+    fold = fold_of(store, settings=Settings(half_life_days=3.0))
+
+    assert (fold.position, store.tables["fragments"]) == (0, {})
+
+
+def test_items_of_the_catalog_are_state_too():
+    put = Record(
+        kind="items", source="web", received_at=NOW, trusted=True,
+        body=msgspec.json.encode({"put": [{"id": "tent", "title": "Tent"}], "delete": []}),
+    )  # fmt: skip
+    gone = Record(
+        kind="items", source="web", received_at=NOW, trusted=True,
+        body=msgspec.json.encode({"put": [{"id": "mat", "title": "Mat"}], "delete": ["tent"]}),
+    )  # fmt: skip
+
+    store, _ = folded(encode_record(put), encode_record(gone))
+
+    assert list(store.tables["items"]) == [b"mat"]
+
+
+def test_many_late_views_of_one_person_do_not_stop_the_fold():
+    import time
+
+    facts = [{"id": str(n), "at": NOW - n * 1_000} for n in range(2_000)]
+    begun = time.process_time()
+
+    store, _ = folded(*[record(*facts[start : start + 200]) for start in range(0, 2_000, 200)])
+
+    assert views(store) == 2_000
+    assert time.process_time() - begun < 20  # some 2 s on the plain store; quadratic would be minutes
