@@ -97,7 +97,39 @@ def numbered(facts: Iterable[Fact]) -> list[Fact]:
     return [{**fact, "id": f"m{number}"} for number, fact in enumerate(facts)]
 
 
-histories = st.lists(acts() | ties(), max_size=14).map(numbered)
+# Rivals: facts about one and the same thing, so that each has something to say about the others.
+_one: dict[str, st.SearchStrategy[Any]] = {
+    "who": st.just(["user:u"]), "source": st.just("web"), "at": times, "about": st.just({"item": "tent"}),
+}  # fmt: skip
+rivals = st.one_of(
+    st.lists(st.fixed_dictionaries({**_one, "signal": st.just("like"), "op": st.sampled_from(["assert", "retract"])}), min_size=2, max_size=8),
+    st.lists(st.fixed_dictionaries({**_one, "signal": st.just("rate"), "value": st.sampled_from([None, 0.2, 0.9])}), min_size=2, max_size=8),
+    st.lists(st.fixed_dictionaries({**_one, "signal": st.just("trait"), "traits": st.sampled_from([{"size": 1}, {"size": None}, {"size": "x"}])}), min_size=2, max_size=8),
+    st.lists(
+        st.fixed_dictionaries(
+            {**_one, "signal": st.just("dwell"), "value": st.sampled_from([0.0, 3.0, 30.0, 300.0]),
+             "counter": st.sampled_from([{"view": "p", "started_at": NOW - DAY}, {"view": "p", "started_at": NOW}])}
+        ), min_size=2, max_size=8,
+    ),
+    st.lists(
+        st.fixed_dictionaries(
+            {"who": st.just(["user:u", "email:e"]), "at": times, "trusted": st.booleans(),
+             "signal": st.sampled_from(["identify", "link", "unlink"]), "consent": st.sampled_from([None, {"link": True}, {"link": False}])}
+        ), min_size=2, max_size=8,
+    ),
+    st.lists(
+        st.fixed_dictionaries(
+            {"who": st.just(["user:u"]), "at": times, "trusted": st.booleans(), "signal": st.just("consent"),
+             "consent": st.sampled_from([{"personalize": True}, {"personalize": False}, {"personalize": {"web": True}}, {"personalize": {"web": False}}])}
+        ), min_size=2, max_size=8,
+    ),
+)  # fmt: skip
+
+histories = st.one_of(
+    st.lists(acts() | ties(), max_size=14),
+    rivals,
+    st.tuples(st.lists(acts() | ties(), max_size=6), rivals).map(lambda both: both[0] + both[1]),
+).map(numbered)
 
 
 def record_of(fact: Fact | Sequence[Fact], received_at: int = NOW) -> bytes:

@@ -193,6 +193,29 @@ def _between(facts: list[Fact]) -> dict[tuple[str, ...], tuple[int, float]]:
     return {key: (len(parts), close(math.fsum(parts))) for key, parts in found.items()}
 
 
+edges = st.fixed_dictionaries(
+    {
+        "who": st.just(["user:u"]),
+        "signal": st.sampled_from(["like", "follow"]),
+        "op": st.sampled_from(["assert", "retract"]),
+        "at": times,
+        "source": sources,
+        "about": st.just({"post": "77"}),
+    }
+)
+
+
+@given(st.lists(edges, max_size=10).map(numbered), st.randoms(use_true_random=False))
+def test_what_is_so_or_not_so_is_as_the_last_word_has_it(facts: list[Fact], random: Any) -> None:
+    found = told(folded(random.sample(facts, len(facts))), "user:u")
+
+    last: dict[tuple[str, str], Fact] = {}
+    for fact in sorted(facts, key=lambda fact: (fact["at"], fact["id"])):
+        last[fact["source"], fact["signal"]] = fact
+    holds = {key for key, fact in last.items() if fact["op"] == "assert"}
+    assert {key[:2] for key in (found or {"entries": {}})["entries"]} == holds
+
+
 @given(histories, st.lists(acts(), max_size=4))
 def test_what_came_with_the_question_counts_as_if_it_were_folded(
     facts: list[Fact], fresh: list[Fact]

@@ -17,13 +17,11 @@ from tests.property.facts import (
     Fact,
     PlainLog,
     PlainStore,
-    acts,
     folded,
-    numbered,
+    histories,
     record_of,
     refolded,
     same,
-    ties,
     told,
 )
 
@@ -34,7 +32,6 @@ from plait.settings import Settings
 from plait.state import message_name, window_keys
 from plait.workers import compare, erase_record, pending_erasures, redact_erased
 
-histories = st.lists(acts() | ties(), max_size=14).map(numbered)
 anybody = st.sampled_from(ANYBODY)
 
 
