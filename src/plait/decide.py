@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from itertools import groupby, islice
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -18,7 +20,7 @@ from plait.profile import Profile
 
 MAX_PLACEMENTS = 32  # of one question
 MAX_EXCLUDED = 1_000
-MOST_REASONS = 24  # of one item; the smallest beyond go under one line, so that all still sum to the score
+MOST_REASONS = 16  # of one item; the smallest beyond go under one line, so that all still sum to the score
 MOST_TIED = 500  # posts or promotions that one placement chooses from
 OTHER: Label = ("other", "other", "")
 
@@ -92,14 +94,18 @@ class Decision(msgspec.Struct, omit_defaults=True):
 
 
 class Decider:
-    """Answers questions about one catalog, by whichever model is current. Used from one thread."""
+    """Answers questions about one catalog, by whichever model is current. Used from one thread.
+
+    Attributes:
+        catalog: what there is to show.
+        ranker: the current model, laid over it.
+    """
 
     def __init__(
         self, catalog: Catalog, model: Model | None = None, *, half_life: int = 14 * 86_400_000
     ) -> None:
-        self._catalog = catalog
-        self._half_life = half_life
-        self._ranker = Ranker(model or prior(half_life), catalog)
+        self.catalog = catalog
+        self.ranker = Ranker(model or prior(half_life), catalog)
         self._masks: dict[tuple[tuple[str, ...], str | None], NDArray[np.bool_]] = {}
         self._dated: NDArray[np.intp] = np.zeros(0, np.intp)
         self._version = -1
@@ -107,12 +113,12 @@ class Decider:
     @property
     def model(self) -> Model:
         """The model that answers."""
-        return self._ranker.model
+        return self.ranker.model
 
     def use(self, ranker: Ranker) -> None:
         """Answer by this ranker from now on; it may have been made in another thread."""
         ranker.refresh()
-        self._ranker = ranker
+        self.ranker = ranker
 
     def decide(self, question: Question, profile: Profile | None, *, now: int, id: str) -> Decision:
         """Choose for every placement asked, in order; no item stands twice on the page.
@@ -127,52 +133,31 @@ class Decider:
             Rejected: unknown placement, wrong number, or a condition that cannot be read; ``field`` says where.
         """
         self._refresh()
-        ranker = self._ranker
-        entries = profile.entries if profile is not None else []
-        page = self._page(question)
-        acts = ranker.acts(entries, now=now)
-        arm = "combined" if acts.labels else "popular"
-        used: list[int] = []
-        answer: dict[str, Shown] = {}
+        page = _Page(self, question, profile, now)
         try:
-            self._use(used, (self._catalog.rows.get(one) for one in question.exclude))
-            ranker.score(acts)
-            scored: Acts | None = acts
             for number, asked in enumerate(question.placements):
-                placement = self._placement(asked, number)
-                about = self._catalog.rows.get(asked.item, page) if asked.item else page
-                here = acts
-                if placement.related and about is not None:
-                    here = ranker.acts(entries, now=now, page=about)
-                if here is not scored:
-                    ranker.score(here)
-                    scored = here
-                hidden = self._hidden(placement, asked, entries, about)
-                answer[asked.id] = Shown(
-                    arm if here is acts else "combined",
-                    self._fill(placement, asked, number, here, profile, hidden, used, now, question.explain),
-                )
+                page.fill(asked, number)
+            return Decision(decision=id, placements=page.shown())
         finally:
-            ranker.clear()
-            ranker.used[used] = False
-        return Decision(decision=id, placements=answer)
+            page.close()
 
     # --- what may be shown
 
     def _refresh(self) -> None:
-        if self._version == self._catalog.version:
+        if self._version == self.catalog.version:
             return
-        self._version = self._catalog.version
-        self._ranker.refresh()
+        self._version = self.catalog.version
+        self.ranker.refresh()
         self._masks.clear()
-        rows = len(self._catalog.ids)
-        dates = (self._catalog.column(name).number(rows) for name in ("starts", "ends"))
+        rows = len(self.catalog.ids)
+        dates = (self.catalog.column(name).number(rows) for name in ("starts", "ends"))
         self._dated = (
             np.flatnonzero(np.any([~np.isnan(one) for one in dates], axis=0)) if rows else self._dated
         )
 
-    def _placement(self, asked: Asked, number: int) -> Placement:
-        placement = self._catalog.placements.get(asked.id)
+    def placement(self, asked: Asked, number: int) -> Placement:
+        """The placement that is asked for."""
+        placement = self.catalog.placements.get(asked.id)
         if placement is None:
             raise Rejected(
                 f"there is no placement {asked.id[:80]!r}; make it with PUT /v1/placements/{{id}}",
@@ -188,15 +173,17 @@ class Decider:
             )
         return placement
 
-    def _allowed(
-        self, kinds: tuple[str, ...], where: Iterable[tuple[str, bool, str]], now: int
-    ) -> NDArray[np.bool_]:
-        """Rows that may be shown; ``where`` holds (condition, strict, field)."""
-        conditions = tuple(where)
+    def allowed(self, placement: Placement, asked: Asked, number: int, now: int) -> NDArray[np.bool_]:
+        """Rows that a placement may show: of its kinds, available, within their dates, and fulfilling the conditions."""
+        kinds, conditions = placement.kinds, []  # of (condition, strict, field)
+        if placement.where:
+            conditions.append((placement.where, False, f"placements[{number}].id"))
+        if asked.where:
+            conditions.append((asked.where, True, f"placements[{number}].where"))
         key = (kinds, "\0".join(text for text, _, _ in conditions))
         mask = self._masks.get(key)
         if mask is None:
-            catalog = self._catalog
+            catalog = self.catalog
             mask = catalog.of_kinds(kinds) & catalog.available
             for text, strict, field in conditions:
                 try:
@@ -209,83 +196,104 @@ class Decider:
             self._masks[key] = mask
         if len(self._dated):
             mask = mask.copy()
-            mask[self._dated] &= self._catalog.running(now)[self._dated]
+            mask[self._dated] &= self.catalog.running(now)[self._dated]
         return mask
 
-    def _hidden(
-        self, placement: Placement, asked: Asked, entries: Sequence[Any], about: int | None
-    ) -> list[int]:
-        """Rows that this placement leaves out: what the caller names, what was bought, the page's own item."""
-        rows = self._catalog.rows
-        found = [row for one in asked.exclude if (row := rows.get(one)) is not None]
+    def row_of(self, page: Page) -> int | None:
+        """The catalog row of the item that a page is about."""
+        if page.item is not None:
+            return self.catalog.rows.get(page.item)
+        return self.ranker.row_of_url(page.url) if page.url else None
+
+
+class _Slot(NamedTuple):
+    """What stands in one placement; ``told`` is there when it was needed to choose."""
+
+    name: str
+    acts: Acts
+    rows: list[int]
+    scores: list[float]
+    told: NDArray[np.float64] | None
+
+
+class _Page:
+    """One page while it is filled."""
+
+    def __init__(self, decider: Decider, question: Question, profile: Profile | None, now: int) -> None:
+        self._decider = decider
+        self._catalog, self._ranker = decider.catalog, decider.ranker
+        self._question = question
+        self._profile = profile
+        self._entries = profile.entries if profile is not None else []
+        self._now = now
+        self._about = decider.row_of(question.page)
+        self._used: list[int] = []
+        self._slots: list[_Slot] = []
+        self._acts = self._scored = self._ranker.acts(self._entries, now=now)
+        self._ranker.score(self._acts)
+        self._use(self._rows(question.exclude))
+
+    def close(self) -> None:
+        """Leave the ranker as it was found."""
+        self._ranker.clear()
+        self._ranker.used[self._used] = False
+
+    def fill(self, asked: Asked, number: int) -> None:
+        """Choose for one placement."""
+        placement = self._decider.placement(asked, number)
+        about = self._catalog.rows.get(asked.item, self._about) if asked.item else self._about
+        acts = self._score(about if placement.related else None)
+        allowed = self._decider.allowed(placement, asked, number, self._now)
+        n = asked.n or placement.n
+        hidden = self._use(self._hidden(placement, asked, about))
+        if ASIDE.intersection(placement.kinds):
+            slot = _Slot(asked.id, acts, *self._tied(n, allowed, acts))
+        else:
+            slot = _Slot(asked.id, acts, *self._ranker.best(n, allowed, acts.base_gate), None)
+        # What one placement leaves out, another may show.
+        self._ranker.used[hidden] = False
+        self._use(slot.rows)
+        self._slots.append(slot)
+
+    def _score(self, about: int | None) -> Acts:
+        acts = self._acts if about is None else self._ranker.acts(self._entries, now=self._now, page=about)
+        if acts is not self._scored:
+            self._ranker.score(acts)
+            self._scored = acts
+        return acts
+
+    def _rows(self, ids: Iterable[str]) -> list[int]:
+        return [row for one in ids if (row := self._catalog.rows.get(one)) is not None]
+
+    def _hidden(self, placement: Placement, asked: Asked, about: int | None) -> list[int]:
+        """Rows that a placement leaves out: what the caller names, what was bought, the page's own item."""
+        found = self._rows(asked.exclude) if asked.exclude else []
         if about is not None:
             found.append(about)
-        if not placement.bought:
-            found += [
-                row
-                for one in entries
-                if one.signal == "purchase" and one.kind == "item" and (row := rows.get(one.id)) is not None
-            ]
-        return found
+        return found if placement.bought else found + self._bought
 
-    def _use(self, used: list[int], rows: Iterable[int | None]) -> list[int]:
+    @cached_property
+    def _bought(self) -> list[int]:
+        return self._rows(one.id for one in self._entries if one.signal == "purchase" and one.kind == "item")
+
+    def _use(self, rows: list[int]) -> list[int]:
         """Mark rows so that they are not chosen; returns those that were not marked before."""
-        fresh = []
-        for row in rows:
-            if row is not None and not self._ranker.used[row]:
-                self._ranker.used[row] = True
-                used.append(row)
-                fresh.append(row)
+        used = self._ranker.used
+        fresh = [row for row in dict.fromkeys(rows) if not used[row]]
+        if fresh:
+            used[fresh] = True
+            self._used += fresh
         return fresh
 
-    # --- choosing
-
-    def _fill(
-        self,
-        placement: Placement,
-        asked: Asked,
-        number: int,
-        acts: Acts,
-        profile: Profile | None,
-        hidden: list[int],
-        used: list[int],
-        now: int,
-        explain: bool,
-    ) -> list[Chosen]:
-        where = []
-        if placement.where:
-            where.append((placement.where, False, f"placements[{number}].id"))
-        if asked.where:
-            where.append((asked.where, True, f"placements[{number}].where"))
-        allowed = self._allowed(placement.kinds, where, now)
-        n = asked.n or placement.n
-        here = self._use(used, hidden)
-        try:
-            if ASIDE.intersection(placement.kinds):
-                rows, told = self._tied(n, allowed, acts, profile)
-                scores = told.sum(axis=1).tolist()
-            else:
-                rows, scores = self._ranker.best(n, allowed, acts.base_gate)
-                told = self._ranker.told(rows, acts) if explain and rows else np.zeros((0, 1))
-        finally:
-            # What one placement leaves out, another may show.
-            self._ranker.used[here] = False
-            del used[len(used) - len(here) :]
-        self._use(used, rows)
-        ids = self._catalog.ids
-        if not explain:
-            return [Chosen(ids[row], score) for row, score in zip(rows, scores, strict=True)]
-        return _explained([ids[row] for row in rows], told, acts.labels)
-
     def _tied(
-        self, n: int, allowed: NDArray[np.bool_], acts: Acts, profile: Profile | None
-    ) -> tuple[list[int], NDArray[np.float64]]:
+        self, n: int, allowed: NDArray[np.bool_], acts: Acts
+    ) -> tuple[list[int], list[float], NDArray[np.float64]]:
         """Posts and promotions by interest in what they are tied to; those seen as often as they may be, not."""
         rows = np.flatnonzero(allowed & ~self._ranker.used[: len(allowed)])
         if len(rows) > MOST_TIED:
             at = np.nan_to_num(self._catalog.published[rows], nan=-np.inf)
             rows = np.sort(rows[np.argsort(-at, kind="stable")[:MOST_TIED]])
-        seen = _times_seen(profile)
+        seen = _times_seen(self._profile)
         found = []
         for row in rows.tolist():
             cap = self._catalog.cap(row)
@@ -294,13 +302,32 @@ class Decider:
                 found.append((-float(one.sum()), row, one))
         found.sort(key=lambda one: one[:2])
         told = np.array([one for _, _, one in found[:n]]).reshape(-1, len(acts.labels) + 1)
-        return [row for _, row, _ in found[:n]], told
+        return [row for _, row, _ in found[:n]], told.sum(axis=1).tolist(), told
 
-    def _page(self, question: Question) -> int | None:
-        page = question.page
-        if page.item is not None:
-            return self._catalog.rows.get(page.item)
-        return self._ranker.row_of_url(page.url) if page.url else None
+    def shown(self) -> dict[str, Shown]:
+        """What stands where, with reasons where they are asked for."""
+        if not self._question.explain:
+            return {slot.name: Shown(_arm(slot.acts), self._plain(slot)) for slot in self._slots}
+        found: dict[str, Shown] = {}
+        # Most placements rest on the same acts, so all their items are explained at once.
+        for _, some in groupby(
+            self._slots, key=lambda slot: id(slot.acts) if slot.told is None else id(slot)
+        ):
+            slots = list(some)
+            acts, rows = slots[0].acts, [row for slot in slots for row in slot.rows]
+            told = slots[0].told if slots[0].told is not None else self._ranker.told(rows, acts)
+            explained = iter(_explained([self._catalog.ids[row] for row in rows], told, acts.labels))
+            for slot in slots:
+                found[slot.name] = Shown(_arm(acts), list(islice(explained, len(slot.rows))))
+        return found
+
+    def _plain(self, slot: _Slot) -> list[Chosen]:
+        ids = self._catalog.ids
+        return [Chosen(ids[row], score) for row, score in zip(slot.rows, slot.scores, strict=True)]
+
+
+def _arm(acts: Acts) -> str:
+    return "combined" if acts.labels else "popular"
 
 
 def _times_seen(profile: Profile | None) -> Mapping[str, int]:

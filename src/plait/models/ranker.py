@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from plait.catalog import Catalog
 from plait.models import Model, bucket_of, kernels, rarity
-from plait.models.meaning import Meanings
+from plait.models.meaning import Meaning, Meanings
 from plait.models.table import AGAINST, channel_of, read, wants
 from plait.profile import SEP, Entry
 
@@ -23,6 +23,7 @@ Label = tuple[str, str, str]  # source, signal, about
 
 LIKED_TOPICS = 8  # the most liked, whose newest items are looked at
 NEWEST = 40  # of each
+MOST_SAID = 100_000  # entries whose sayings are remembered
 HEAD = 100  # most popular items, looked at always
 SMALLEST_BASE = 1e-9  # so that popularity orders those that nothing else tells apart
 TRENDING: Label = ("catalog", "trending", "")
@@ -54,6 +55,26 @@ class Acts(NamedTuple):
     wanted: frozenset[int]
 
 
+class Said(NamedTuple):
+    """What one entry says of its own, before anybody's weight and gate.
+
+    Attributes:
+        label: what it is told under.
+        channel: its number in the model; one past the last for those the model does not know.
+        rows: (row of B, share).
+        points: (catalog row, share): items that it touched themselves.
+        topics: (code, share); none for acts that speak against.
+        wanted: catalog rows that it shows to be wanted.
+    """
+
+    label: Label
+    channel: int
+    rows: tuple[tuple[int, float], ...]
+    points: tuple[tuple[int, float], ...]
+    topics: tuple[tuple[int, float], ...]
+    wanted: tuple[int, ...]
+
+
 class Ranker:
     """Scores the items of one catalog by one model. Made in any thread, then used from the catalog's."""
 
@@ -68,7 +89,7 @@ class Ranker:
         self.model = model
         self.catalog = catalog
         self._meanings = Meanings(catalog)
-        self._channels: dict[tuple[str, str], tuple[int, bool, bool]] = {}
+        self._said: dict[tuple[Any, ...], Said] = {}
         self._version = -1
         self._rows = 0
         self._to_row = np.full(max(1, model.manifest.items), -1, np.int32)
@@ -89,6 +110,7 @@ class Ranker:
         if self._version == self.catalog.version:
             return
         self._version = self.catalog.version
+        self._said.clear()
         rows = len(self.catalog.ids)
         if rows > self._rows:
             self._grow(self.catalog.ids)
@@ -141,60 +163,67 @@ class Ranker:
             now: ms since the epoch.
             page: catalog row of the item that a page is about, whose relations count most; ``None`` elsewhere.
         """
-        model = self.model
-        meaning_of = self._meanings.of
         heard = [
-            (entry, value, meaning_of(entry.kind, entry.id), self._channel(entry.source, entry.signal))
-            for entry, value in read(entries, now=now, half_life=model.manifest.half_life)
+            (self._said.get(entry[:5]) or self._read(entry), value)
+            for entry, value in read(entries, now=now, half_life=self.model.manifest.half_life)
         ]
-        wanted = frozenset(
-            row for _, value, meaning, (_, shows, _) in heard if shows and value > 0 for row in meaning.rows
-        )
-        gates = model.gates[:, bucket_of(len(wanted))].tolist()
+        wanted = frozenset(row for said, value in heard if value > 0 for row in said.wanted)
+        gates = self.model.gates[:, bucket_of(len(wanted))].tolist()
+        total = sum([abs(value) for said, value in heard if said.topics])
+        topic_gate = gates[-2] / math.sqrt(max(1.0, total))
         lines = _Lines()
-        total = math.sqrt(max(1.0, sum(abs(value) for _, value, _, (_, _, speaks) in heard if speaks)))
-        topic_gate = gates[-2] / total
-        for entry, value, meaning, (channel, shows, speaks) in heard:
-            label = lines.label(entry.source, entry.signal, about_of(entry))
-            weight = gates[channel] * value
-            if weight:
-                place = model.place[channel]
-                for row in meaning.rows:
-                    known = self._from_row[row]
-                    at = place[known] if known >= 0 else -1
-                    if at >= 0:
-                        lines.row(at, weight * meaning.share, label)
-                    if at < 0 or shows:
-                        lines.point(row, weight * meaning.share * model.returns[channel], label)
-                if meaning.own and (own := model.entity.get(meaning.own)) is not None:
-                    lines.row(place[own], weight, label)
-            if topic_gate and meaning.topics and speaks:
-                lines.topics(meaning.topics, topic_gate * value / math.sqrt(len(meaning.topics)), label)
+        for said, value in heard:
+            lines.add(said, gates[said.channel] * value, topic_gate * value)
         if page is not None:
-            self._relate(page, lines, gates)
-        return lines.acts(self._rare, max(gates[-1], SMALLEST_BASE), wanted)
+            # The item of the page speaks louder than all that the person did before.
+            loud = 3.0 * max(1.0, *gates[:-2])
+            lines.add(self._related(page), loud, 3.0 * max(1.0, gates[-2]))
+        return lines.acts(max(gates[-1], SMALLEST_BASE), wanted)
 
-    def _channel(self, source: str, signal: str) -> tuple[int, bool, bool]:
-        """The number of a channel, whether its acts show that an item was wanted, and whether they speak for it at all."""
-        found = self._channels.get((source, signal))
-        if found is None:
-            manifest = self.model.manifest
-            number = self.model.channel.get(channel_of(source, signal), len(manifest.channels))
-            wanted = manifest.wanted[number] if number < len(manifest.channels) else wants(signal)
-            found = self._channels[source, signal] = (number, wanted, signal not in AGAINST)
-        return found
-
-    def _relate(self, page: int, lines: _Lines, gates: list[float]) -> None:
-        """Let the item of the page speak louder than all that the person did before."""
-        others = len(self.model.manifest.channels)
-        loud = 3.0 * max(1.0, *gates[: others + 1])
-        label = lines.label("catalog", "related", self.catalog.ids[page])
-        meaning = self._meanings.of("item", self.catalog.ids[page])
+    def _read(self, entry: Entry) -> Said:
+        """What an entry says, however strongly; remembered until catalog or topics change."""
+        model, channels = self.model, len(self.model.manifest.channels)
+        number = model.channel.get(channel_of(entry.source, entry.signal), channels)
+        shows = model.manifest.wanted[number] if number < channels else wants(entry.signal)
+        meaning = self._meanings.of(entry.kind, entry.id)
+        rows, points = [], []
         for row in meaning.rows:
-            if self._from_row[row] >= 0:
-                lines.row(self.model.place[-1, self._from_row[row]], loud, label)
-        if meaning.topics:
-            lines.topics(meaning.topics, 3.0 * max(1.0, gates[-2]) / math.sqrt(len(meaning.topics)), label)
+            at = self._row_of(number, int(self._from_row[row]))
+            if at >= 0:
+                rows.append((at, meaning.share))
+            # A channel that foretells may not let an item explain itself; that they come back to it is told apart.
+            if at < 0 or shows:
+                points.append((row, meaning.share * float(model.returns[number])))
+        own = self._row_of(number, model.entity.get(meaning.own, -1)) if meaning.own else -1
+        if own >= 0:
+            rows.append((own, 1.0))
+        said = Said(
+            (entry.source, entry.signal, about_of(entry)),
+            number,
+            tuple(rows),
+            tuple(points),
+            self._topics_of(meaning) if entry.signal not in AGAINST else (),
+            meaning.rows if shows else (),
+        )
+        if len(self._said) >= MOST_SAID:
+            self._said.clear()
+        self._said[entry[:5]] = said
+        return said
+
+    def _related(self, page: int) -> Said:
+        """What the item of a page says about others."""
+        id = self.catalog.ids[page]
+        meaning = self._meanings.of("item", id)
+        at = [self._row_of(-1, int(self._from_row[row])) for row in meaning.rows]
+        rows = tuple((one, 1.0) for one in at if one >= 0)
+        return Said(("catalog", "related", id), -1, rows, (), self._topics_of(meaning), ())
+
+    def _row_of(self, channel: int, entity: int) -> int:
+        return int(self.model.place[channel, entity]) if entity >= 0 else -1
+
+    def _topics_of(self, meaning: Meaning) -> tuple[tuple[int, float], ...]:
+        share = len(meaning.topics) ** -0.5 if meaning.topics else 0.0
+        return tuple((code, share * float(self._rare[code])) for code in meaning.topics)
 
     # --- scoring
 
@@ -278,42 +307,39 @@ class _Lines:
 
     def __init__(self) -> None:
         self._labels: dict[Label, int] = {}
-        self._rows: list[tuple[int, float, int]] = []
-        self._points: list[tuple[int, float, int]] = []
-        self._topics: list[tuple[int, float, int]] = []
+        self._rows: tuple[list[int], list[float], list[int]] = [], [], []
+        self._points: tuple[list[int], list[float], list[int]] = [], [], []
+        self._topics: tuple[list[int], list[float], list[int]] = [], [], []
 
-    def label(self, source: str, signal: str, about: str) -> int:
-        return self._labels.setdefault((source, signal, about), len(self._labels))
+    def add(self, said: Said, weight: float, topic_weight: float) -> None:
+        label = self._labels.setdefault(said.label, len(self._labels))
+        if weight:
+            _extend(self._rows, said.rows, weight, label)
+            _extend(self._points, said.points, weight, label)
+        if topic_weight:
+            _extend(self._topics, said.topics, topic_weight, label)
 
-    def row(self, row: int, weight: float, label: int) -> None:
-        if row >= 0:
-            self._rows.append((row, weight, label))
-
-    def point(self, row: int, weight: float, label: int) -> None:
-        self._points.append((row, weight, label))
-
-    def topics(self, codes: Sequence[int], weight: float, label: int) -> None:
-        self._topics += [(code, weight, label) for code in codes]
-
-    def acts(self, rare: NDArray[np.float64], base_gate: float, wanted: frozenset[int]) -> Acts:
-        rows, row_weights, row_label = _columns(self._rows)
-        points, point_weights, point_label = _columns(self._points)
-        topics, topic_weights, topic_label = _columns(self._topics)
-        if len(topics):
-            topic_weights = topic_weights * rare[topics]
+    def acts(self, base_gate: float, wanted: frozenset[int]) -> Acts:
+        rows, points, topics = self._rows, self._points, self._topics
         return Acts(
-            list(self._labels), rows.astype(np.int64), row_weights, row_label, points, point_weights,
-            point_label, topics, topic_weights, topic_label, base_gate, wanted,
+            list(self._labels),
+            np.array(rows[0], np.int64), np.array(rows[1]), np.array(rows[2], np.int32),
+            np.array(points[0], np.int32), np.array(points[1]), np.array(points[2], np.int32),
+            np.array(topics[0], np.int32), np.array(topics[1]), np.array(topics[2], np.int32),
+            base_gate, wanted,
         )  # fmt: skip
 
 
-def _columns(
-    lines: list[tuple[int, float, int]],
-) -> tuple[NDArray[np.int32], NDArray[np.float64], NDArray[np.int32]]:
-    if not lines:
-        return np.zeros(0, np.int32), np.zeros(0), np.zeros(0, np.int32)
-    first, weights, labels = zip(*lines, strict=True)
-    return np.array(first, np.int32), np.array(weights, float), np.array(labels, np.int32)
+def _extend(
+    lines: tuple[list[int], list[float], list[int]],
+    said: tuple[tuple[int, float], ...],
+    weight: float,
+    label: int,
+) -> None:
+    for what, share in said:
+        lines[0].append(what)
+        lines[1].append(weight * share)
+        lines[2].append(label)
 
 
 def _grown(array: NDArray[Any], room: int, empty: float) -> NDArray[Any]:
