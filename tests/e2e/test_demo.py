@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 import pytest
 
-PEOPLE = 120  # enough for a model; the demo makes 3,000
+PEOPLE = 300  # enough for a model and some accounts on offer; the demo makes 3,000
 OPENS_WITHIN = 150.0  # seconds; kernels compile on a machine that does other things
 
 
