@@ -247,7 +247,7 @@ class _Page:
         n = asked.n or placement.n
         hidden = self._use(self._hidden(placement, asked, about))
         if ASIDE.intersection(placement.kinds):
-            slot = _Slot(asked.id, acts, *self._tied(n, allowed, acts))
+            slot = _Slot(asked.id, acts, *self._mixed(n, allowed, acts))
         else:
             slot = _Slot(asked.id, acts, *self._ranker.best(n, allowed, acts.base_gate), None)
         # What one placement leaves out, another may show.
@@ -285,9 +285,20 @@ class _Page:
             self._used += fresh
         return fresh
 
-    def _tied(
+    def _mixed(
         self, n: int, allowed: NDArray[np.bool_], acts: Acts
     ) -> tuple[list[int], list[float], NDArray[np.float64]]:
+        """Posts and promotions beside other items, by the same score."""
+        aside = self._catalog.of_kinds(tuple(ASIDE))
+        tied, told = self._tied(n, allowed & aside, acts)
+        plain, _ = self._ranker.best(n, allowed & ~aside, acts.base_gate)
+        rows = tied + plain
+        told = np.concatenate([told, self._ranker.told(plain, acts)])
+        scores = told.sum(axis=1)
+        best = np.argsort(-scores, kind="stable")[:n]
+        return [rows[at] for at in best.tolist()], scores[best].tolist(), told[best]
+
+    def _tied(self, n: int, allowed: NDArray[np.bool_], acts: Acts) -> tuple[list[int], NDArray[np.float64]]:
         """Posts and promotions by interest in what they are tied to; those seen as often as they may be, not."""
         rows = np.flatnonzero(allowed & ~self._ranker.used[: len(allowed)])
         if len(rows) > MOST_TIED:
@@ -302,7 +313,7 @@ class _Page:
                 found.append((-float(one.sum()), row, one))
         found.sort(key=lambda one: one[:2])
         told = np.array([one for _, _, one in found[:n]]).reshape(-1, len(acts.labels) + 1)
-        return [row for _, row, _ in found[:n]], told.sum(axis=1).tolist(), told
+        return [row for _, row, _ in found[:n]], told
 
     def shown(self) -> dict[str, Shown]:
         """What stands where, with reasons where they are asked for."""

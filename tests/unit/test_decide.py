@@ -145,6 +145,14 @@ def test_a_promotion_is_chosen_by_interest_in_what_it_is_tied_to():
     assert promotion(entry("77", source="bluesky:shop", signal="like", kind="post")) == ["tents-off"]
 
 
+def test_a_placement_may_mix_promotions_with_products():
+    shelf = shop(Item(id="boats-off", kind="promotion", for_=("boat-1",)))
+    shelf.placements["mixed"] = Placement(id="mixed", n=2, kinds=("product", "promotion"))
+
+    assert set(ask(shelf, entry("boat-1"), placements=(Asked("mixed"),))["mixed"]) == {"boat-1", "boats-off"}
+    assert ask(shelf, entry("tent-1"), placements=(Asked("mixed"),))["mixed"] == ["tent-1", "tent-2"]
+
+
 def test_a_promotion_runs_from_its_start_to_before_its_end():
     shelf = shop(Item(id="offer", kind="promotion", for_=("tent-1",), starts=NOW, ends=NOW + DAY))
     asked = (Asked("home.promotion"),)
