@@ -29,7 +29,7 @@ class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One slot of a page: a placement's id, and what this page wants of it differently."""
 
     id: str
-    n: int | None = None
+    n: int | float | None = None  # some JSON writers say 12.0
     where: str | None = None
     exclude: tuple[str, ...] = ()
     item: str | None = None
@@ -165,7 +165,7 @@ class Decider:
                 field=f"placements[{number}].id",
                 status=404,
             )
-        if asked.n is not None and not 1 <= asked.n <= MAX_SHOWN:
+        if asked.n is not None and not (1 <= asked.n <= MAX_SHOWN and asked.n == int(asked.n)):
             raise Rejected(
                 f"n must be 1 to {MAX_SHOWN}, not {asked.n}",
                 code="invalid_question",
@@ -244,7 +244,7 @@ class _Page:
         about = self._catalog.rows.get(asked.item, self._about) if asked.item else self._about
         acts = self._score(about if placement.related else None)
         allowed = self._decider.allowed(placement, asked, number, self._now)
-        n = asked.n or placement.n
+        n = int(asked.n or placement.n)
         hidden = self._use(self._hidden(placement, asked, about))
         if ASIDE.intersection(placement.kinds):
             slot = _Slot(asked.id, acts, *self._mixed(n, allowed, acts))

@@ -151,7 +151,7 @@ def checked_placement(raw: Any, *, field: str, attributes: Iterable[str] | None 
     """
     try:
         told = (
-            {name: value for name, value in raw.items() if value is not None}
+            {name: _unpointed(value) for name, value in raw.items() if value is not None}
             if isinstance(raw, dict)
             else raw
         )
@@ -235,9 +235,15 @@ def _number(value: Any, field: str, *, least: float = -math.inf) -> float | None
 def _whole(value: Any, field: str) -> int | None:
     if value is None:
         return None
+    value = _unpointed(value)
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 1_000_000:
         raise _refused(field, "must be a whole number from 1 to 1000000")
     return int(value)
+
+
+def _unpointed(value: Any) -> Any:
+    """12 of 12.0: to JSON they are one number."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _flag(value: Any, field: str) -> bool:

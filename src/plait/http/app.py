@@ -7,13 +7,13 @@ paths (collect, personalize) know themselves what each key may do.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from types import SimpleNamespace
 
 import structlog
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
-from starlette.routing import BaseRoute, Match, Router
+from starlette.routing import BaseRoute, Match, Route, Router
 
 from plait.errors import Corrupt, PlaitError, Rejected
 from plait.http import Installation, Scope, items, operate, people, script
@@ -58,6 +58,8 @@ class App:
         async def watched(message: Message) -> None:
             nonlocal started
             started = True
+            if message.get("status") == 405 or (scope["method"] == "OPTIONS" and "status" in message):
+                message["headers"] = _with_allow(message["headers"], scope["path"])
             await send(message)
 
         try:
@@ -65,7 +67,7 @@ class App:
         except (Gone, ClientDisconnect):
             return  # nobody is there to be told
         except HTTPException as error:
-            await send_error(watched, _told(scope, error), _allow(error))
+            await send_error(watched, _told(scope, error), self._allow(scope))
         except PlaitError as error:
             self._installation.metrics.refused(error.code)
             if isinstance(error, Corrupt):
@@ -84,6 +86,16 @@ class App:
         if path == "/v1/personalize" or (path.startswith("/v1/placements/") and path.endswith("/items")):
             return self._personalize
         return self._guarded
+
+    def _allow(self, scope: Scope) -> list[tuple[bytes, bytes]]:
+        """The methods of a path, where there is one: each route knows its own only."""
+        found = [
+            one
+            for one in self._rest.routes
+            if isinstance(one, Route) and one.matches(scope)[0] is not Match.NONE
+        ]
+        methods = {method for one in found if one.path == found[0].path for method in one.methods or ()}
+        return [(b"allow", ", ".join(sorted(methods)).encode())] if methods else []
 
     async def _guarded(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._check_key(scope)
@@ -161,6 +173,10 @@ def _told(scope: Scope, error: HTTPException) -> Rejected:
     return Rejected(error.detail, code="invalid_request", status=status)
 
 
-def _allow(error: HTTPException) -> list[tuple[bytes, bytes]]:
-    allowed = (error.headers or {}).get("Allow")
-    return [(b"allow", allowed.encode())] if allowed else []
+def _with_allow(headers: Iterable[tuple[bytes, bytes]], path: str) -> list[tuple[bytes, bytes]]:
+    """Who asks how, or asks wrongly, is told what is allowed; the hot paths leave that to us."""
+    told = list(headers)
+    if all(name != b"allow" for name, _ in told):
+        reads = path.startswith(("/v1/placements/", "/v1/profiles/", "/v1/projects/", "/sourceConfig"))
+        told.append((b"allow", b"GET, HEAD, OPTIONS" if reads else b"POST, OPTIONS"))
+    return told

@@ -321,7 +321,6 @@ async def _preflight(
         (b"access-control-allow-methods", b"GET, POST, OPTIONS"),
         (b"access-control-allow-headers", asked[:1_000]),
         (b"access-control-max-age", b"86400"),
-        (b"allow", b"GET, POST, OPTIONS"),
     )
     await send({"type": "http.response.start", "status": 204, "headers": [*cors, *more]})
     await send({"type": "http.response.body", "body": b""})

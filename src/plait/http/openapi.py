@@ -14,7 +14,7 @@ _ANY: Schema = {"type": "object"}
 _TEXT: Schema = {"type": "string"}
 _NUMBER: Schema = {"type": "number"}
 _IDENTIFIER: Schema = {
-    "type": "string", "pattern": "^[a-z][a-z0-9_]{0,30}:[A-Za-z0-9._@+-]{1,100}$", "examples": ["user:42"],
+    "type": "string", "pattern": "^[a-z][a-z0-9_]{0,30}:[^\\x00-\\x1f\\x7f/]{1,90}$", "examples": ["user:42"],
 }  # fmt: skip
 
 
@@ -112,20 +112,20 @@ def _collect() -> dict[str, Any]:
     }  # fmt: skip
     paths: dict[str, Any] = {}
     for name, (short, summary) in names.items():
-        shape = _ref("Batch") if name in ("batch", "import") else _ref("Call")
+        shape = _ref("Batch" if name in ("batch", "import") else name.capitalize())
         for path in [f"/v1/{name}"] + ([f"/v1/{short}"] if short else []):
             paths[path] = {
                 "post": _operation(
                     summary, _answers(_ref("Accepted"), 400, 401, 403, 408, 413, 429, 503),
                     body=shape, security=_COLLECTING, tags=["collect"],
-                    parameters=[_in_query("verdicts", {"enum": ["0", "1"]})],
+                    parameters=[_in_query("verdicts", {"type": "string", "description": "1 asks for a verdict on every event"})],
                 )
             }  # fmt: skip
     paths["/v1/events"] = {
         "post": _operation(
             "Events in Plait's own vocabulary", _answers(_ref("Accepted"), 400, 401, 403, 408, 413, 429, 503),
             body=_object(["events"], events=_list(_ref("Event"), minItems=1, maxItems=2_500)),
-            security=_COLLECTING, tags=["collect"], parameters=[_in_query("verdicts", {"enum": ["0", "1"]})],
+            security=_COLLECTING, tags=["collect"], parameters=[_in_query("verdicts", {"type": "string", "description": "1 asks for a verdict on every event"})],
         )
     }  # fmt: skip
     return paths
@@ -144,7 +144,7 @@ def _questions() -> dict[str, Any]:
             "get": _operation(
                 "What to show in one placement", _answers(_ref("Decision"), *errors),
                 security=_COLLECTING, tags=["personalize"],
-                parameters=[_in_path("id", _TEXT), _in_query("identifier", _IDENTIFIER, required=True)],
+                parameters=[_in_path("id", _PATH), _in_query("identifier", _IDENTIFIER)],
             )
         },
     }  # fmt: skip
@@ -153,20 +153,21 @@ def _questions() -> dict[str, Any]:
 def _catalog() -> dict[str, Any]:
     paths: dict[str, Any] = {}
     for name, schema in (("items", "Item"), ("placements", "Placement")):
-        one = _in_path("id", {"type": "string", "minLength": 1, "pattern": "^[a-z0-9.-]{1,64}$"})
+        one = _in_path("id", _PATH)
+        gone = {"delete": _list(_ID, maxItems=100)} if name == "items" else {}
         paths[f"/v1/{name}"] = {
             "get": _operation(f"All {name}, a page at a time", _answers(_ANY, 400, 401, 403), tags=["catalog"]),
             "post": _operation(
                 f"Add or replace {name}", _answers(_ANY, 400, 401, 403, 408, 413, 429, 503), tags=["catalog"],
-                body=_object([name], **{name: _list(_ref(schema), minItems=1, maxItems=100)}),
+                body=_closed(_object([name], **{name: _list(_ref(schema), maxItems=100)}, **gone)),
             ),
         }  # fmt: skip
         paths[f"/v1/{name}/{{id}}"] = {
             "parameters": [one],
-            "get": _operation("One of them", _answers(_ref(schema), 400, 401, 403, 404), tags=["catalog"]),
+            "get": _operation("One of them", _answers(_object(["id"], id=_TEXT), 400, 401, 403, 404), tags=["catalog"]),
             "put": _operation(
                 "Add or replace one", _answers(_ANY, 400, 401, 403, 408, 413, 429, 503), tags=["catalog"],
-                body=_ref(schema),
+                body=_ref(f"{schema}Body"),
             ),
             "delete": _operation("Take one out", _answers(_ANY, 400, 401, 403, 404, 429, 503), tags=["catalog"]),
         }  # fmt: skip
@@ -197,7 +198,7 @@ def _people() -> dict[str, Any]:
             f"/v1/{name}": {
                 "post": _operation(
                     summary, _answers(_ANY, 400, 401, 403, 408, 413, 429, 503), tags=["people"],
-                    body=_object(["identifiers"], identifiers=_list(_IDENTIFIER, minItems=2, maxItems=2, uniqueItems=True)),
+                    body=_closed(_object(["identifiers"], consent={"type": ["boolean", "null"]}, identifiers=_list(_IDENTIFIER, minItems=2, maxItems=2, uniqueItems=True))),
                 )
             }
             for name, summary in (
@@ -245,71 +246,130 @@ def _operate() -> dict[str, Any]:
     }
 
 
+_WORD: Schema = {"type": "string", "pattern": "^[a-z]{3,9}-[a-z0-9]{1,40}$"}
+_PATH: Schema = {"type": "string", "pattern": "^[^\\s/?#%.\\x00-\\x1f\\x7f][^\\s/?#%\\x00-\\x1f\\x7f]{0,40}$"}
+_ID: Schema = {"type": "string", "pattern": "^[a-z0-9.-]{1,64}$"}
+_MOMENT: Schema = {"type": "string", "format": "date-time"}
+_FLAG: Schema = {"type": "boolean"}
+_WHOLE: Schema = {"type": "integer"}
+_TEXTS = _list({"type": "string", "pattern": "^[^\\x00-\\x1f\\x7f]{0,40}$"}, maxItems=20)
+_LINK: Schema = {"type": "string", "pattern": "^https://shop[.]example/[a-z0-9/-]{0,80}$"}
+
+
+def _closed(schema: Schema) -> Schema:
+    return schema | {"additionalProperties": False}
+
+
+def _maybe(fields: dict[str, Schema]) -> dict[str, Schema]:
+    """``null`` says the same as leaving a field out."""
+    return {name: {"anyOf": [schema, {"type": "null"}]} for name, schema in fields.items()}
+
+
+# What may stand in properties, traits and context: anything; a program that makes it up had better keep to this.
+_PLAIN: Schema = {
+    "type": "object", "propertyNames": {"pattern": "^[a-z]{3,12}_x$"},
+    "additionalProperties": {"anyOf": [_WORD, {"type": "integer", "minimum": -1_000_000, "maximum": 1_000_000}, _FLAG]},
+}  # fmt: skip
+
+
+def _calls() -> dict[str, Schema]:
+    """The calls of the Segment protocol; more fields than these are kept and not looked at."""
+    fields = {
+        "messageId": _WORD, "userId": _WORD, "anonymousId": _WORD, "timestamp": _MOMENT, "sentAt": _MOMENT,
+        "name": _WORD, "properties": _PLAIN, "traits": _PLAIN, "context": _PLAIN,
+    }  # fmt: skip
+    needs = {
+        "Track": {"event": _WORD}, "Identify": {}, "Page": {}, "Screen": {}, "Group": {"groupId": _WORD},
+        "Alias": {"previousId": _WORD},
+    }  # fmt: skip
+    found = {name: _closed(_object(["anonymousId", *more], **fields, **more)) for name, more in needs.items()}
+    typed = [
+        _closed(_object(["type", "anonymousId", *more], type={"const": name.lower()}, **fields, **more))
+        for name, more in needs.items()
+    ]
+    return found | {"Call": {"oneOf": typed}}
+
+
 def _schemas() -> dict[str, Schema]:
-    flag: Schema = {"type": "boolean"}
-    names = _list({"type": "string", "pattern": "^[a-z0-9 -]{1,40}$"}, maxItems=20)
-    consent: Schema = {
-        "type": "object", "additionalProperties": False,
-        "properties": {purpose: {"anyOf": [flag, {"type": "object", "additionalProperties": flag}]} for purpose in PURPOSES},
+    item: dict[str, Schema] = {
+        "title": {"type": "string", "pattern": "^[^\\x00-\\x1f\\x7f]{0,200}$"}, "kind": {"type": "string", "pattern": "^[a-z]{1,20}$"},
+        "topics": _TEXTS, "price": {"type": "number", "minimum": 0, "maximum": 1e9}, "available": _FLAG,
+        "url": _LINK, "image": _LINK, "sections": _TEXTS,
+        "attributes": {"type": "object", "propertyNames": _ID, "additionalProperties": _WORD},
+        "published": _MOMENT, "starts": {"type": "string", "const": "2026-01-01T00:00:00Z"},
+        "ends": {"type": "string", "const": "2027-01-01T00:00:00Z"},
+        "cap": {"type": "integer", "minimum": 1, "maximum": 1_000_000}, "for": _TEXTS,
     }  # fmt: skip
-    moment: Schema = {"type": "string", "format": "date-time"}
-    about = {
-        "type": "object", "additionalProperties": False,
-        "properties": dict.fromkeys(("item", "section", "post", "topic", "url", "query"), _TEXT),
+    placement: dict[str, Schema] = {
+        "title": {"type": "string", "pattern": "^[^\\x00-\\x1f\\x7f]{0,200}$"}, "n": {"type": "integer", "minimum": 1, "maximum": 100}, "kinds": _TEXTS,
+        "where": {"enum": ["price < 200", "available", "'tents' in topics"]}, "public": _FLAG, "related": _FLAG,
+        "bought": _FLAG,
     }  # fmt: skip
-    because = _object(["source", "signal"], source=_TEXT, signal=_TEXT, about=_TEXT, share=_NUMBER)
-    call = _object(
-        [], messageId=_TEXT, userId=_TEXT, anonymousId=_TEXT, event=_TEXT, name=_TEXT, timestamp=moment,
-        sentAt=moment, properties=_ANY, traits=_ANY, context=_ANY,
-    )  # fmt: skip
+    because = _object(
+        ["source", "signal"], source=_TEXT, signal=_TEXT, about=_TEXT, share=_NUMBER, weight=_NUMBER
+    )
     return {
         "Error": _object(["code", "message"], code=_TEXT, message=_TEXT, field=_TEXT),
-        "Call": {**call, "description": "A call of the Segment protocol."},
-        "Batch": _object(["batch"], batch=_list(_ref("Call"), minItems=1, maxItems=2_500), sentAt=moment),
-        "Accepted": _object([], success=flag, accepted={"type": "integer"}, refused=_list(_ANY), verdicts=_list(_ANY)),
-        "Event": {
-            **_object(
-                ["signal", "who"], id={"type": "string", "minLength": 1, "maxLength": 100},
-                signal={"enum": [str(one) for one in Signal]}, who=_list(_IDENTIFIER, minItems=1, maxItems=MAX_WHO),
-                source=_TEXT, op={"enum": ["assert", "retract", "snapshot", "erase"]}, at=moment, sent_at=moment,
-                about=about, value=_NUMBER, name=_TEXT, decision=_TEXT, consent=consent, traits=_ANY, context=_ANY,
-                properties=_ANY,
-            ),
-            "additionalProperties": False,
-        },
-        "Question": _object(
-            ["identifiers", "placements"],
-            identifiers=_list(_IDENTIFIER, minItems=1, maxItems=MAX_WHO), page=_ANY, context=_ANY,
-            events=_list(_ref("Event"), maxItems=100), explain=flag, token=_TEXT,
-            placements=_list(_object(["id"], id=_TEXT, n={"type": "integer"}, where=_TEXT), minItems=1, maxItems=32),
-        ),
-        "Decision": _object(["decision", "placements"], decision=_TEXT, took_ms=_NUMBER, placements=_ANY, degraded=flag),
-        "Item": {
-            **_object(
-                ["id"], id={"type": "string", "pattern": "^[a-z0-9.-]{1,64}$"}, title={"type": "string", "maxLength": 200},
-                kind={"type": "string", "pattern": "^[a-z]{1,20}$"}, topics=names,
-                price={"type": "number", "minimum": 0, "maximum": 1e9}, available=flag,
-                url={"type": "string", "pattern": "^https://shop[.]example/[a-z0-9/-]{0,80}$"},
-                image={"type": "string", "pattern": "^https://shop[.]example/[a-z0-9/-]{0,80}$"},
-                sections=names, attributes={"type": "object", "additionalProperties": _TEXT}, published=moment,
-                starts=moment, ends=moment, cap={"type": "integer", "minimum": 1, "maximum": 1_000}, **{"for": names},
-            ),
-            "additionalProperties": False,
-        },
-        "Placement": {
-            **_object(
-                ["id"], id={"type": "string", "pattern": "^[a-z0-9.-]{1,64}$"}, title=_TEXT,
-                n={"type": "integer", "minimum": 1, "maximum": 100}, kinds=names, where=_TEXT, public=flag,
-                related=flag, bought=flag,
-            ),
-            "additionalProperties": False,
-        },
+        **_calls(),
+        "Batch": _closed(_object(["batch"], batch=_list(_ref("Call"), minItems=1, maxItems=20), sentAt=_MOMENT)),
+        "Accepted": _object(["success", "accepted"], success=_FLAG, accepted=_WHOLE, refused=_list(_ANY), verdicts=_list(_ANY)),
+        "Event": _event(),
+        "Question": _question(),
+        "Decision": _object(["decision", "placements"], decision=_TEXT, took_ms=_NUMBER, placements=_ANY, degraded=_FLAG),
+        "Item": _closed(_object(["id"], id=_ID, **_maybe(item))),
+        "ItemBody": _closed(_object([], **_maybe(item))),
+        "Placement": _closed(_object(["id"], id=_ID, **_maybe(placement))),
+        "PlacementBody": _closed(_object([], **_maybe(placement))),
         "Interest": _object(["weight", "because"], item=_TEXT, topic=_TEXT, weight=_NUMBER, because=_list(because)),
         "Profile": _object(
             ["identifiers", "counts", "interests", "traits", "devices"],
-            identifiers=_list(_TEXT), counts={"type": "object", "additionalProperties": {"type": "integer"}},
+            identifiers=_list(_TEXT), counts={"type": "object", "additionalProperties": _WHOLE},
             interests=_list(_ref("Interest")), traits=_ANY, devices=_list(_ANY), links=_list(_ANY),
-            consents={"type": "object", "additionalProperties": flag}, events=_list(_ANY),
-            first_at={"type": "integer"}, last_at={"type": "integer"}, bots={"type": "integer"},
+            consents={"type": "object", "additionalProperties": _FLAG}, events=_list(_ANY),
+            first_at=_WHOLE, last_at=_WHOLE, bots=_WHOLE,
         ),
     }  # fmt: skip
+
+
+def _event() -> Schema:
+    consent = _closed(
+        _object(
+            [],
+            **{
+                one: {
+                    "anyOf": [_FLAG, {"type": "object", "propertyNames": _ID, "additionalProperties": _FLAG}]
+                }
+                for one in PURPOSES
+            },
+        )
+    )
+    about = _closed(_object([], item=_ID, post=_ID, topic=_ID, section=_ID, query=_WORD, url=_LINK))
+    # Signals that need more than these fields say (a consent, a second identifier, an about) are told in the reference.
+    plain = ["view", "search", "add", "remove", "checkout", "purchase", "click", "share", "session", "other"]
+    return _closed(
+        _object(
+            ["signal", "who"], id={"type": "string", "pattern": "^[a-z0-9-]{8,100}$"},
+            signal={"enum": plain, "description": f"One of {', '.join(Signal)}."},
+            who=_list(_IDENTIFIER, minItems=1, maxItems=MAX_WHO), source=_ID, op={"enum": ["assert", "retract"]},
+            at=_MOMENT, sent_at=_MOMENT, about=about, value={"type": "number", "minimum": 0, "maximum": 1e6},
+            name=_WORD, decision=_ID, consent=consent, traits=_PLAIN, context=_PLAIN, properties=_PLAIN,
+        )
+    )  # fmt: skip
+
+
+def _question() -> Schema:
+    asked = _closed(
+        _object(
+            ["id"], id={"enum": ["home.grid", "home.hero"]}, n={"type": "integer", "minimum": 1, "maximum": 100},
+            where={"enum": ["price < 200", "available"]}, exclude=_list(_ID, maxItems=20), item=_ID,
+        )
+    )  # fmt: skip
+    return _closed(
+        _object(
+            ["placements"], identifiers=_list(_IDENTIFIER, maxItems=MAX_WHO),
+            page=_closed(_object([], url=_LINK, item=_ID)), context=_PLAIN, events=_list(_ref("Event"), maxItems=20),
+            exclude=_list(_ID, maxItems=20), explain=_FLAG,
+            token={"type": "string", "description": "With the write key, for a known person."},
+            placements=_list(asked, minItems=1, maxItems=1),
+        )
+    )  # fmt: skip
