@@ -182,3 +182,19 @@ def test_links_between_files_of_the_repository_lead_somewhere() -> None:
     ]
 
     assert broken == []
+
+
+def test_files_that_the_documentation_names_are_there() -> None:
+    named = {
+        (page.name, one)
+        for page in [*DOCS.rglob("*.md"), *ROOT.glob("*.md")]
+        for one in re.findall(
+            r"`((?:tests|src|bench|docs|requirements)/[\w/.-]+\.\w+)(?:::\w+)?`", page.read_text()
+        )
+    }
+
+    assert len(named) > 5
+    assert (
+        sorted(f"{page}: {one}" for page, one in named if not (ROOT / one).exists() and "NNN" not in one)
+        == []
+    )
