@@ -98,7 +98,7 @@ export const watch = (changed: () => void) => {
     // A window loses focus to a frame within it, too: `hasFocus` knows, the event does not.
     if (event.target == window) look();
   });
-  on(document, "visibilitychange prerenderingchange freeze resume", () => {
+  on(document, "visibilitychange", () => {
     look();
     changed();
   });

@@ -3,7 +3,6 @@ import { random, safely } from "./page";
 import type { Consent, Fact, Options } from "./types";
 
 const NAME = "plait";
-const YEAR = 31536000;
 
 interface Kept { id: string; user?: string | undefined; consent?: Consent | undefined }
 
@@ -13,21 +12,22 @@ let domain = "";
 
 /** Read what an earlier page kept; `may` says whether this one may keep anything. */
 export const open = (options: Options, may: boolean) => {
-  lasting = may;
+  lasting = may && !options.cookieless;
   domain = options.domain ? ";domain=" + options.domain : "";
   safely(() => {
-    const found = may && document.cookie.match(/(?:^|; )plait=([^;]+)/);
-    const read = found && (JSON.parse(decodeURIComponent(found[1]!)) as Kept);
-    if (read) kept = { ...read, id: read.id || kept.id };
+    const found = document.cookie.match(/(^|; )plait=([^;]+)/);
+    if (found && !options.cookieless) kept = { ...kept, ...JSON.parse(decodeURIComponent(found[2]!)) };
   })();
-  if (may) keep();
+  keep();
 };
 
-/** Write the cookie. It is one and not two, so that a server that renders the page knows the id and the consent at once. */
-export const keep = safely(() => {
-  if (lasting)
-    document.cookie = `${NAME}=${encodeURIComponent(JSON.stringify(kept))};path=/;max-age=${YEAR};samesite=lax` + domain + (location.protocol == "https:" ? ";secure" : "");
+// It is one cookie and not two, so that a server that renders the page knows the id and the consent at once.
+const write = safely((told: Partial<Kept>) => {
+  document.cookie = `${NAME}=${encodeURIComponent(JSON.stringify(told))};path=/;max-age=31536000;samesite=lax${domain}${location.protocol == "https:" ? ";secure" : ""}`;
 });
+
+/** Keep who this is and what they allow. */
+export const keep = () => lasting && write(kept);
 
 /** Become somebody else: a new id, nobody known. What was said about consent stays said. */
 export const renew = () => {
@@ -35,17 +35,16 @@ export const renew = () => {
   keep();
 };
 
-/** Take everything off the device and keep nothing more. */
+/** Take everything off the device and keep nothing more; but the refusal must outlive the page, or the next one would collect
+ * again. */
 export const forget = () => {
-  const consent = kept.consent;
+  renew();
+  if (lasting) {
+    write({ consent: kept.consent });
+    safely(() => localStorage.removeItem(NAME))();
+    store("readwrite", (kept) => kept.clear());
+  }
   lasting = false;
-  kept = { id: random(), consent };
-  safely(() => {
-    // The refusal itself must outlive the page, or the next one would ask and collect again.
-    document.cookie = `${NAME}=${encodeURIComponent(JSON.stringify({ consent }))};path=/;max-age=${YEAR};samesite=lax` + domain;
-    localStorage.removeItem(NAME);
-  })();
-  base?.then((db) => db.transaction(NAME, "readwrite").objectStore(NAME).clear(), () => {});
 };
 
 /** The next number of this device, so that the server can tell what never arrived. */
@@ -62,40 +61,27 @@ export const number = (): number | undefined =>
 // killed meanwhile takes it along.
 let base: Promise<IDBDatabase> | undefined;
 
-const database = () =>
-  (base ||= new Promise((done, failed) => {
-    const asked = indexedDB.open(NAME, 1);
-    asked.onupgradeneeded = () => asked.result.createObjectStore(NAME);
-    asked.onsuccess = () => done(asked.result);
-    asked.onerror = asked.onblocked = failed;
-  }));
-
-const nothing = () => {};
+const store = (mode: IDBTransactionMode, work: (store: IDBObjectStore) => void) => {
+  if (lasting)
+    (base ||= new Promise((done, failed) => {
+      const asked = indexedDB.open(NAME, 1);
+      asked.onupgradeneeded = () => asked.result.createObjectStore(NAME);
+      asked.onsuccess = () => done(asked.result);
+      asked.onerror = failed;
+    }))
+      .then((db) => work(db.transaction(NAME, mode).objectStore(NAME)))
+      .catch(() => {});
+};
 
 /** Keep the events of one page view until they are delivered; none: let go of them. */
-export const stash = (view: string, facts: Fact[]) => {
-  if (lasting)
-    database()
-      .then((db) => {
-        const store = db.transaction(NAME, "readwrite").objectStore(NAME);
-        if (facts.length) store.put({ at: Date.now(), facts }, view);
-        else store.delete(view);
-      })
-      .catch(nothing);
-};
+export const stash = (view: string, facts: Fact[]) =>
+  store("readwrite", (kept) => (facts.length ? kept.put({ view, at: Date.now(), facts }, view) : kept.delete(view)));
 
 /** What earlier pages could not deliver. Pages that still live keep their stash fresh and are left alone. */
-export const leftovers = (found: (view: string, facts: Fact[]) => void) => {
-  if (lasting)
-    database()
-      .then((db) => {
-        const walk = db.transaction(NAME).objectStore(NAME).openCursor();
-        walk.onsuccess = () => {
-          const one = walk.result;
-          if (!one) return;
-          if (Math.abs(Date.now() - one.value.at) > 3000) found(one.key as string, one.value.facts);
-          one.continue();
-        };
-      })
-      .catch(nothing);
-};
+export const leftovers = (found: (view: string, facts: Fact[]) => void) =>
+  store("readonly", (kept) => {
+    const asked = kept.getAll();
+    asked.onsuccess = () => {
+      for (const { view, at, facts } of asked.result) if (Math.abs(Date.now() - at) > 3000) found(view, facts);
+    };
+  });

@@ -21,13 +21,8 @@ export const on = (target: EventTarget, names: string, heard: (event: any) => vo
   for (const name of names.split(" ")) target.addEventListener(name, safely(heard), { capture: true, passive: true });
 };
 
-/** 132 random bits as 22 letters; nobody can guess an id. */
-export const random = () => {
-  let text = "";
-  for (const byte of crypto.getRandomValues(new Uint8Array(22)))
-    text += "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_"[byte & 63];
-  return text;
-};
+/** 160 random bits as some thirty letters; nobody can guess an id. */
+export const random = () => Array.from(crypto.getRandomValues(new Uint32Array(5)), (one) => one.toString(36)).join("");
 
 /** Under the nearest ancestor (or the element itself) that has it, also out of a shadow. */
 export const near = (element: Element | null | undefined, selector: string): HTMLElement | null => {

@@ -4,7 +4,7 @@
 // sections larger than the screen have an observer with finer steps, since half of them may never be visible at once.
 import { clock, from, run, type Clock } from "./clocks";
 import { here, near, told } from "./page";
-import type { About } from "./types";
+import type { About, Options } from "./types";
 
 const MOST = 1000; // sections of a page that are measured; what comes after is not
 const FINE = Array.from({ length: 101 }, (_, step) => step / 100);
@@ -14,12 +14,21 @@ const ofName = new Map<string, Clock>();
 const onScreen = new Map<Element, Clock>();
 let whole: Clock | undefined;
 let known = false; // whether the observer told what is on screen
-/** Finds sections; may be taught more. */
-export const finders: ((root: ParentNode) => Iterable<Element>)[] = [
-  (root) => root.querySelectorAll("[data-plait-section]"),
-];
-/** Names a section that carries no name itself. */
-export const naming: { name?: (element: Element) => string | undefined } = {};
+/** What else can be known of a page; filled by pieces that are not in the core. */
+export const more: {
+  /** Finds sections that are not marked. */
+  find?: (root: ParentNode) => Iterable<Element>;
+  /** Names one. */
+  name?: (element: Element) => string | undefined;
+  /** What the page is about. */
+  item?: () => string | undefined;
+  /** A page view began. */
+  viewed?: (options: Options) => void;
+  /** What goes with a view. */
+  circumstances?: () => Record<string, unknown>;
+  /** What goes with the page's own clocks. */
+  grown?: () => Record<string, unknown>;
+} = {};
 
 const seen = (records: IntersectionObserverEntry[]) => {
   for (const { target, isIntersecting, intersectionRect: part, boundingClientRect: box, rootBounds } of records) {
@@ -55,16 +64,19 @@ const ticking = (at?: number) => {
 
 const above = (element: Element): Element | null => element.parentElement || (element.getRootNode() as ShadowRoot).host || null;
 
-/** What an element is about: the item, topic and section it stands in. */
-export const about = (element: Element | null): About => {
+/** What an element is about: the item, topic and section it stands in. Without one: what the page is about. */
+export const about = (element: Element | null = document.querySelector("main") || document.body): About => {
+  const find = (name: string) => told(near(element, `[data-plait-${name}]`), name);
   const found: About = {};
-  const section = naming.name?.(element!) || told(near(element, "[data-plait-section]"), "section");
-  const item = told(near(element, "[data-plait-item]"), "item") || whole?.about.item;
-  const topic = told(near(element, "[data-plait-topic]"), "topic") || whole?.about.topic;
+  const section = find("section") || (element && more.name?.(element));
+  const item = find("item") || whole?.about.item || more.item?.();
+  const topic = find("topic") || whole?.about.topic;
   if (item) found.item = item;
-  else if (topic) found.topic = topic;
+  else {
+    found.url = here();
+    if (topic) found.topic = topic;
+  }
   if (section) found.section = section;
-  if (!item) found.url = here();
   return found;
 };
 
@@ -78,7 +90,7 @@ export const scan = () => {
   const roots: ParentNode[] = [document];
   for (const root of roots) {
     for (const host of root.querySelectorAll("[data-plait-shadow]")) if (host.shadowRoot) roots.push(host.shadowRoot);
-    for (const find of finders) for (const element of find(root)) if (found.size < MOST) found.add(element);
+    for (const element of [...root.querySelectorAll("[data-plait-section]"), ...(more.find?.(root) || [])]) if (found.size < MOST) found.add(element);
   }
   for (const element of ofElement.keys())
     if (!found.has(element)) {
@@ -101,9 +113,10 @@ export const scan = () => {
 };
 
 /** A page begins at a time of the page's clock: what is on screen will be told anew. */
-export const begin = (what: About, at: number) => {
+export const begin = (at: number) => {
   from(at);
-  whole = clock(what);
+  whole = undefined;
+  whole = clock(about());
   known = false;
   for (const observer of [coarse, fine]) observer.disconnect();
   for (const held of [ofElement, onScreen, ofName]) held.clear();
@@ -121,8 +134,8 @@ export const halt = () => {
 };
 
 /** A new epoch: every clock stands at zero. */
-export const zero = (what: About) => {
-  whole = clock(what);
+export const zero = () => {
+  whole = clock(about());
   for (const [name, one] of ofName) {
     const fresh = clock(one.about, one.takes);
     ofName.set(name, fresh);

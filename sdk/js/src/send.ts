@@ -14,7 +14,7 @@ let waiting: Fact[] = [];
 let going: Fact[] = []; // sent, or being sent again; not yet acknowledged
 let timer = 0;
 let tries = 0;
-let ends: AbortController | undefined;
+let busy = false;
 let stopped = false;
 let view = random();
 const first = view; // the stash has one name for the life of this document
@@ -52,8 +52,13 @@ export const push = (one: Fact) => {
   soon(SOON);
 };
 
-/** Everything not acknowledged, the clocks included. */
-export const pending = (): Fact[] => going.concat(waiting);
+const pending = () => going.concat(waiting);
+
+/** Put what the clocks have to tell into the queue. Returns everything that was not acknowledged yet. */
+export const gather = () => {
+  if (!stopped) waiting.push(...source.clocks(true));
+  return pending();
+};
 
 let stashed = false;
 /** Keep on the device what would be lost if the browser died now. */
@@ -72,8 +77,8 @@ const soon = (ms: number) => {
 export const flush = () => {
   clearTimeout(timer);
   timer = 0;
-  if (stopped || ends) return;
-  waiting.push(...source.clocks(true));
+  if (stopped || busy) return;
+  gather();
   if (!going.length) going = waiting.splice(0, FULL);
   if (going.length) post();
 };
@@ -82,20 +87,19 @@ const body = (events: Fact[]) => JSON.stringify({ writeKey: key, sent_at: wall()
 
 // Text and not JSON: browsers ask for leave before they send JSON to another origin, and there is no time for that when
 // a page goes. The server looks at the bytes.
-const request = (path: string, text: string, signal?: AbortSignal) =>
-  fetch(url + path, { method: "POST", body: text, keepalive: text.length < ROOM, credentials: "omit", signal: signal! });
+const request = (path: string, text: string) =>
+  fetch(url + path, { method: "POST", body: text, keepalive: text.length < ROOM, credentials: "omit", signal: AbortSignal.timeout(30_000) });
 
 const post = () => {
-  const mine = (ends = new AbortController());
-  const limit = setTimeout(() => mine.abort(), 30_000);
+  busy = true;
   let wait = 0;
-  request("/v1/events", body(going), mine.signal)
+  request("/v1/events", body(going))
     .then((answer) => {
       const status = answer.status;
       if (status == 401) {
         // Nobody's key: no later try can help, and the shop should hear of it.
         stop();
-        console.warn("plait: the write key is not one of this server");
+        console.warn("plait: unknown write key");
       } else if (status == 429 || status == 408 || status >= 500) {
         wait = +(answer.headers.get("retry-after") || 0) * 1000;
         throw status;
@@ -108,8 +112,7 @@ const post = () => {
       wait = Math.max(wait, step / 2 + (Math.random() * step) / 2);
     })
     .then(() => {
-      clearTimeout(limit);
-      ends = undefined;
+      busy = false;
       if (wait || going.length || waiting.length) soon(wait);
     });
 };
@@ -126,17 +129,8 @@ const done = () => {
 /** The page may be gone in a moment: hand everything to the browser, which delivers it without us. */
 export const leave = () => {
   if (stopped) return;
-  waiting.push(...source.clocks(true));
-  const facts = pending();
-  let part: Fact[] = [];
-  for (const one of facts) {
-    if (body([...part, one]).length > ROOM) {
-      navigator.sendBeacon?.(url + "/v1/events", body(part));
-      part = [];
-    }
-    part.push(one);
-  }
-  if (part.length) navigator.sendBeacon?.(url + "/v1/events", body(part));
+  const facts = gather();
+  for (let from = 0; from < facts.length; from += FULL) navigator.sendBeacon(url + "/v1/events", body(facts.slice(from, from + FULL)));
   // Nobody tells us whether it arrived; the next page sends it once more, and the server counts it once.
   hold();
 };
@@ -164,15 +158,15 @@ export const resume = () => {
 
 /** Ask for a page: what just happened goes with the question, so that it counts in the answer. */
 export const ask = async (question: Record<string, unknown>): Promise<any> => {
-  const mine = stopped ? [] : (waiting.push(...source.clocks(true)), pending());
+  const mine = gather();
   const text = JSON.stringify({ ...question, ...(mine.length && { events: mine }) });
   const answer = await request("/v1/personalize?writeKey=" + encodeURIComponent(key), text);
   const found = await answer.json();
   if (!answer.ok) throw new Error(found.message);
-  // What went along is durable now; its ids would be passed over a second time.
-  const ids = new Set(mine.map((one) => one.id));
-  waiting = waiting.filter((one) => !ids.has(one.id));
-  if (!ends) going = going.filter((one) => !ids.has(one.id));
+  // What went along is durable now.
+  const rest = (facts: Fact[]) => facts.filter((one) => !mine.includes(one));
+  waiting = rest(waiting);
+  if (!busy) going = rest(going);
   hold();
   return found;
 };

@@ -7,18 +7,11 @@ type Call = [name: keyof typeof api, ...told: any[]];
 
 /** Begin with the attributes of the tag that loaded us. */
 export const start = safely((script: HTMLScriptElement) => {
-  const told = { ...script.dataset } as Record<string, string>;
-  const yes = (name: string) => told[name] !== undefined && told[name] !== "false";
+  const told: Record<string, string> = { url: new URL(script.src).origin };
+  for (const name in script.dataset) told[name] = script.dataset[name] || "yes";
   const early = (window as any).plait;
   const plait = (name: Call[0], ...rest: any[]) => safely(api[name] as any)(...rest);
   (window as any).plait = Object.assign(plait, api);
-  init({
-    ...told,
-    url: told.url || new URL(script.src).origin,
-    cookieless: yes("cookieless"),
-    frame: yes("frame"),
-    learn: yes("learn"),
-    ga4: yes("ga4"),
-  } as unknown as Options);
+  init(told as unknown as Options);
   for (const call of (early?.q || []) as Call[]) plait(...call);
 });
