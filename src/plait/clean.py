@@ -6,6 +6,7 @@ which form it was and how far stays; the text of messages goes unless the operat
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from plait.checks import kind_of
@@ -35,6 +36,9 @@ FORM_KEPT = frozenset(
         "decision", "decision_id", "fields_total", "fields_completed", "last_field",
     )
 )  # fmt: skip
+FORM_LISTS = frozenset(
+    map(folded_word, ("field_names", "invalid_fields"))
+)  # names of fields, in the order they were filled
 MOST = 1e308  # the largest number that every reader can hold
 
 
@@ -48,7 +52,11 @@ class Cleaner:
     def properties(self, signal: Signal, properties: dict[str, Any]) -> dict[str, Any]:
         """What of a clean event's properties its kind may hold."""
         if signal in FORM:
-            return {name: value for name, value in properties.items() if folded_word(name) in FORM_KEPT}
+            return {
+                name: value
+                for name, value in properties.items()
+                if folded_word(name) in FORM_KEPT or (folded_word(name) in FORM_LISTS and _names(value))
+            }
         if signal in TEXT and not self._keep_text:
             bare: dict[str, Any] = _without_text(properties)
             return bare
@@ -121,3 +129,15 @@ def _without_text(told: Any) -> Any:
     if not isinstance(told, dict):
         return told
     return {name: _without_text(value) for name, value in told.items() if folded_word(name) not in MESSAGE}
+
+
+_NAME = re.compile(r"[A-Za-z_][\w.:\[\]-]{0,63}")
+
+
+def _names(told: Any) -> bool:
+    """Whether it is a list of names as forms give them to their fields."""
+    return (
+        isinstance(told, list)
+        and len(told) < 100
+        and all(isinstance(one, str) and _NAME.fullmatch(one) for one in told)
+    )

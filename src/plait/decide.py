@@ -52,6 +52,7 @@ class Question(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     events: msgspec.Raw = msgspec.Raw()
     exclude: tuple[str, ...] = ()
     explain: bool = False
+    details: bool = False
     token: str | None = None
 
 
@@ -74,6 +75,7 @@ class Chosen(msgspec.Struct, omit_defaults=True):
     item: str
     score: float
     because: list[Because] | msgspec.UnsetType = msgspec.UNSET
+    details: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
 
 
 class Shown(msgspec.Struct):

@@ -18,6 +18,7 @@ import msgspec
 from plait import device
 from plait.errors import Corrupt, Rejected
 from plait.events import (
+    DAY,
     FUTURE,
     MAX_WHO,
     About,
@@ -408,9 +409,11 @@ def _of_told(told: Told, record: Record, ua: Agent) -> Event:
         ),
         received_at=record.received_at,
         who=strongest_first(list(told.who)),
-        about=told.about,
+        about=told.about
+        if told.about.url is None
+        else msgspec.structs.replace(told.about, url=_url(told.about.url)),
         value=told.value,
-        counter=told.counter,
+        counter=told.counter and _dated(told.counter, sent, record.received_at),
         name=told.name,
         decision=told.decision,
         consent=told.consent or None,
@@ -418,6 +421,25 @@ def _of_told(told: Told, record: Record, ua: Agent) -> Event:
         context=_context(told.context, record, ua),
         properties=told.properties,
         proven=record.trusted,
+    )
+
+
+def _dated(counter: Counter, sent: int | datetime | None, received_at: int) -> Counter:
+    """A counter by our own clock: its beginning weighs what it counts, and a wrong clock would weigh it for ever.
+
+    All reports of one counter must come to the same name, so a wrong clock is put right by whole tens of minutes, and
+    a beginning that is still to come is that of the day.
+    """
+    started_at = counter.started_at
+    skew = 0 if sent is None else received_at - milliseconds(sent)
+    if abs(skew) > FUTURE:
+        started_at += round(skew / (2 * FUTURE)) * 2 * FUTURE
+    if started_at > received_at + FUTURE:
+        started_at = received_at // DAY * DAY
+    return (
+        counter
+        if started_at == counter.started_at
+        else msgspec.structs.replace(counter, started_at=started_at)
     )
 
 

@@ -6,6 +6,7 @@ time is counted is the first thing to find out here. Tabs of this one are hidden
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import itertools
 import json
@@ -88,10 +89,8 @@ class Chromium:
 
     def kill(self) -> None:
         """``kill -9`` of the whole browser."""
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, 9)
-        except ProcessLookupError:
-            pass
         self.process.wait()
 
     def _read(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import threading
@@ -13,7 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
-from tests.browser.chromium import Chromium, Tab, program
+from tests.browser.chromium import Chromium, Failed, Tab, program
 from tests.conftest import Server
 
 # Written by the page itself: what is true from each moment on. It looks at every box by itself, and never at Plait.
@@ -221,10 +222,8 @@ def tab(shop: Shop) -> Iterator[Tab]:
     """A tab of a visitor nobody saw before."""
     one = shop.browser.tab(context=shop.browser.context())
     yield one
-    try:
+    with contextlib.suppress(Failed):  # closed by the test
         one.close()
-    except Exception:  # closed by the test
-        pass
 
 
 def ids(tab: Tab) -> tuple[str, str]:

@@ -5,7 +5,6 @@ Every scenario is done by three visitors at once, each in a window of their own;
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,6 @@
-// The core by itself, for a tag: sections, forms, queue, consent, personalize().
+// Everything, for a tag: the core, and what reads more out of a page or draws into it.
+import "./elements";
+import "./more";
 import { start } from "./tag";
 
 start(document.currentScript as HTMLScriptElement);

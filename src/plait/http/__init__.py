@@ -22,6 +22,7 @@ from urllib.parse import parse_qs
 import msgspec
 
 from plait.events import Record, encode_record
+from plait.http.arrivals import Arrivals
 from plait.http.metrics import Metrics
 from plait.keys import Keys, Role
 from plait.models import current
@@ -71,6 +72,7 @@ class Installation:
     ready: bool = False
     stopping: bool = False
     lag: Lag = field(default_factory=lambda: Lag())
+    arrivals: Arrivals = field(default_factory=Arrivals)
     _now: int = 0
     _fitting: asyncio.Task[dict[str, Any]] | None = None
 
@@ -170,6 +172,8 @@ class Installation:
         fitted_at = (self.about_model() or {}).get("fitted_at")
         figures.model_age.set(-1 if fitted_at is None else max(0, self.now() - fitted_at) / 1000)
         figures.lost.set(self.committer.lost)
+        figures.numbered.set(self.arrivals.numbered)
+        figures.missing.set(self.arrivals.missing)
 
     async def fit(self) -> dict[str, Any]:
         """Fit a model in a process of its own and take it into use; joins a fit that is under way.

@@ -118,6 +118,8 @@ class Collect:
         taken = self._taken(kind, body, trusted=trusted, now=now, closely=verdicts)
         if taken.body is not None:
             await self._kept(kind, taken, headers, trusted=trusted, now=now)
+        if kind == "events" and not trusted:
+            here.arrivals.hear(body)
         if not taken.refused and not verdicts:
             return (
                 _DONE[taken.accepted]
@@ -224,7 +226,7 @@ class Collect:
         origin = headers.get(b"origin")
         if origin is None or origin.decode("latin-1") not in self._origins:
             return ((b"vary", b"Origin"),)
-        return ((b"access-control-allow-origin", origin), (b"vary", b"Origin"))
+        return ((b"access-control-allow-origin", origin), (b"vary", b"Origin"), _MAY_READ)
 
 
 class _Refused(Exception):
@@ -236,7 +238,9 @@ class _Refused(Exception):
         self.body = body
 
 
-_ANY_ORIGIN = ((b"access-control-allow-origin", b"*"),)
+# Without leave a page may not read when it should come again.
+_MAY_READ = (b"access-control-expose-headers", b"Retry-After")
+_ANY_ORIGIN = ((b"access-control-allow-origin", b"*"), _MAY_READ)
 
 
 def inflated(body: bytes, *, limit: int = MAX_BODY_BYTES) -> bytes:

@@ -62,6 +62,14 @@ class Metrics:
             "plait_model_age_seconds", "Time since the current model was fitted", registry=self.registry
         )
         self.items = Gauge("plait_catalog_items", "Items in the catalog", registry=self.registry)
+        self.numbered = Gauge(
+            "plait_numbered_events",
+            "Events that browsers have numbered, arrived or not",
+            registry=self.registry,
+        )
+        self.missing = Gauge(
+            "plait_missing_events", "Numbered events that have not arrived", registry=self.registry
+        )
         self.lost = Gauge("plait_lost_decisions", "Answers not recorded as decided", registry=self.registry)
         self.restarts = Counter(
             "plait_child_restarts", "Restarts of a child process", ["child"], registry=self.registry

@@ -368,7 +368,7 @@ def _question() -> Schema:
         _object(
             ["placements"], identifiers=_list(_IDENTIFIER, maxItems=MAX_WHO),
             page=_closed(_object([], url=_LINK, item=_ID)), context=_PLAIN, events=_list(_ref("Event"), maxItems=20),
-            exclude=_list(_ID, maxItems=20), explain=_FLAG,
+            exclude=_list(_ID, maxItems=20), explain=_FLAG, details=_FLAG,
             token={"type": "string", "description": "With the write key, for a known person."},
             placements=_list(asked, minItems=1, maxItems=1),
         )

@@ -177,6 +177,8 @@ class Personalize:
             await self._take(here.model)
         decision = self._decider.decide(question, profile, now=now, id=_decision_id(now))
         decision.refused = refused
+        if question.details:
+            self._describe(decision)
         decision.degraded = self._degraded()
         self._tell_decided(decision, person, now)
         # The wait for the disk is told apart, in the metrics: it is the disk's time, not the decision's.
@@ -227,6 +229,8 @@ class Personalize:
         )
         began = time.perf_counter()
         await here.committer.append([encode_record(record)])
+        if role == "write":
+            here.arrivals.hear(b'{"events":%b}' % bytes(question.events))
         waited = time.perf_counter() - began
         here.metrics.observe("personalize_disk", waited)
         here.metrics.accepted.inc(taken.accepted)
@@ -276,6 +280,16 @@ class Personalize:
         record = Record(kind="events", source=_SOURCE, received_at=now, trusted=True, body=body)
         here.committer.append_soon(encode_record(record))
 
+    def _describe(self, decision: Decision) -> None:
+        """Say of every item what a page needs to draw it."""
+        for shown in decision.placements.values():
+            for one in shown.items:
+                item = self._here.catalog.get(one.item)
+                if item is not None:
+                    one.details = {
+                        name: value for name in _DRAWN if (value := getattr(item, name)) not in (None, "", {})
+                    }
+
     def _degraded(self) -> bool:
         """Whether answers cannot be recorded: the disk is full, or what was told lately was lost."""
         clock = time.monotonic()
@@ -294,6 +308,7 @@ class Personalize:
 
 
 _encode = msgspec.json.Encoder().encode
+_DRAWN = ("kind", "title", "url", "image", "price", "available", "attributes")
 
 
 class _Nothing:
@@ -341,6 +356,7 @@ def _asked_in(path: str, query: bytes) -> Question:
         page=Page(url=one("url"), item=one("item")),
         exclude=excluded,
         explain=one("explain") in ("1", "true", ""),
+        details=one("details") in ("1", "true", ""),
         token=one("token"),
     )
 
