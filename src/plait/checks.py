@@ -13,10 +13,11 @@ from typing import Any, NoReturn
 import msgspec
 
 from plait.errors import Rejected
-from plait.events import MAX_BATCH, MAX_EVENT_BYTES, PUBLIC, PURPOSES, About, Signal
+from plait.events import DAY, MAX_BATCH, MAX_EVENT_BYTES, PUBLIC, PURPOSES, About, Signal
 from plait.segment import Told, fitting
 
 LONGEST_ID = 256  # characters of a message id, an item, a section …
+MOST_SOURCES = 64  # that one consent may name for a purpose
 
 
 def allowed(signal: Signal, op: str, field: str, trusted: bool) -> None:
@@ -36,7 +37,7 @@ def allowed(signal: Signal, op: str, field: str, trusted: bool) -> None:
         raise Rejected(f"{what} needs the secret key", code="forbidden", field=field, status=403)
 
 
-def meant(event: Any, path: str) -> None:
+def meant(event: Any, path: str, *, now: int) -> None:
     """Check what the types cannot say of a ``Told``, or of the part of one that was seen."""
     if event.value is not None and fitting(event.signal, event.value) != event.value:
         bounds = {Signal.RATE: "0 to 1", Signal.DWELL: "0 to 86400 (s)", Signal.PLAY: "0 to 86400 (s)"}
@@ -52,6 +53,10 @@ def meant(event: Any, path: str) -> None:
             short(told, under(path, name))
     if event.counter is not None:
         short(event.counter.view, under(path, "counter.view"))
+        # It is part of a name, so it cannot be corrected; from far ahead it would fade all else to nothing.
+        if not 0 <= event.counter.started_at <= now + DAY:
+            wrong(under(path, "counter.started_at"), "started_at must be ms since the epoch, tomorrow at most",
+                  code="invalid_time")  # fmt: skip
     if event.signal in (Signal.LINK, Signal.UNLINK) and len(event.who) < 2:
         wrong(under(path, "who"), f"{event.signal.value} needs two identifiers")
     if isinstance(event, Told) and event.signal is Signal.CONSENT and not event.consent:
@@ -64,6 +69,12 @@ def known_purposes(said: dict[str, Any] | None, field: str) -> None:
         if purpose not in PURPOSES:
             wrong(under(field, purpose), f"a purpose is one of {', '.join(PURPOSES)}, not {purpose[:80]!r}",
                    code="invalid_consent")  # fmt: skip
+        if isinstance(said, dict) and isinstance(sources := said[purpose], dict):
+            if len(sources) > MOST_SOURCES:
+                wrong(under(field, purpose), f"a consent may name {MOST_SOURCES} sources, not {len(sources)}",
+                      code="invalid_consent")  # fmt: skip
+            for source in sources:
+                short(source, under(under(field, purpose), source))
 
 
 def short(text: str, field: str, *, longest: int = LONGEST_ID) -> None:

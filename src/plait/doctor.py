@@ -18,6 +18,7 @@ from plait.keys import FILE as KEYS_FILE
 from plait.keys import load_keys
 from plait.log import open_log
 from plait.settings import Settings, load
+from plait.state import ASIDE
 from plait.store import open_store
 
 _GIB = 1 << 30
@@ -206,6 +207,7 @@ def _state(settings: Settings) -> Check:
     try:
         snapshot = store.snapshot()
         folded, last = snapshot.position, log.last
+        aside = [int.from_bytes(key[len(ASIDE) :], "big") for key, _ in snapshot.scan("meta", ASIDE)]
         snapshot.close()
     finally:
         log.close()
@@ -215,6 +217,13 @@ def _state(settings: Settings) -> Check:
             "state",
             "fail",
             f"folded up to {folded:,} of a log of {last:,}: they do not belong together; plait replay",
+        )
+    if aside:
+        return Check(
+            "state",
+            "warn",
+            f"{len(aside):,} records could not be folded, the first at {aside[0]:,}: a mistake of ours, please report "
+            "it; they stay in the log, and plait replay of a version that can takes them in",
         )
     return Check("state", "ok", f"folded up to {folded:,} of {last:,}")
 

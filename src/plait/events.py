@@ -23,7 +23,9 @@ FUTURE = 5 * 60_000  # an event may claim to be at most this many milliseconds a
 MAX_EVENT_BYTES = 32_768
 MAX_BODY_BYTES = 512_000
 MAX_BATCH = 2_500
-MAX_IDENTIFIER = 512  # bytes of UTF-8; longer ones are refused, LMDB keys and indexes rely on it
+MAX_IDENTIFIER = (
+    250  # bytes of UTF-8, type and all: two of them are the key of a link, and a key of LMDB has 511
+)
 MAX_WHO = 16  # identifiers one event may name
 
 
@@ -270,9 +272,9 @@ def checked_identifier(text: Any, *, field: str) -> str:
             f"{field} holds control characters: {text[:80]!r}", code="invalid_identifier", field=field
         )
     try:
-        if len(text.encode()) > MAX_IDENTIFIER - 112:  # room for the rest of a key
+        if len(text.encode()) > MAX_IDENTIFIER:
             raise Rejected(
-                f"{field} is longer than {MAX_IDENTIFIER - 112} bytes", code="invalid_identifier", field=field
+                f"{field} is longer than {MAX_IDENTIFIER} bytes", code="invalid_identifier", field=field
             )
     except UnicodeEncodeError as exc:
         raise Rejected(f"{field} holds a lone surrogate", code="invalid_identifier", field=field) from exc

@@ -8,6 +8,7 @@ time and comes back the same from the log.
 from __future__ import annotations
 
 import gc
+import traceback
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -15,10 +16,11 @@ from itertools import pairwise
 from typing import Protocol
 
 import msgspec
+import structlog
 
 from plait import catalog, consent, identity
 from plait.consent import hashed, statements_of
-from plait.errors import Corrupt
+from plait.errors import Corrupt, Unavailable
 from plait.events import Event, Record, Signal, decode_record, is_weak
 from plait.identity import Link, decode_link, encode_link
 from plait.profile import (
@@ -35,6 +37,7 @@ from plait.segment import numbered_events_of
 from plait.settings import Settings
 from plait.signals import SignalMap
 from plait.state import (
+    ASIDE,
     BUCKET,
     WINDOW,
     Pending,
@@ -51,6 +54,8 @@ from plait.state import (
     window_keys,
 )
 from plait.store import Store
+
+_log = structlog.get_logger()
 
 VERSION = 1  # of the layouts in the store; another one means: fold anew
 ERASURES = b"erasure\0"  # in `meta`: position of an erase record -> what still has to leave log and lake
@@ -174,10 +179,33 @@ class Fold:
     def step(self, records: Sequence[tuple[int, bytes]]) -> int:
         """Fold records that follow ``position``, commit, and return how many events counted.
 
+        A record that cannot be folded, for a mistake of ours, is set aside and told, and the others go on: one
+        sender must not stop everybody. It stays in the log, and a later version folds it at the next replay.
+
         Raises:
             Corrupt: a record is not what we wrote, or does not follow; the store was not changed.
             Unavailable: the store was not changed (a full disk).
         """
+        try:
+            return self._step(records)
+        except (Corrupt, Unavailable, MemoryError):
+            raise
+        except Exception as exc:
+            if len(records) > 1:
+                half = len(records) // 2
+                return self.step(records[:half]) + self.step(records[half:])
+            self._set_aside(records[0][0], exc)
+            return 0
+
+    def _set_aside(self, position: int, exc: Exception) -> None:
+        where = traceback.extract_tb(exc.__traceback__)[-1]
+        why = f"{type(exc).__name__} in {where.name}"  # its text may hold what somebody sent
+        _log.error("record_set_aside", position=position, why=why, line=where.lineno)
+        key = ASIDE + position.to_bytes(8, "big")
+        self._store.commit({"meta": {key: why.encode()}}, position=position, expected=self.position)
+        self.position = position
+
+    def _step(self, records: Sequence[tuple[int, bytes]]) -> int:
         if not records:
             return 0
         if records[0][0] != self.position + 1 or records[-1][0] != self.position + len(records):
@@ -230,7 +258,11 @@ class Fold:
             return
         told: tuple[str, str] | None = None
         counts = False
-        for number, event in numbered_events_of(record, self._signals):
+        try:
+            events = numbered_events_of(record, self._signals)
+        except Corrupt as exc:  # its checksum is right, so we wrote it: a mistake of ours, not of the disk
+            raise ValueError("a record that was let in cannot be read") from exc
+        for number, event in events:
             named = (event.source, event.id)
             if not event.part or named != told:  # the parts of one call stand and fall together
                 told = named
@@ -491,13 +523,35 @@ class Fold:
                 position = int.from_bytes(rest, "big")
                 places.update((position, number) for number in msgspec.msgpack.decode(raw))
         records = self._records({position for position, _ in places})
-        return {
+        found = {
             (position, number): [event for at, event in records[position] if at == number]
             for position, number in sorted(places)
         }
+        return {place: [] for place in self._aside_that_name(gone)} | found
+
+    def _aside_that_name(self, gone: Iterable[str]) -> list[tuple[int, int]]:
+        """The calls set aside that hold an identifier anywhere: nobody could tell whom they name."""
+        names = {name for one in gone for name in (one, one.partition(":")[2])}
+        found = []
+        for rest, _ in self._state.rows("meta", ASIDE):
+            position = int.from_bytes(rest, "big")
+            record = decode_record(self._raw([position])[position])
+            if record.kind in ("segment", "events"):
+                found += [
+                    (position, number)
+                    for number, call in enumerate(calls_of(record))
+                    if call is not None and any(told.strip() in names for told in _texts(call))
+                ]
+        return found
 
     def _records(self, positions: Iterable[int]) -> dict[int, list[tuple[int, Event]]]:
         """Events with their numbers by position, read again."""
+        return {
+            one: numbered_events_of(decode_record(record), self._signals)
+            for one, record in self._raw(positions).items()
+        }
+
+    def _raw(self, positions: Iterable[int]) -> dict[int, bytes]:
         raw = {one: self._again[one] for one in positions if one in self._again}
         missing = [one for one in positions if one not in raw]
         if missing and self._log is not None:
@@ -507,7 +561,7 @@ class Fold:
             raise Corrupt(
                 f"records {lost[:3]} that the state refers to are not in the log", code="log_corrupt"
             )
-        return {one: numbered_events_of(decode_record(record), self._signals) for one, record in raw.items()}
+        return raw
 
     def _remove(self, identifier: str) -> None:
         """Delete all that belongs to an identifier."""
@@ -603,6 +657,15 @@ def calls_of(record: Record) -> list[dict[str, object] | None]:
     body = msgspec.json.decode(record.body)
     calls: list[dict[str, object] | None] = body["batch"] if record.kind == "segment" else body
     return calls
+
+
+def _texts(told: object) -> Iterator[str]:
+    """All texts in a JSON value, names apart."""
+    if isinstance(told, str):
+        yield told
+    elif isinstance(told, dict | list):
+        for one in told.values() if isinstance(told, dict) else told:
+            yield from _texts(one)
 
 
 def _is_closed(call: Mapping[str, object]) -> bool:

@@ -456,7 +456,7 @@ class Intake:
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 pass
             else:
-                if 0 < len(seen) <= MAX_BATCH and self._seen_fine(seen, trusted):
+                if 0 < len(seen) <= MAX_BATCH and self._seen_fine(seen, trusted, now):
                     return Taken(body, len(seen))
         told = parsed(body)
         sent_at = None
@@ -483,13 +483,13 @@ class Intake:
         body_ = b"[%b]" % b",".join(kept) if kept else None
         return Taken(body_, len(kept), tuple(refused), True, tuple(ids))
 
-    def _seen_fine(self, events: Sequence[_Seen], trusted: bool) -> bool:
+    def _seen_fine(self, events: Sequence[_Seen], trusted: bool, now: int) -> bool:
         found: set[tuple[str, ...]] = set()
         for one in events:
             if one.who not in self._fine_whos:
                 self._learn_who(one.who)
             known = self._fine_whos[one.who]
-            if known is None or one.signal not in _PLAIN or not _in_order(one):
+            if known is None or one.signal not in _PLAIN or not _in_order(one, now):
                 return False
             if not trusted and (one.op != "assert" or one.signal not in PUBLIC or one.source is not None):
                 return False
@@ -527,7 +527,7 @@ class Intake:
             raise Rejected(
                 "source is for the secret key", code="forbidden", field=under(path, "source"), status=403
             )
-        meant(event, path)
+        meant(event, path, now=now)
         if event.properties:
             clean["properties"] = self._cleaner.properties(event.signal, clean["properties"])
         known_purposes(event.consent, under(path, "consent"))
@@ -625,12 +625,12 @@ _PLAIN = frozenset(Signal) - FORM - TEXT - {
 }  # fmt: skip
 
 
-def _in_order(event: _Seen) -> bool:
+def _in_order(event: _Seen, now: int) -> bool:
     """Whether nothing is left to say about an event's fields."""
     if event.op == "erase" or not (_clear(event.at) and _clear(event.sent_at)):
         return False
     try:
-        meant(event, "")
+        meant(event, "", now=now)
     except Rejected:
         return False
     return True

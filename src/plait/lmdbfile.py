@@ -388,6 +388,8 @@ class File:
             return Unavailable(f"{self.folder}: the disk is full: {exc}", code="disk_full", retry_after=10)
         if code in _READ_ONLY or isinstance(exc, lmdb.ReadonlyError | lmdb.LockError):
             return Unavailable(f"{self.folder} cannot be written: {exc}", code="read_only", retry_after=10)
+        if isinstance(exc, lmdb.BadValsizeError):
+            return Rejected(f"{self.folder}: a key is too long: {exc}", code="key_too_long")
         if isinstance(exc, _DAMAGED):
             return Corrupt(
                 f"{self.folder} is not what Plait wrote: {exc}; put back a backup; the state may also be "

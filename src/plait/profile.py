@@ -140,7 +140,7 @@ class Fragment(msgspec.Struct, array_like=True):
 
     def _told_about(self, event: Event) -> None:
         for name, value in (event.traits or {}).items():
-            told = (event.at, event.id, value)
+            told = (event.at, event.id, _restable(value))
             known = self.traits.get(name)
             if known is None or _later(told, known):
                 self.traits[name] = told
@@ -164,7 +164,7 @@ class Fragment(msgspec.Struct, array_like=True):
             if counter is not None and before is not None:
                 intensity = max(0.0, intensity - attention(before))
         fresh = 1 if counter is None or before is None else 0
-        since = event.at if counter is None else counter.started_at
+        since = event.at if counter is None else _started(counter.started_at, event.received_at)
         grown = intensity * self.scale(since, half_life)
         for about in abouts(event.about):
             self._grow(f"{named}{SEP}{about}", fresh, grown, event.at)
@@ -344,6 +344,22 @@ def _same(one: Weight, other: Weight) -> bool:
 def half_life_ms(days: float) -> int:
     """A half-life in whole milliseconds, at least one."""
     return max(1, round(days * DAY))
+
+
+def _started(at: int, received_at: int) -> int:
+    """When a counter began to count; a clock that is years ahead must not fade all else to nothing."""
+    return max(0, min(at, received_at + DAY))
+
+
+def _restable(value: Any) -> Any:
+    """A trait's value with numbers that msgpack can hold: beyond 64 bits they become floats."""
+    if isinstance(value, dict):
+        return {name: _restable(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_restable(one) for one in value]
+    if isinstance(value, int) and not -(1 << 63) <= value < 1 << 64:
+        return float(value)
+    return value
 
 
 def _later(told: tuple[int, str, Any], known: tuple[int, str, Any]) -> bool:

@@ -25,7 +25,7 @@ from starlette.routing import BaseRoute
 
 from plait.catalog import Catalog
 from plait.consent import ConsentDoor
-from plait.errors import PlaitError, Unavailable
+from plait.errors import Corrupt, PlaitError, Unavailable
 from plait.events import decode_record
 from plait.http import Installation, Metrics
 from plait.http.app import App
@@ -124,7 +124,10 @@ def _catch_up(here: Installation, folded: int) -> None:
         record = decode_record(raw)
         newest = max(newest, record.received_at)
         if position > folded:
-            here.take_in(record)
+            try:
+                here.take_in(record)
+            except Corrupt as error:  # the fold sets it aside and tells; to refuse to start would help nobody
+                _log.error("record_not_taken_in", position=position, code=error.code)
     here.not_before(newest)
 
 

@@ -19,6 +19,7 @@ from plait.store import TABLES, Snapshot
 
 WINDOW = 30 * DAY  # how long a message id is remembered, in time of the log
 BUCKET = WINDOW // 2
+ASIDE = b"aside\0"  # in `meta`: position of a record that could not be folded -> why
 
 
 class Row(msgspec.Struct, array_like=True, frozen=True, gc=False):

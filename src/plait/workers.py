@@ -28,7 +28,7 @@ from plait.profile import decode_fragment, equal
 from plait.segment import blanked, numbered_events_of
 from plait.settings import Settings
 from plait.signals import SignalMap, load_signals
-from plait.state import decode_row, mark_of, row_key
+from plait.state import ASIDE, decode_row, mark_of, row_key
 from plait.store import TABLES, Snapshot, Store, open_store
 
 _log = structlog.get_logger()
@@ -215,6 +215,8 @@ def write_lake(lake: Lake, log: Log, store: Store, signals: SignalMap) -> bool:
 
 
 def _counted(snapshot: Snapshot, position: int, raw: bytes, signals: SignalMap) -> Iterator[Event]:
+    if snapshot.get("meta", ASIDE + position.to_bytes(8, "big")) is not None:
+        return
     for _, event in numbered_events_of(decode_record(raw), signals):
         rest = row_key(event.at, mark_of(event))
         for one in event.who:  # the first of them may be blocked

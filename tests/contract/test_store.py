@@ -83,6 +83,14 @@ def test_a_commit_that_fails_in_the_middle_changes_nothing(store: Store) -> None
         assert (snapshot.position, snapshot.get("items", b"a")) == (0, None)
 
 
+def test_a_key_that_is_too_long_will_not_do_later_either(store: Store) -> None:
+    with pytest.raises(Rejected):
+        store.commit({"meta": {b"k" * 600: b"v"}}, position=1, expected=0)
+
+    with look(store) as snapshot:
+        assert snapshot.position == 0
+
+
 def test_a_snapshot_does_not_see_later_commits(store: Store) -> None:
     store.commit({"items": {b"a": b"1"}}, position=1, expected=0)
     with look(store) as before:

@@ -7,10 +7,10 @@ from bench.plain import PlainStore
 from plait import people
 from plait.errors import Corrupt, Unavailable
 from plait.events import DAY, Record, encode_record
-from plait.fold import Fold
+from plait.fold import ERASURES, Fold, decode_erasure
 from plait.settings import ConsentDefaults, IdentityLimits, Settings
 from plait.signals import load_signals
-from plait.state import BUCKET
+from plait.state import ASIDE, BUCKET
 from plait.workers import compare
 
 NOW = 1_780_000_000_000
@@ -202,3 +202,68 @@ def test_many_late_views_of_one_person_do_not_stop_the_fold():
 
     assert views(store) == 2_000
     assert time.process_time() - begun < 20  # some 2 s on the plain store; quadratic would be minutes
+
+
+def unreadable(text="secret"):
+    body = msgspec.json.encode([{"id": "x", "nobody": [text]}])
+    return encode_record(Record(kind="events", source="web", received_at=NOW, trusted=True, body=body))
+
+
+def aside(store):
+    return [int.from_bytes(key[len(ASIDE) :], "big") for key in store.tables["meta"] if key.startswith(ASIDE)]
+
+
+def test_a_record_that_cannot_be_folded_is_set_aside_and_the_others_count():
+    store = PlainStore()
+    fold = fold_of(store)
+
+    fold.step(
+        list(enumerate([record({"id": "1"}), unreadable(), record({"id": "2"}), record({"id": "3"})], 1))
+    )
+
+    assert (fold.position, views(store), aside(store)) == (4, 3, [2])
+
+
+def test_what_was_set_aside_is_set_aside_by_a_replay_in_other_steps():
+    records = [record({"id": "1"}), unreadable(), record({"id": "2"})]
+    store = PlainStore()
+    fold_of(store).step(list(enumerate(records, 1)))
+
+    one_by_one, _ = folded(*records)
+
+    assert list(compare(store, one_by_one)) == []
+
+
+class Records(dict):
+    def get(self, positions):
+        return {one: self[one] for one in positions if one in self}
+
+
+@pytest.mark.parametrize(("text", "leaves"), [("gone", [2]), ("user:gone", [2]), ("gone with the wind", [])])
+def test_who_is_erased_leaves_what_was_set_aside(text, leaves):
+    log = Records({1: record({"id": "1", "who": ["user:gone"]}), 2: unreadable(text)})
+    erase = {"id": "e", "signal": "erase", "op": "erase", "who": ["user:gone"]}
+    store, _ = folded(*log.values(), record(erase), log=log)
+
+    (note,) = [decode_erasure(raw) for key, raw in store.tables["meta"].items() if key.startswith(ERASURES)]
+
+    assert [position for position in note.records if position == 2] == leaves
+
+
+@pytest.mark.parametrize("number", [10**30, -(10**30), 2**64, {"deep": [10**40]}])
+def test_a_trait_may_be_any_number(number):
+    store, _ = folded(record({"id": "1", "signal": "identify", "traits": {"points": number}}))
+
+    assert aside(store) == []
+    assert people.profile(store, "user:u", now=NOW, settings=OPEN).traits.keys() == {"points"}
+
+
+@pytest.mark.parametrize("started_at", [-(10**30), 10**18, 10**30])
+def test_a_counter_from_nowhere_does_not_fade_what_else_is_known(started_at):
+    dwell = {"id": "2", "signal": "dwell", "value": 30.0, "counter": {"view": "v", "started_at": started_at}}
+    store, _ = folded(record({"id": "1"}, dwell))
+
+    entries = people.profile(store, "user:u", now=NOW, settings=OPEN).entries
+
+    assert aside(store) == []
+    assert {one.signal: one.weight for one in entries}["view"] == pytest.approx(1.0)

@@ -11,11 +11,13 @@ import pytest
 from plait.checks import timestamp, without_key
 from plait.consent import ConsentDoor
 from plait.errors import Rejected
-from plait.events import Event, Record
+from plait.events import Event, Record, encode_record
+from plait.fold import Fold
 from plait.intake import Intake, Taken
 from plait.segment import blanked, events_of, numbered_events_of
 from plait.settings import Settings
 from plait.signals import load_signals
+from plait.store import open_store
 
 NOW = 1_800_000_000_000
 SIGNALS = load_signals()
@@ -344,3 +346,34 @@ def test_a_consent_managers_categories_mean_what_the_map_says():
     )
 
     assert events_of(record, signals)[0].consent == {"collect": True, "personalize": False, "link": False}
+
+
+def test_two_of_the_longest_identifiers_fit_a_key_of_the_state(tmp_path):
+    who = ["user:" + "u" * 245, "anonymous:" + "é" * 120]
+    store = open_store(f"lmdb://{tmp_path}", write=True)
+    taken = own({"id": "1", "signal": "identify", "who": who})
+    raw = encode_record(Record(kind="events", source="web", received_at=NOW, trusted=True, body=taken.body))
+
+    assert Fold(store, Settings(), SIGNALS).step([(1, raw)]) == 1
+
+
+@pytest.mark.parametrize("started_at", [-1, NOW + 2 * 86_400_000, 10**18, 10**30])
+def test_a_counter_starts_between_1970_and_tomorrow(started_at):
+    dwell = {"id": "1", "signal": "dwell", "who": ["anonymous:a"], "value": 3}
+
+    taken = own(dwell | {"counter": {"view": "v", "started_at": started_at}})
+
+    assert [(one.code, one.field) for one in taken.refused] == [
+        ("invalid_time", "events[0].counter.started_at")
+    ]
+
+
+@pytest.mark.parametrize(
+    "sources", [{"s" * 300: False}, {"": False}, {"a\tb": False}, {f"s{n}": False for n in range(65)}]
+)
+def test_consent_names_sources_that_there_can_be(sources):
+    said = {"id": "1", "signal": "consent", "who": ["anonymous:a"], "consent": {"personalize": sources}}
+
+    assert [one.field.partition(".")[2].startswith("consent.personalize") for one in own(said).refused] == [
+        True
+    ]

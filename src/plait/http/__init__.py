@@ -28,6 +28,7 @@ from plait.keys import Keys, Role
 from plait.models import current
 from plait.segment import events_of
 from plait.settings import Settings
+from plait.state import ASIDE
 
 if TYPE_CHECKING:
     from plait.catalog import Catalog
@@ -167,6 +168,8 @@ class Installation:
         figures.lag_records.set(self.lag.records)
         figures.lag_events.set(self.lag.events)
         figures.lag_seconds.set(self.lag.seconds)
+        with closing(self.store.snapshot()) as snapshot:
+            figures.set_aside.set(sum(1 for _ in snapshot.scan("meta", ASIDE)))
         figures.log_position.set(self.log.last)
         figures.items.set(len(self.catalog))
         fitted_at = (self.about_model() or {}).get("fitted_at")

@@ -57,6 +57,9 @@ class Metrics:
         self.lag_seconds = Gauge(
             "plait_fold_lag_seconds", "Age of the oldest record not folded", registry=self.registry
         )
+        self.set_aside = Gauge(
+            "plait_fold_set_aside", "Records that could not be folded", registry=self.registry
+        )
         self.log_position = Gauge("plait_log_position", "Newest position of the log", registry=self.registry)
         self.model_age = Gauge(
             "plait_model_age_seconds", "Time since the current model was fitted", registry=self.registry

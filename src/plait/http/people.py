@@ -13,12 +13,13 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from plait import people
-from plait.errors import Rejected, Unavailable
+from plait.errors import PlaitError, Rejected, Unavailable
 from plait.events import Record, Signal, checked_identifier, strongest_first
 from plait.http import Installation
 from plait.http.plain import answer, body, installation
 from plait.interests import interests
 from plait.segment import Told
+from plait.state import ASIDE
 
 MOST = 1_000  # interests or events in one answer
 
@@ -147,6 +148,11 @@ async def _settled(here: Installation, record: Record) -> None:
         raise Unavailable(
             "it is accepted, but the fold lags; it will show later", code="lagging", retry_after=5
         )
+    with closing(here.store.snapshot()) as snapshot:
+        if snapshot.get("meta", ASIDE + position.to_bytes(8, "big")) is not None:
+            raise PlaitError(
+                "it is in the log, but could not be folded: plait doctor says more", code="set_aside"
+            )
 
 
 def _identifier(request: Request) -> str:
