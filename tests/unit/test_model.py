@@ -181,6 +181,15 @@ def test_a_damaged_model_is_told(tmp_path):
         Model.load(folder)
 
 
+def test_a_damaged_model_is_passed_over_for_the_one_before(tmp_path):
+    older = fit(people(10), catalog(), now=NOW, half_life=HALF_LIFE)
+    older.save(tmp_path)
+    folder = fit(people(10), catalog(), now=NOW + DAY, half_life=HALF_LIFE).save(tmp_path)
+    (folder / "values.npy").write_bytes(b"")
+
+    assert current(tmp_path).id == older.id
+
+
 def test_the_same_rows_give_the_same_model():
     one, other = (fit(people(), catalog(), now=NOW, half_life=HALF_LIFE) for _ in range(2))
 

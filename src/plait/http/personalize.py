@@ -272,9 +272,7 @@ class Personalize:
                 "id": f"{decision.decision}/{item}", "signal": "decided", "who": [person], "source": _SOURCE,
                 "at": now, "decision": decision.decision, "about": {"item": item},
             }
-            for chosen in items.values()
-            for item in chosen
-            if here.catalog.cap(here.catalog.rows[item]) is not None
+            for item in self._capped(items)
         ]  # fmt: skip
         body = msgspec.json.encode(told)
         record = Record(kind="events", source=_SOURCE, received_at=now, trusted=True, body=body)
@@ -289,6 +287,14 @@ class Personalize:
                     one.details = {
                         name: value for name in _DRAWN if (value := getattr(item, name)) not in (None, "", {})
                     }
+
+    def _capped(self, items: dict[str, list[str]]) -> list[str]:
+        caps = self._here.catalog.column("cap").numbers  # NaN where there is none
+        if caps is None:
+            return []
+        rows = self._here.catalog.rows
+        shown = (item for chosen in items.values() for item in chosen)
+        return [item for item in shown if rows[item] < len(caps) and caps[rows[item]] >= 0]
 
     def _degraded(self) -> bool:
         """Whether answers cannot be recorded: the disk is full, or what was told lately was lost."""

@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import structlog
 from numpy.typing import NDArray
 
 from plait.errors import Corrupt, Unavailable
@@ -24,6 +25,7 @@ Channel = tuple[str, str]  # kind of source, signal
 
 _ARRAYS = ("indptr", "columns", "values", "place", "popularity", "gates", "returns")
 _FORMAT = 1
+_log = structlog.get_logger()
 
 
 class Manifest(msgspec.Struct, kw_only=True):
@@ -159,26 +161,30 @@ def _sync(folder: Path) -> None:
 
 
 def current(folder: Path, *, known: str | None = None) -> Model | None:
-    """The newest model under ``folder``; ``None`` when there is none, or it is ``known`` already.
+    """The newest model under ``folder`` that can be read; ``None`` when there is none, or it is ``known`` already.
 
-    Raises:
-        Corrupt: it cannot be read.
+    A model is made anew by every fit, so a damaged one is told in the log and passed over.
     """
-    newest = newest_id(folder)
-    return None if newest is None or newest == known else Model.load(folder / newest)
+    for name in reversed(_names(folder)):
+        if name == known:
+            return None
+        try:
+            return Model.load(folder / name)
+        except Corrupt as error:
+            _log.error("model_passed_over", code=error.code, message=error.message)
+    return None
 
 
-def newest_id(folder: Path) -> str | None:
-    """The id of the newest model under ``folder``."""
+def _names(folder: Path) -> list[str]:
+    """The models under ``folder``, the newest last."""
     if not folder.is_dir():
-        return None
-    return max((one.name for one in folder.iterdir() if not one.name.startswith(".")), default=None)
+        return []
+    return sorted(one.name for one in folder.iterdir() if not one.name.startswith("."))
 
 
 def drop_old(folder: Path, *, keep: int = 2) -> None:
     """Remove all but the newest models; who has one mapped keeps it until it lets go."""
-    found = sorted(one.name for one in folder.iterdir() if not one.name.startswith("."))
-    for name in found[:-keep]:
+    for name in _names(folder)[:-keep]:
         shutil.rmtree(folder / name, ignore_errors=True)
 
 

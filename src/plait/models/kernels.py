@@ -21,8 +21,12 @@ Mask = NDArray[np.bool_]
 
 
 def _compiled(function: F) -> F:
-    # The compiled code is kept on disk, so only the first start after an installation pays for the compiler.
-    compiled: Any = numba.njit(cache=True, nogil=True)(function)
+    # The compiled code is kept on disk (beside this file, else in the user's cache, else where NUMBA_CACHE_DIR says),
+    # so only the first start after an installation pays for the compiler.
+    try:
+        compiled: Any = numba.njit(cache=True, nogil=True)(function)
+    except RuntimeError:  # there is no place that may be written: every start pays
+        compiled = numba.njit(nogil=True)(function)
     return cast("F", compiled)
 
 
