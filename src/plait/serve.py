@@ -74,9 +74,13 @@ async def running(
         stack.callback(log.close)
         # Made here, so that readers find it; from now on only the fold writes to it.
         open_store(settings.url("store"), write=True).close()
+        keys, metrics = load_keys(settings), Metrics()
+        # It takes as long to start as all that follows here, so it starts meanwhile.
+        fold = Child("fold", settings, restarted=metrics.restarts.labels("fold").inc)
+        await fold.start()
+        stack.push_async_callback(fold.stop)
         store = open_store(settings.url("store"))
         stack.callback(store.close)
-        keys = load_keys(settings)
         with closing(store.snapshot()) as snapshot:
             catalog = Catalog.load(snapshot)
             door = ConsentDoor(settings, keys.pepper).load(snapshot, settings)
@@ -85,17 +89,16 @@ async def running(
         stack.push_async_callback(committer.close)
         here = Installation(
             settings=settings, keys=keys, log=log, committer=committer, store=store,
-            catalog=catalog, door=door, signals=load_signals(settings.data), metrics=Metrics(),
+            catalog=catalog, door=door, signals=load_signals(settings.data), metrics=metrics,
             stop=stop, fit_work=lambda: once("fit", settings),
             redact_work=_redaction(settings, log, store, door),
         )  # fmt: skip
         here.keys = _with_run_key(here.keys, here.run_key)
         _catch_up(here, folded)
         here.take_model()
-        fold = Child("fold", settings, restarted=here.metrics.restarts.labels("fold").inc)
         tasks = [
             asyncio.create_task(work)
-            for work in (fold.run(), _watch(here), _fit_on_clock(here), _forget(here))
+            for work in (fold.run(here.follows), _watch(here), _fit_on_clock(here), _forget(here))
         ]
         try:
             yield here
@@ -136,13 +139,25 @@ async def _watch(here: Installation) -> None:
     path = Path(here.settings.data) / KEYS_FILE
     changed, looked = _written(path), time.monotonic()
     while True:
-        here.tell_lag()
-        if time.monotonic() - looked > 1:
-            looked = time.monotonic()
-            if (now := _written(path)) != changed:
-                changed = now
-                _reload_keys(here)
+        with _carried_on("watch"):
+            here.tell_lag()
+            if time.monotonic() - looked > 1:
+                looked = time.monotonic()
+                if (now := _written(path)) != changed:
+                    changed = now
+                    _reload_keys(here)
         await asyncio.sleep(0.05)
+
+
+@contextmanager
+def _carried_on(work: str) -> Iterator[None]:
+    """What fails is told and tried again next time: a task that ended would not be missed for days."""
+    try:
+        yield
+    except PlaitError as error:
+        _log.error(f"{work}_failed", code=error.code, message=error.message)
+    except Exception:
+        _log.exception(f"{work}_failed")
 
 
 def _written(path: Path) -> int:
@@ -174,22 +189,19 @@ async def _fit_on_clock(here: Installation) -> None:
         if every <= 0 or last == fitted_to or not (grown or waited > every):
             continue
         fitted_to, fitted_at = last, time.monotonic()
-        try:
+        with _carried_on("fit"):
             await here.fit()
-        except PlaitError as error:
-            _log.error("fit_failed", code=error.code, message=error.message)
 
 
 async def _forget(here: Installation) -> None:
     """Take erased people out of log and lake as soon as the fold has taken the erasure in; old copies later."""
     while True:
-        await asyncio.sleep(0.5)
-        try:
+        done = False
+        with _carried_on("redaction"):
             await here.redact()
             await asyncio.to_thread(compact_erased, here.log, here.settings, now=time.time())
-        except PlaitError as error:
-            _log.error("redaction_failed", code=error.code, message=error.message)
-            await asyncio.sleep(5)
+            done = True
+        await asyncio.sleep(0.5 if done else 5)
 
 
 def _redaction(settings: Settings, log: Log, store: Store, door: ConsentDoor) -> Callable[[], None]:

@@ -1,7 +1,8 @@
 """Child processes: started with the parent's settings, started again when they die, gone when the parent is.
 
 A child is ``python -m plait.supervise WORK``. Its first line of input is the settings as JSON (so that no key
-stands in a command line); the end of its input is the end of its parent, even after ``kill -9``.
+stands in a command line); the end of its input is the end of its parent, even after ``kill -9``. Its first line
+of output says that it is at work.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from plait.settings import Settings
 
 _log = structlog.get_logger()
 
+_AT_WORK = b"at work\n"  # what a child says once it does what it is for
 _PATIENCE = 10.0  # seconds a child has to end by itself before it is killed
 _LONGEST_PAUSE = 10.0  # seconds between two starts of a child that keeps dying
 
@@ -48,13 +50,20 @@ class Child:
         """Of the process that runs now, ``None`` between two."""
         return self._process.pid if self._process and self._process.returncode is None else None
 
-    async def run(self) -> None:
-        """Keep the child running until ``stop``; a child that keeps dying is started less and less often."""
+    async def start(self) -> None:
+        """Start it, without waiting until it is at work; ``run`` takes it over."""
+        self._process = await _start(self._work, self._settings, stdout=subprocess.PIPE)
+
+    async def run(self, working: Callable[[], None] = lambda: None) -> None:
+        """Keep the child running until ``stop``; a child that keeps dying is started less and less often.
+
+        Args:
+            working: called whenever it says that it is at work.
+        """
         pause = 0.1
         while not self._stopping:
             begun = asyncio.get_running_loop().time()
-            self._process = await _start(self._work, self._settings)
-            code = await self._process.wait()
+            code = await self._once(working)
             if self._stopping:
                 return
             if asyncio.get_running_loop().time() - begun > _LONGEST_PAUSE:
@@ -63,6 +72,21 @@ class Child:
             self._restarted()
             await asyncio.sleep(pause)
             pause = min(_LONGEST_PAUSE, pause * 2)
+
+    async def _once(self, working: Callable[[], None]) -> int | str:
+        """Run it to its end, which ``stop`` may bring about; how it ended."""
+        try:
+            if self.pid is None:
+                await self.start()
+        except OSError as exc:  # no memory or no process to be had just now
+            return type(exc).__name__
+        assert self._process is not None and self._process.stdout is not None
+        if self._stopping:
+            await _end(self._process)
+        while line := await self._process.stdout.readline():
+            if line == _AT_WORK:
+                working()
+        return await self._process.wait()
 
     async def stop(self) -> None:
         """End the child and wait for it."""
@@ -129,7 +153,7 @@ async def _end(process: asyncio.subprocess.Process) -> None:
 def _fold(settings: Settings) -> None:
     from plait.workers import follow
 
-    follow(settings)
+    follow(settings, following=lambda: sys.stdout.buffer.write(_AT_WORK) and sys.stdout.buffer.flush())
 
 
 def _fit(settings: Settings) -> dict[str, Any]:

@@ -45,8 +45,15 @@ COMPACT = "compact"  # in the data folder: says since when the log waits to be c
 # -- following -------------------------------------------------------------------------------------------------
 
 
-def follow(settings: Settings, *, stop: threading.Event | None = None) -> None:
+def follow(
+    settings: Settings, *, stop: threading.Event | None = None, following: Callable[[], object] = lambda: None
+) -> None:
     """Fold the log as it grows, until ``stop`` is set or the process ends.
+
+    Args:
+        settings: of the installation.
+        stop: set from another thread.
+        following: called once when all that was in the log at the start is in the state.
 
     Raises:
         Unavailable: another process folds into this state, or the folder cannot be used.
@@ -64,7 +71,7 @@ def follow(settings: Settings, *, stop: threading.Event | None = None) -> None:
         if lake is not None:
             stack.callback(lake.close)
         _log.info("folding", position=fold.position, last=log.last)
-        _follow(fold, log, lake, _Housekeeping(fold, store), stop)
+        _follow(fold, log, lake, _Housekeeping(fold, store), stop, following)
 
 
 def _store_to_write(settings: Settings, stop: threading.Event) -> Store:
@@ -90,9 +97,15 @@ def _fold(store: Store, settings: Settings, log: Log) -> Fold:
 
 
 def _follow(
-    fold: Fold, log: Log, lake: _LakeWriter | None, housekeeping: _Housekeeping, stop: threading.Event
+    fold: Fold,
+    log: Log,
+    lake: _LakeWriter | None,
+    housekeeping: _Housekeeping,
+    stop: threading.Event,
+    following: Callable[[], object],
 ) -> None:
     limit = 200
+    first: int | None = log.last
     while not stop.is_set():
         records = log.read(fold.position, limit=limit)
         if records:
@@ -109,6 +122,9 @@ def _follow(
                 limit = max(10, limit // 2)
             elif lags:
                 limit = min(_MOST, limit * 2)
+        if first is not None and fold.position >= first:
+            first = None
+            following()
         if lake is not None:
             lake.tick(idle=not records)
         housekeeping.tick(busy=lake is not None and lake.busy)

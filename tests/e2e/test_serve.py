@@ -307,3 +307,23 @@ def test_the_live_stream_tells_events_as_they_come(server):
     thread.join(20)
     assert got
     assert got[0]["about"]["item"] == "lamp-9"
+
+
+def test_once_ready_what_was_acknowledged_before_is_there(own_server):
+    own_server.start()
+    own_server.collect(*(view("ann") for _ in range(500)))
+    own_server.kill()
+
+    own_server.start()
+
+    assert own_server.profile("user:ann")["counts"] == {"view": 500}
+
+
+def test_once_ready_what_is_acknowledged_shows_within_a_moment(own_server):
+    own_server.start()
+
+    own_server.collect(view("ann"))
+
+    assert own_server.eventually(
+        lambda: own_server.profile("user:ann"), seconds=0.7
+    )  # the fold took 2 s to start

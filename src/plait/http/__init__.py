@@ -53,6 +53,8 @@ class Installation:
         catalog: items and placements in memory; updated by the routes once a change is durable.
         door: consents in memory; told by collect once a statement is durable.
         model: the current one, replaced whole; ``None`` before the first fit.
+        ready: it listens, and does not stop.
+        following: the fold has taken in what was in the log at the start, so that answers count what was.
     """
 
     settings: Settings
@@ -71,6 +73,7 @@ class Installation:
     redact_work: Callable[[], None]
     run_key: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
     ready: bool = False
+    following: bool = False
     stopping: bool = False
     lag: Lag = field(default_factory=lambda: Lag())
     arrivals: Arrivals = field(default_factory=Arrivals)
@@ -112,6 +115,10 @@ class Installation:
         for event in events_of(record, self.signals):
             if event.consent:
                 self.door.tell_event(event)
+
+    def follows(self) -> None:
+        """Note that the fold follows the log."""
+        self.following = True
 
     def take_model(self) -> None:
         """Take the newest model into use, if there is a newer one."""

@@ -29,9 +29,12 @@ async def live(_: Request) -> Response:
 
 
 async def ready(request: Request) -> Response:
-    """Whether questions can be answered; 503 while starting or stopping."""
-    if not installation(request).ready:
+    """Whether questions can be answered, and what was accepted shows; 503 while starting or stopping."""
+    here = installation(request)
+    if not here.ready:
         return answer({"code": "not_ready", "message": "the server is starting or stopping"}, 503)
+    if not here.following:
+        return answer({"code": "not_ready", "message": "the fold is taking in what is in the log"}, 503)
     return answer({"status": "ready"})
 
 
