@@ -56,7 +56,7 @@ class Question(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     token: str | None = None
 
 
-class Because(msgspec.Struct, omit_defaults=True):
+class Because(msgspec.Struct, omit_defaults=True, gc=False):
     """One reason: what a person did, and what it added to the score.
 
     ``share`` is its part of the sum of absolute contributions, with the contribution's sign.
@@ -69,7 +69,7 @@ class Because(msgspec.Struct, omit_defaults=True):
     about: str | None = None
 
 
-class Chosen(msgspec.Struct, omit_defaults=True):
+class Chosen(msgspec.Struct, omit_defaults=True, gc=False):
     """One item that is to be shown."""
 
     item: str
