@@ -1,7 +1,7 @@
 // What a page tells without being asked to: what it is about, what was searched for, how far somebody scrolled, what
 // played, where links lead; and what other tools on it already say about carts and consent.
 import { on, near, now, safely, target, told, wall } from "./page";
-import { consent, track } from "./plait";
+import { consent, options, track } from "./plait";
 import { about, more } from "./sections";
 import { fact, push, viewId } from "./send";
 import type { Consent, Signal } from "./types";
@@ -41,7 +41,7 @@ on(document, "scrollend", measure);
 more.grown = () => ({ depth: Math.round(measure() * 100) / 100 });
 
 let ready = false;
-more.viewed = (options) => {
+more.viewed = () => {
   deepest = 0;
   films.clear();
   const asked = new URLSearchParams(location.search);
@@ -54,21 +54,21 @@ more.viewed = (options) => {
   }
   if (!ready) {
     ready = true;
-    if (options.learn) learn();
     if (options.ga4) follow("dataLayer", cart);
   }
 };
 
 // -- sections nobody marked
 
-const learn = () => {
-  const heading = (element: Element) => element.querySelector("h1,h2,h3,h4");
-  more.find = (root) =>
-    [...root.querySelectorAll("section, article, [id]")].filter(
-      (one) => !one.closest("nav,header,footer,form,svg") && one.tagName != "H1" && heading(one) && !one.querySelector("section, article"),
-    );
-  more.name = (element) => (near(element, "[data-plait-section]") ? undefined : element.id || heading(element)?.textContent?.trim().toLowerCase().replace(/\W+/g, "-").slice(0, 60));
-};
+const heading = (element: Element) => element.querySelector("h1,h2,h3,h4");
+more.find = (root) =>
+  options.learn
+    ? [...root.querySelectorAll("section, article, div[id]")].filter((one) => !one.closest("nav,header,footer,form") && heading(one) && !one.querySelector("section, article"))
+    : [];
+more.name = (element) =>
+  options.learn && element.matches("section, article, div")
+    ? element.id || heading(element)?.textContent?.trim().toLowerCase().replace(/\W+/g, "-").slice(0, 60)
+    : undefined;
 
 // -- links and films
 

@@ -14,7 +14,7 @@ import type { Asked, Consent, Decision, Fact, More, Options, Signal } from "./ty
 const SHORTEST = 200; // ms on screen below which a section was only passed
 const LONGEST = 60_000; // ms between two reports of the clocks
 
-let options: Options;
+export let options: Options;
 let started = false;
 let epoch = 0;
 let since = 0; // wall time at which this epoch began
@@ -24,7 +24,7 @@ let pause = 5_000;
 
 /** Tell of any act. */
 export const track: Track = (signal, said = {}) => {
-  if (started && mayCollect()) push(fact(signal, { ...said, about: { ...about(), ...said.about } }));
+  if (started && mayCollect()) push(fact(signal, { about: about(), ...said }));
 };
 
 const seconds = (ms: number) => Math.floor(ms) / 1000;
@@ -65,7 +65,7 @@ const view = (at = now()) => {
   since = wall();
   begin(at);
   push(fact("view", { about: about(), context: more.circumstances?.() || {} }));
-  more.viewed?.(options);
+  more.viewed?.();
 };
 
 /** End what is measured of this page. */

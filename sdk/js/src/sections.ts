@@ -4,7 +4,7 @@
 // sections larger than the screen have an observer with finer steps, since half of them may never be visible at once.
 import { clock, from, run, type Clock } from "./clocks";
 import { here, near, told } from "./page";
-import type { About, Options } from "./types";
+import type { About } from "./types";
 
 const MOST = 1000; // sections of a page that are measured; what comes after is not
 const FINE = Array.from({ length: 101 }, (_, step) => step / 100);
@@ -23,7 +23,7 @@ export const more: {
   /** What the page is about. */
   item?: () => string | undefined;
   /** A page view began. */
-  viewed?: (options: Options) => void;
+  viewed?: () => void;
   /** What goes with a view. */
   circumstances?: () => Record<string, unknown>;
   /** What goes with the page's own clocks. */
