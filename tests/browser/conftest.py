@@ -31,7 +31,12 @@ window.enter = () => {
   }
   diary.push({ at: real(), visible: document.visibilityState === "visible", focused: document.hasFocus(), seen: Object.keys(seen) });
 };
-window.real = performance.now.bind(performance);
+// `faster = n` lets the page's clock run n times as fast from then on: half a minute without input takes seconds.
+const slow = performance.now.bind(performance);
+let from = 0, times = 1;
+performance.now = () => times === 1 ? slow() : from + (slow() - from) * times;
+Object.defineProperty(window, "faster", { set: (n) => { from = slow(); times = n; } });
+window.real = () => performance.now();
 window.inputs = [0];
 for (const name of ["keydown", "pointerdown", "pointermove", "wheel", "touchmove", "scroll"])
   addEventListener(name, () => inputs.push(real()), true);
@@ -121,16 +126,13 @@ class Clocks:
     attention: float = 0.0
 
 
-def truth(
-    told: dict[str, Any], *, until: float | None = None, idle: float = 30.0, faster: float = 1.0
-) -> dict[str, Clocks]:
+def truth(told: dict[str, Any], *, until: float | None = None, idle: float = 30.0) -> dict[str, Clocks]:
     """What a diary says: the clocks by section, ``""`` for the page.
 
     Args:
         told: ``{"diary": [...], "inputs": [...]}`` as the page wrote it.
         until: ms of the page's clock at which it ended, where it could not write so itself.
         idle: seconds without input after which nobody is there.
-        faster: how much faster than ours the clock runs that Plait sees.
     """
     found: dict[str, Clocks] = defaultdict(Clocks)
     entries = told["diary"]
@@ -141,9 +143,9 @@ def truth(
             continue
         for name in ["", *one["seen"]]:
             clock = found[name]
-            clock.visible += (end - one["at"]) / 1000 * faster
-            clock.focused += (end - one["at"]) / 1000 * faster * one["focused"]
-            clock.active += _covered(one["at"], end, inputs, idle * 1000 / faster) / 1000 * faster
+            clock.visible += (end - one["at"]) / 1000
+            clock.focused += (end - one["at"]) / 1000 * one["focused"]
+            clock.active += _covered(one["at"], end, inputs, idle * 1000) / 1000
     return dict(found)
 
 

@@ -13,7 +13,9 @@ from tests.browser.conftest import Shop, ids, section
 ITEM = '<body data-plait-item="tent-2">'
 
 
-def visits(shop: Shop, tab: Tab, body: str, *, tag: str = "", path: str = "/p", query: str = "", **more: Any) -> None:
+def visits(
+    shop: Shop, tab: Tab, body: str, *, tag: str = "", path: str = "/p", query: str = "", **more: Any
+) -> None:
     """Open a page of the shop, and wait for Plait."""
     tag = f'<script async src="{shop.server.url}/plait.js" data-key="{shop.server.write}" {tag}></script>'
     tab.open(shop.page(path, body, tag=tag, diary=False, **more) + query)
@@ -33,7 +35,13 @@ def sees(shop: Shop, tab: Tab, *expected: tuple[Any, ...]) -> list[dict[str, Any
         time.sleep(0.03)
     time.sleep(0.4)  # what should not come would come now
     found = came()
-    what = [(one["signal"], (about := one.get("about", {})).get("item") or about.get("query") or about.get("topic") or "") for one in found]
+    what = [
+        (
+            one["signal"],
+            (about := one.get("about", {})).get("item") or about.get("query") or about.get("topic") or "",
+        )
+        for one in found
+    ]
     assert sorted(what) == sorted(expected)
     assert tab.errors == []
     return found
@@ -58,7 +66,9 @@ def test_a_page_is_viewed_once(shop: Shop, tab: Tab) -> None:
         ("data-plait-track", ("click", "tent-2")),
     ],
 )
-def test_a_marked_button_tells_what_it_does(shop: Shop, tab: Tab, button: str, expected: tuple[str, str]) -> None:
+def test_a_marked_button_tells_what_it_does(
+    shop: Shop, tab: Tab, button: str, expected: tuple[str, str]
+) -> None:
     visits(shop, tab, f"{ITEM}<button {button}><b>press</b></button>")
 
     tab.click("b")
@@ -83,7 +93,9 @@ def test_calls_count_also_those_made_before_plait_was_there(shop: Shop, tab: Tab
 
     tab.run("plait('purchase', 'mat-1', {value: 9}); plait.search('two person tent')")
 
-    sees(shop, tab, ("view", "tent-2"), ("add", "mat-1"), ("purchase", "mat-1"), ("search", "two person tent"))
+    sees(
+        shop, tab, ("view", "tent-2"), ("add", "mat-1"), ("purchase", "mat-1"), ("search", "two person tent")
+    )
 
 
 def test_what_was_searched_for_stands_in_the_address(shop: Shop, tab: Tab) -> None:
@@ -112,7 +124,11 @@ def test_a_form_that_is_sent(shop: Shop, tab: Tab) -> None:
 
     found = sees(shop, tab, ("view", "tent-2"), ("form_start", "tent-2"), ("form_submit", "tent-2"))
     sent = next(one for one in found if one["signal"] == "form_submit")["properties"]
-    assert (sent["form"], sent["field_names"], sent["invalid_fields"]) == ("order", ["name", "email", "pin"], ["email"])
+    assert (sent["form"], sent["field_names"], sent["invalid_fields"]) == (
+        "order",
+        ["name", "email", "pin"],
+        ["email"],
+    )
     assert 0 < sent["seconds"] < 30
 
 
@@ -136,7 +152,9 @@ def test_a_form_that_is_given_up_tells_where_and_never_a_value(shop: Shop, tab: 
 def test_links_away_and_links_to_share(shop: Shop, tab: Tab) -> None:
     links = '<a id="out" href="https://maker.example/tent" target="_blank">maker</a><a id="share" target="_blank" href="https://x.com/intent/post?text=hi">share</a>'
     visits(shop, tab, f"{ITEM}{links}")
-    tab.run("for (const one of document.links) one.addEventListener('click', (event) => event.preventDefault())")
+    tab.run(
+        "for (const one of document.links) one.addEventListener('click', (event) => event.preventDefault())"
+    )
 
     tab.click("#out")
     tab.click("#share")
@@ -150,7 +168,9 @@ def test_each_page_of_an_app_is_a_view_of_its_own(shop: Shop, tab: Tab) -> None:
     visits(shop, tab, f'<main data-plait-item="tent-2">{section("specs")}</main>')
     first = tab.run("plait.ids().view")
 
-    tab.run("document.querySelector('main').dataset.plaitItem = 'mat-1'; history.pushState({}, '', '/p/mat-1')")
+    tab.run(
+        "document.querySelector('main').dataset.plaitItem = 'mat-1'; history.pushState({}, '', '/p/mat-1')"
+    )
     tab.until(f"plait.ids().view !== {json.dumps(first)}")
     tab.run("history.replaceState({}, '', '/p/mat-1#below')")
 
@@ -182,14 +202,21 @@ def test_the_shops_own_data_layer_is_read_where_it_asks_for_that(shop: Shop, tab
     layer = "<script>dataLayer = [{event: 'view_item', ecommerce: {items: [{item_id: 'tent-2'}]}}]</script>"
     visits(shop, tab, "<h1>shop</h1>", head=layer, tag="data-ga4")
 
-    tab.run("dataLayer.push({event: 'add_to_cart', ecommerce: {items: [{item_id: 'tent-2', price: 20, quantity: 2}, {item_id: 'mat-1'}]}}); dataLayer.push({event: 'gtm.js'})")
+    tab.run(
+        "dataLayer.push({event: 'add_to_cart', ecommerce: {items: [{item_id: 'tent-2', price: 20, quantity: 2}, {item_id: 'mat-1'}]}}); dataLayer.push({event: 'gtm.js'})"
+    )
 
     found = sees(shop, tab, ("view", ""), ("view", "tent-2"), ("add", "tent-2"), ("add", "mat-1"))
     assert 40 in [one.get("value") for one in found]
 
 
 def test_a_page_says_itself_which_product_it_is_about(shop: Shop, tab: Tab) -> None:
-    told = json.dumps({"@context": "https://schema.org", "@graph": [{"@type": ["Product"], "sku": "tent-9", "name": "Tent"}]})
+    told = json.dumps(
+        {
+            "@context": "https://schema.org",
+            "@graph": [{"@type": ["Product"], "sku": "tent-9", "name": "Tent"}],
+        }
+    )
     visits(shop, tab, "<h1>Tent</h1>", head=f'<script type="application/ld+json">{told}</script>')
 
     sees(shop, tab, ("view", "tent-9"))
