@@ -198,9 +198,19 @@ class ConsentDoor:
         return self._said.keys().isdisjoint(identifiers) and not self.erased([*identifiers], 0)
 
     def refuses(self, who: Sequence[str], source: str, purpose: str = "collect") -> bool:
-        """Whether those named said no to ``purpose`` (or never said yes, where that is the default)."""
+        """Whether those named said no to ``purpose`` (or never said yes, where that is the default).
+
+        Who is named beside a device is not bound by its yes: anybody can make one up and name anybody beside it.
+        """
         said = [self._said[one] for one in who if one in self._said]
-        return not resolve(purpose, source, said, default_for(purpose, self._defaults))
+        if not resolve(purpose, source, said, default_for(purpose, self._defaults)):
+            return True
+        return len(said) > 1 and self.denies(who, source, purpose)
+
+    def denies(self, who: Sequence[str], source: str, purpose: str = "collect") -> bool:
+        """Whether those named, their devices apart, said no and have not taken it back."""
+        said = [self._said[one] for one in who if one in self._said and not is_weak(one)]
+        return not resolve(purpose, source, said, True)
 
     def erased(self, who: Sequence[str], at: int) -> bool:
         """Whether an event at ``at`` names somebody who was erased after it: a late retry."""

@@ -135,8 +135,13 @@ def quarantined(identifier: str, neighbours: Neighbours, limits: IdentityLimits)
 
 
 def devices(identifier: str, neighbours: Neighbours, limits: IdentityLimits) -> dict[str, Link]:
-    """The weak neighbours of a strong identifier; none when there are more than anybody has (``limits.user``)."""
+    """The weak neighbours of a strong identifier; none when there are more than anybody has (``limits.user``).
+
+    Anybody can claim devices for anybody: too many claims count for nothing, and take no proven device away.
+    """
     found = {other: link for other, link in joining(identifier, neighbours).items() if is_weak(other)}
+    if len(found) > limits.user:
+        found = {other: link for other, link in found.items() if link.proof == "proven"}
     return found if len(found) <= limits.user else {}
 
 

@@ -67,6 +67,7 @@ class Door(Protocol):
 
     def silent(self, identifiers: Sequence[str]) -> bool: ...  # noqa: D102
     def refuses(self, who: Sequence[str], source: str, purpose: str = "collect") -> bool: ...  # noqa: D102
+    def denies(self, who: Sequence[str], source: str, purpose: str = "collect") -> bool: ...  # noqa: D102
     def erased(self, who: Sequence[str], at: int) -> bool: ...  # noqa: D102
 
 
@@ -591,8 +592,11 @@ class Intake:
         collect = (said or {}).get("collect")
         if isinstance(collect, dict):
             collect = collect.get(source)
-        refuses = self._door.refuses(who, source)
-        if collect is False or (refuses and collect is not True):
+        if collect is True:  # the write key's yes is a device's
+            refuses = not trusted and self._door.denies(who, source)
+        else:
+            refuses = collect is False or self._door.refuses(who, source)
+        if refuses:
             if not said:
                 raise Rejected(
                     f"{who[0]} does not allow to be collected",

@@ -100,11 +100,18 @@ class _Reader:
         return found
 
     def may_link(self, one: str, other: str, link: Link) -> bool:
-        """Whether an edge counts: the newest word of both ends and of the edge itself."""
+        """Whether an edge counts: the newest word of both ends and of the edge itself.
+
+        Who said no is not bound by the yes of a device, or of an edge, that anybody can claim.
+        """
         said = self.said(one) + self.said(other)
         if link.consent is not None:
             said.append({"link": link.consent})
-        return resolve("link", "", said, self._settings.consent.link)
+        if not resolve("link", "", said, self._settings.consent.link):
+            return False
+        return link.proof == "proven" or all(
+            resolve("link", "", self.said(end), True) for end in (one, other) if not is_weak(end)
+        )
 
     def person(self, identifier: str) -> dict[str, str]:
         """Who is one person with an identifier, and how they were joined (``identity.person``)."""

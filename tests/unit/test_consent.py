@@ -109,3 +109,28 @@ def test_the_door_asks_all_who_are_named():
     door.tell(["user:u"], {"collect": False}, 5, "m1")
 
     assert door.refuses(["user:u", "anonymous:new"], "web")
+
+
+def test_nobody_is_bound_by_the_yes_of_a_device_beside_them():
+    door = ConsentDoor(Settings())
+    door.tell(["user:victim"], {"collect": False}, 5, "m1")
+    door.tell(["anonymous:evil"], {"collect": True}, 9, "m2", proven=False)
+
+    assert door.refuses(["user:victim", "anonymous:evil"], "web")
+    assert not door.refuses(["anonymous:evil"], "web")
+
+
+def test_a_device_that_says_yes_again_is_collected_again():
+    door = ConsentDoor(Settings())
+    door.tell(["anonymous:a"], {"collect": False}, 5, "m1", proven=False)
+    door.tell(["anonymous:a"], {"collect": True}, 9, "m2", proven=False)
+
+    assert not door.refuses(["user:u", "anonymous:a"], "web")
+
+
+def test_the_no_of_a_device_holds_for_who_is_named_beside_it():
+    door = ConsentDoor(Settings())
+    door.tell(["user:u"], {"collect": True}, 5, "m1")
+    door.tell(["anonymous:a"], {"collect": False}, 9, "m2", proven=False)
+
+    assert door.refuses(["user:u", "anonymous:a"], "web")

@@ -377,3 +377,20 @@ def test_consent_names_sources_that_there_can_be(sources):
     assert [one.field.partition(".")[2].startswith("consent.personalize") for one in own(said).refused] == [
         True
     ]
+
+
+@pytest.mark.parametrize(("trusted", "kept"), [(False, "consent"), (True, "view")])
+def test_a_yes_beside_somebody_who_said_no_is_the_devices_alone(trusted, kept):
+    told = Settings()
+    door = ConsentDoor(told)
+    door.tell(["user:victim"], {"collect": False}, NOW - 1, "no")
+    view = {
+        "id": "1",
+        "signal": "view",
+        "who": ["user:victim", "anonymous:evil"],
+        "consent": {"collect": True},
+    }
+
+    taken = Intake(told, SIGNALS, door).events(json.dumps([view]).encode(), trusted=trusted, now=NOW)
+
+    assert [event.signal for event in events(taken, "events")] == [kept]

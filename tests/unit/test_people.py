@@ -267,3 +267,37 @@ def test_a_login_that_came_with_the_question_joins_the_device():
     inline = events_of(shop.record(LOGIN), SIGNALS)
 
     assert shop.interests("user:u", inline=inline) == {("web", "view", "tent")}
+
+
+def test_a_claim_that_brings_its_own_consent_does_not_outdo_who_said_no_to_links():
+    shop = Shop()
+    shop.tell({"signal": "consent", "who": ["user:victim"], "consent": {"link": False}})
+    claim = {
+        "signal": "identify",
+        "who": ["user:victim", "anonymous:evil"],
+        "consent": {"link": True},
+        "at": NOW + 1,
+    }
+
+    shop.tell({"who": ["anonymous:evil"], **TENT}, claim, trusted=False)
+
+    assert shop.profile("user:victim").identifiers == ["user:victim"]
+
+
+def test_who_takes_back_a_no_to_links_with_the_secret_key_is_linked_again():
+    shop = Shop()
+    shop.tell({"signal": "consent", "who": ["user:u"], "consent": {"link": False}}, LOGIN)
+
+    shop.tell({"signal": "consent", "who": ["user:u"], "consent": {"link": True}, "at": NOW + 1})
+
+    assert shop.profile("user:u").identifiers == ["user:u", "anonymous:a"]
+
+
+def test_a_flood_of_claimed_devices_takes_no_proven_one_away():
+    shop = Shop()
+    shop.tell({"who": ["anonymous:a"], **TENT}, LOGIN)
+    claims = [{"signal": "identify", "who": ["user:u", f"anonymous:evil{n}"]} for n in range(70)]
+
+    shop.tell(*claims, trusted=False)
+
+    assert shop.profile("user:u").identifiers == ["user:u", "anonymous:a"]
