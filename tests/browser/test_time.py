@@ -6,6 +6,7 @@ Every scenario is done by three visitors at once, each in a window of their own;
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
