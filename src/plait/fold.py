@@ -10,19 +10,19 @@ from __future__ import annotations
 import gc
 import traceback
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import closing, suppress
 from itertools import pairwise
-from typing import Protocol
 
 import msgspec
 import structlog
 
-from plait import catalog, consent, identity
+from plait import catalog, consent, forgetting, identity
 from plait.consent import hashed, statements_of
 from plait.errors import Corrupt, Unavailable
-from plait.events import Event, Record, Signal, decode_record, is_weak
-from plait.identity import Link, decode_link, encode_link
+from plait.events import Event, Record, Signal, decode_record
+from plait.forgetting import ERASURES, Erasure, Records, decode_erasure, is_done
+from plait.identity import Link, decode_link, encode_link, link_key
 from plait.profile import (
     Fragment,
     Visit,
@@ -31,6 +31,7 @@ from plait.profile import (
     decode_fragment,
     encode_fragment,
     half_life_ms,
+    is_cumulative,
     is_visit,
 )
 from plait.segment import numbered_events_of
@@ -58,31 +59,8 @@ from plait.store import Store
 _log = structlog.get_logger()
 
 VERSION = 1  # of the layouts in the store; another one means: fold anew
-ERASURES = b"erasure\0"  # in `meta`: position of an erase record -> what still has to leave log and lake
 _SETUP = b"setup"
 _CACHE = 48 << 20  # bytes that decoded fragments may take, about
-
-
-class Erasure(msgspec.Struct, array_like=True):
-    """What an erasure still has to take out of the log and the lake; rests in ``meta`` until that is done.
-
-    Attributes:
-        id: of the erase event; "" when late retries have to leave, with ``who`` left empty.
-        source: of the erase event.
-        at: of the erase event, ms since the epoch.
-        who: the identifiers, in clear.
-        hashes: what stands for them from now on.
-        cutoff: nothing of theirs from up to then is let in again, ms since the epoch.
-        records: position -> numbers of the calls in it that must leave.
-    """
-
-    id: str
-    source: str
-    at: int
-    who: list[str]
-    hashes: list[bytes]
-    cutoff: int
-    records: dict[int, list[int]]
 
 
 class _Setup(msgspec.Struct):
@@ -99,23 +77,6 @@ def spare_the_collector() -> None:
     again and again took a fifth of the time (measured 2026-11, CPython 3.11).
     """
     gc.set_threshold(1_000_000, 5, 5)
-
-
-class Records(Protocol):
-    """What the fold asks of a log: records by position."""
-
-    def get(self, positions: Sequence[int]) -> dict[int, bytes]:
-        """The records at these positions."""
-        ...
-
-
-_cutoffs = msgspec.msgpack.Encoder()
-_erasures = msgspec.msgpack.Decoder(Erasure)
-
-
-def decode_erasure(raw: bytes) -> Erasure:
-    """An ``Erasure`` as it rests in ``meta``."""
-    return _erasures.decode(raw)
 
 
 class Fold:
@@ -258,11 +219,7 @@ class Fold:
             return
         told: tuple[str, str] | None = None
         counts = False
-        try:
-            events = numbered_events_of(record, self._signals)
-        except Corrupt as exc:  # its checksum is right, so we wrote it: a mistake of ours, not of the disk
-            raise ValueError("a record that was let in cannot be read") from exc
-        for number, event in events:
+        for number, event in self._events(record):
             named = (event.source, event.id)
             if not event.part or named != told:  # the parts of one call stand and fall together
                 told = named
@@ -270,19 +227,19 @@ class Fold:
             if counts:
                 self._event(position, number, event)
 
+    def _events(self, record: Record) -> list[tuple[int, Event]]:
+        try:
+            return numbered_events_of(record, self._signals)
+        except Corrupt as exc:  # its checksum is right, so we wrote it: a mistake of ours, not of the disk
+            raise ValueError("a record that was let in cannot be read") from exc
+
     def _is_late(self, position: int, number: int, event: Event) -> bool:
         """Whether somebody it names was erased after it happened; then it has to leave the log, too."""
         if not self._erased or event.signal is Signal.ERASE:
             return False
         if not any(event.at <= self._erased.get(hashed(one, self._pepper), -1) for one in event.who):
             return False
-        key = ERASURES + position.to_bytes(8, "big")
-        known = self._state.get("meta", key)
-        erasure = decode_erasure(known) if known else Erasure("", "", 0, list(event.who), [], 0, {})
-        numbers = erasure.records.setdefault(position, [])
-        if number not in numbers:
-            numbers.append(number)
-        self._state.put("meta", key, msgspec.msgpack.encode(erasure))
+        forgetting.note_late(self._state, position, number, event)
         return True
 
     def _is_new(self, position: int, number: int, event: Event) -> bool:
@@ -294,19 +251,11 @@ class Fold:
             known = state.get("window", key)
             if known is not None and received_at - int.from_bytes(known, "big") <= WINDOW:
                 self.doubled += 1
-                self._told_again(position, number, event)
+                forgetting.note_again(self._state, position, number, event)
                 return False
         self._oldest = min(self._oldest, received_at // BUCKET)
         state.put("window", keys[0], received_at.to_bytes(6, "big"))
         return True
-
-    def _told_again(self, position: int, number: int, event: Event) -> None:
-        """Remember where a repetition lies: it does not count, but it names people, who may want to be forgotten."""
-        for one in event.who:
-            key = _again(one) + position.to_bytes(8, "big")
-            known = self._state.get("meta", key)
-            numbers = msgspec.msgpack.decode(known) if known else []
-            self._state.put("meta", key, msgspec.msgpack.encode([*numbers, number]))
 
     def _event(self, position: int, number: int, event: Event) -> None:
         self.events += 1
@@ -331,7 +280,7 @@ class Fold:
         """Put an event into a fragment; what was looked at, if it was a view."""
         fragment = self._fragment(identifier)
         before = None
-        if event.counter is not None:
+        if is_cumulative(event):
             before = self._raised(identifier, event)
         fragment.add(event, half_life=self._half_life, before=before)
         if not is_visit(event):
@@ -354,12 +303,12 @@ class Fold:
                     self._linked(one, other, event)
 
     def _linked(self, one: str, other: str, event: Event) -> None:
-        there, back = prefix_of(one) + other.encode(), prefix_of(other) + one.encode()
+        there = link_key(one, other)
         known = self._state.get("links", there)
         row = encode_link(identity.tell(decode_link(known) if known else Link(), event))
         if row != known:
             self._state.put("links", there, row)
-            self._state.put("links", back, row)
+            self._state.put("links", link_key(other, one), row)
 
     def _raised(self, identifier: str, event: Event) -> float | None:
         """What the counter of an event stood at before; it is raised to the event's value."""
@@ -467,18 +416,22 @@ class Fold:
         if told:  # the log was redacted: hashes are all that is left
             cutoff = int(event.value or 0)
             for one in told:
-                self._close_off(bytes.fromhex(one.removeprefix("erased:")), cutoff)
+                with suppress(ValueError):  # somebody's idea of a hash
+                    self._close_off(bytes.fromhex(one.removeprefix("erased:")), cutoff)
             return
         self._flush()
-        gone = self._persons(event.who)
-        named = self._all_that_name(gone)
+        gone = forgetting.persons(event.who, self._neighbours, self._settings.identity)
+        named = self._calls(forgetting.places(self._state, gone))
+        for position_, raw in self._raw(forgetting.set_aside(self._state)).items():
+            named |= {(position_, each): [] for each in forgetting.calls_with(decode_record(raw), gone)}
         cutoff = max(event.received_at, *(self._fragment(one).last_at for one in gone))
         left = {one for events in named.values() for each in events for one in each.who} - gone
         for identifier in gone:
             self._remove(identifier)
         for (place, number_), events in named.items():
             for each in events:
-                self._take_out(place, number_, each, left)
+                window = window_keys(message_name(each.source, each.id), self._now, self._oldest)
+                forgetting.take_out(self._state, place, number_, each, left, window)
         for identifier in sorted(left.difference(self._blocked)):
             self._refold(identifier)
         hashes = [hashed(one, self._pepper) for one in sorted(gone)]
@@ -489,69 +442,26 @@ class Fold:
             to_do.records.setdefault(place, []).append(number_)
         self._state.put("meta", ERASURES + position.to_bytes(8, "big"), msgspec.msgpack.encode(to_do))
 
-    def _persons(self, asked: Iterable[str]) -> set[str]:
-        """Whose data leaves: the persons asked for, and the devices that are nobody else's.
-
-        Consent to link does not matter here: what we know to be theirs leaves whether or not we may use it.
-        """
-        limits = self._settings.identity
-        strong: set[str] = set()
-        gone: set[str] = set()
-        for one in asked:
-            found = identity.person(one, self._neighbours, limits=limits, may_link=lambda *_: True)
-            strong.update(other for other in found if not is_weak(other))
-            if is_weak(one):
-                gone.add(one)
-        for one in strong:
-            for other in identity.joining(one, self._neighbours):
-                if is_weak(other) and strong.issuperset(identity.joining(other, self._neighbours)):
-                    gone.add(other)
-        return gone | strong
-
     def _neighbours(self, identifier: str) -> Mapping[str, Link]:
         rows = self._state.rows("links", prefix_of(identifier))
         return {rest.decode(): decode_link(raw) for rest, raw in rows}
 
-    def _all_that_name(self, gone: Iterable[str]) -> dict[tuple[int, int], list[Event]]:
-        """The calls that name somebody, counted or told again, by position and number, and their events."""
-        places: set[tuple[int, int]] = set()
-        for identifier in gone:
-            for _, raw in self._state.rows("timeline", prefix_of(identifier)):
-                row = decode_row(raw)
-                places.add((row.position, row.number))
-            for rest, raw in self._state.rows("meta", _again(identifier)):
-                position = int.from_bytes(rest, "big")
-                places.update((position, number) for number in msgspec.msgpack.decode(raw))
+    def _calls(self, places: Collection[tuple[int, int]]) -> dict[tuple[int, int], list[Event]]:
+        """Calls by position and number, and the events they became."""
         records = self._records({position for position, _ in places})
-        found = {
+        return {
             (position, number): [event for at, event in records[position] if at == number]
             for position, number in sorted(places)
         }
-        return {place: [] for place in self._aside_that_name(gone)} | found
 
-    def _aside_that_name(self, gone: Iterable[str]) -> list[tuple[int, int]]:
-        """The calls set aside that hold an identifier anywhere: nobody could tell whom they name."""
-        names = {name for one in gone for name in (one, one.partition(":")[2])}
-        found = []
-        for rest, _ in self._state.rows("meta", ASIDE):
-            position = int.from_bytes(rest, "big")
-            record = decode_record(self._raw([position])[position])
-            if record.kind in ("segment", "events"):
-                found += [
-                    (position, number)
-                    for number, call in enumerate(calls_of(record))
-                    if call is not None and any(told.strip() in names for told in _texts(call))
-                ]
-        return found
-
-    def _records(self, positions: Iterable[int]) -> dict[int, list[tuple[int, Event]]]:
+    def _records(self, positions: Collection[int]) -> dict[int, list[tuple[int, Event]]]:
         """Events with their numbers by position, read again."""
         return {
             one: numbered_events_of(decode_record(record), self._signals)
             for one, record in self._raw(positions).items()
         }
 
-    def _raw(self, positions: Iterable[int]) -> dict[int, bytes]:
+    def _raw(self, positions: Collection[int]) -> dict[int, bytes]:
         raw = {one: self._again[one] for one in positions if one in self._again}
         missing = [one for one in positions if one not in raw]
         if missing and self._log is not None:
@@ -566,42 +476,22 @@ class Fold:
     def _remove(self, identifier: str) -> None:
         """Delete all that belongs to an identifier."""
         self._forget_fragment(identifier)
-        self._clear("timeline", prefix_of(identifier))
-        self._clear("meta", _again(identifier))
+        self._state.clear("timeline", prefix_of(identifier))
+        forgetting.clear_again(self._state, identifier)
         self._unlink(identifier)
-
-    def _clear(self, table: str, prefix: bytes) -> None:
-        for rest, _ in list(self._state.rows(table, prefix)):
-            self._state.put(table, prefix + rest, None)
 
     def _unlink(self, identifier: str) -> None:
         for other in self._neighbours(identifier):
-            self._state.put("links", prefix_of(other) + identifier.encode(), None)
-        self._clear("links", prefix_of(identifier))
+            self._state.put("links", link_key(other, identifier), None)
+        self._state.clear("links", prefix_of(identifier))
 
     def _forget_fragment(self, identifier: str) -> None:
         self._state.put("fragments", identifier.encode(), None)
-        self._clear("counters", prefix_of(identifier))
+        self._state.clear("counters", prefix_of(identifier))
         self._state.put("meta", consent.INDEX + identifier.encode(), None)
         self._fragments.pop(identifier, None)
         self._stated.discard(identifier)
         self._cached -= self._cache.pop(identifier, (Fragment(), 0))[1]
-
-    def _take_out(self, position: int, number: int, event: Event, left: Iterable[str]) -> None:
-        """Delete what is left of one event that named somebody who is gone."""
-        state = self._state
-        for key in window_keys(message_name(event.source, event.id), self._now, self._oldest):
-            if state.get("window", key) is not None:
-                state.put("window", key, None)
-        for one in set(event.who).intersection(left):
-            key = prefix_of(one) + row_key(event.at, mark_of(event))
-            if state.get("timeline", key) is not None:
-                state.put("timeline", key, None)
-            again = _again(one) + position.to_bytes(8, "big")
-            known = state.get("meta", again)
-            if known is not None:
-                numbers = [each for each in msgspec.msgpack.decode(known) if each != number]
-                state.put("meta", again, msgspec.msgpack.encode(numbers) if numbers else None)
 
     def _refold(self, identifier: str) -> None:
         """Make an identifier's state anew from the events that are left of its timeline."""
@@ -635,43 +525,6 @@ class Fold:
             changes: dict[str, dict[bytes, bytes | None]] = {"meta": dict.fromkeys(done)}
             self._store.commit(changes, position=self.position, expected=self.position)
         return len(open_) - len(done)
-
-
-def _again(identifier: str) -> bytes:
-    return b"again\0" + prefix_of(identifier)
-
-
-def is_done(erasure: Erasure, log: Records) -> bool:
-    """Whether an erasure has left the log."""
-    for position, raw in log.get(list(erasure.records)).items():
-        left = calls_of(decode_record(raw))
-        for number in erasure.records[position]:
-            call = left[number]
-            if call is not None and not _is_closed(call):
-                return False
-    return True
-
-
-def calls_of(record: Record) -> list[dict[str, object] | None]:
-    """The calls in a record, ``None`` where one was taken out."""
-    body = msgspec.json.decode(record.body)
-    calls: list[dict[str, object] | None] = body["batch"] if record.kind == "segment" else body
-    return calls
-
-
-def _texts(told: object) -> Iterator[str]:
-    """All texts in a JSON value, names apart."""
-    if isinstance(told, str):
-        yield told
-    elif isinstance(told, dict | list):
-        for one in told.values() if isinstance(told, dict) else told:
-            yield from _texts(one)
-
-
-def _is_closed(call: Mapping[str, object]) -> bool:
-    """Whether an erase event names hashes only."""
-    who = call.get("who")
-    return isinstance(who, list) and all(str(one).startswith("erased:") for one in who)
 
 
 def _found(events: Sequence[tuple[int, Event]], row: Row) -> Event:

@@ -54,6 +54,12 @@ class Link(msgspec.Struct, array_like=True, gc=False):
 encode_link = msgspec.msgpack.Encoder().encode
 decode_link = msgspec.msgpack.Decoder(Link).decode
 
+
+def link_key(one: str, other: str) -> bytes:
+    """Where the row of an edge lies, among those of ``one``."""
+    return b"%b\0%b" % (one.encode(), other.encode())
+
+
 Neighbours = Callable[[str], Mapping[str, Link]]  # identifier -> the other ends of its edges
 MayLink = Callable[[str, str, Link], bool]  # consent of both ends and of the edge
 

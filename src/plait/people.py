@@ -24,13 +24,23 @@ from plait.profile import (
     entries_of,
     everything,
     half_life_ms,
+    is_cumulative,
     is_visit,
     profile_of,
 )
 from plait.segment import numbered_events_of
 from plait.settings import Settings
 from plait.signals import SignalMap
-from plait.state import Row, decode_counter, decode_row, mark_of, message_name, row_key, window_keys
+from plait.state import (
+    Row,
+    decode_counter,
+    decode_row,
+    mark_of,
+    message_name,
+    prefix_of,
+    row_key,
+    window_keys,
+)
 from plait.store import Snapshot
 
 _AT_ONCE = 1_000  # events whose records are in memory at a time
@@ -77,7 +87,7 @@ class _Reader:
         """The edges of an identifier."""
         found = self._edges.get(identifier)
         if found is None:
-            prefix = identifier.encode() + b"\0"
+            prefix = prefix_of(identifier)
             found = self._edges[identifier] = {
                 key[len(prefix) :].decode(): decode_link(raw)
                 for key, raw in self.snapshot.scan("links", prefix)
@@ -199,7 +209,7 @@ def profile(
 def _is_named(reader: _Reader, members: Mapping[str, str], inline: Sequence[Event]) -> bool:
     """Whether any event names them, though it was folded into somebody stronger."""
     return any(one in event.who for event in inline for one in members) or any(
-        next(reader.snapshot.scan("timeline", one.encode() + b"\0"), None) is not None for one in members
+        next(reader.snapshot.scan("timeline", prefix_of(one)), None) is not None for one in members
     )
 
 
@@ -238,11 +248,11 @@ def _overlay(reader: _Reader, inline: Sequence[Event], settings: Settings) -> No
             continue
         fragment = reader.own(who[0])
         before = None
-        if event.counter is not None:
+        if is_cumulative(event):
             rest = counter_key(event)
             before = raised.get((who[0], rest))
             if before is None:
-                stored = reader.snapshot.get("counters", who[0].encode() + b"\0" + rest)
+                stored = reader.snapshot.get("counters", prefix_of(who[0]) + rest)
                 before = decode_counter(stored) if stored else None
             raised[who[0], rest] = max(event.value or 0.0, before or 0.0)
         fragment.add(event, half_life=half_life, before=before)
@@ -289,7 +299,7 @@ def recent(
     after = None if before is None else row_key(before, b"")
     rows: dict[bytes, Row] = {}
     for one in members:
-        prefix = one.encode() + b"\0"
+        prefix = prefix_of(one)
         end = None if after is None else prefix + after
         for key, raw in islice(snapshot.scan("timeline", prefix, after=end, reverse=True), limit):
             rows[key[len(prefix) :]] = decode_row(raw)
@@ -327,7 +337,7 @@ def export(
     del told["entries"]
     rows: dict[bytes, Row] = {}
     for one in found.identifiers:
-        prefix = one.encode() + b"\0"
+        prefix = prefix_of(one)
         rows |= {key[len(prefix) :]: decode_row(raw) for key, raw in snapshot.scan("timeline", prefix)}
     told["events"] = [
         msgspec.to_builtins(event) for event in _events(log, signals, [rows[one] for one in sorted(rows)])

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
@@ -27,6 +28,8 @@ Allowed = Callable[[str, str, bool], bool]  # (identifier, source, social) -> ma
 
 _SHOWN = frozenset({Signal.DECIDED, Signal.SHOWN})
 _TIMED = frozenset({Signal.DWELL, Signal.PLAY})
+_DWELL = f"{SEP}{Signal.DWELL}"
+_INFERRED = f"{Signal.DWELL}{INFERRED}"
 _LAST_BIT = 1.2e-16
 _DOUBT = 1e-10  # share of a weight that rounding may have moved before it is counted anew
 
@@ -152,7 +155,7 @@ class Fragment(msgspec.Struct, array_like=True):
             self.edges[key] = told
 
     def _act(self, named: str, event: Event, half_life: int, before: float | None) -> None:
-        counter = event.counter
+        counter = event.counter if is_cumulative(event) else None
         if event.op == "retract":
             for about in abouts(event.about):
                 key = f"{named}{SEP}{about}"
@@ -164,7 +167,7 @@ class Fragment(msgspec.Struct, array_like=True):
             if counter is not None and before is not None:
                 intensity = max(0.0, intensity - attention(before))
         fresh = 1 if counter is None or before is None else 0
-        since = event.at if counter is None else _started(counter.started_at, event.received_at)
+        since = event.at if counter is None else max(0, counter.started_at)
         grown = intensity * self.scale(since, half_life)
         for about in abouts(event.about):
             self._grow(f"{named}{SEP}{about}", fresh, grown, event.at)
@@ -282,6 +285,13 @@ def is_visit(event: Event) -> bool:
     return event.signal is Signal.VIEW and event.op == "assert" and not event.context.get("bot")
 
 
+def is_cumulative(event: Event) -> bool:
+    """Whether an event's value is a counter's. One that says it began long after it was told is taken as it is:
+    a clock that is years ahead must not fade all else to nothing.
+    """
+    return event.counter is not None and event.counter.started_at <= event.received_at + DAY
+
+
 def counter_key(event: Event) -> bytes:
     """What names an event's counter within its identifier; what it measures belongs to the name."""
     counter = event.counter
@@ -346,9 +356,11 @@ def half_life_ms(days: float) -> int:
     return max(1, round(days * DAY))
 
 
-def _started(at: int, received_at: int) -> int:
-    """When a counter began to count; a clock that is years ahead must not fade all else to nothing."""
-    return max(0, min(at, received_at + DAY))
+def _later(told: tuple[int, str, Any], known: tuple[int, str, Any]) -> bool:
+    if told[:2] != known[:2]:
+        return told[:2] > known[:2]
+    # Two sources may use the same id at the same time: any fixed order will do.
+    return msgspec.json.encode(told[2], order="sorted") > msgspec.json.encode(known[2], order="sorted")
 
 
 def _restable(value: Any) -> Any:
@@ -360,13 +372,6 @@ def _restable(value: Any) -> Any:
     if isinstance(value, int) and not -(1 << 63) <= value < 1 << 64:
         return float(value)
     return value
-
-
-def _later(told: tuple[int, str, Any], known: tuple[int, str, Any]) -> bool:
-    if told[:2] != known[:2]:
-        return told[:2] > known[:2]
-    # Two sources may use the same id at the same time: any fixed order will do.
-    return msgspec.json.encode(told[2], order="sorted") > msgspec.json.encode(known[2], order="sorted")
 
 
 def _edge_order(edge: Edge) -> tuple[int, str, bool, float]:
@@ -435,85 +440,96 @@ def entries_of(
     """The sum of fragments as entries, in any order.
 
     Args:
-        fragments: by identifier.
+        fragments: by identifier; not changed.
         now: ms since the epoch that weights are decayed to.
         half_life: ms.
         allowed: which entries consent lets through.
     """
-    weights, edges, measured = _summed(fragments, allowed)
+    total = _summed(fragments, allowed)
+    faded = math.exp2(min((total.landmark * half_life - now) / half_life, 1_000.0))
+    measured = {
+        named.partition(SEP)[0] for named, n in total.counts.items() if n > 0 and named.endswith(_DWELL)
+    }
     found = []
-    for key, (count, weight, at, landmark, taken) in weights.items():
-        source, signal, kind, id, section = key.split(SEP)
-        inferred = signal[-1] == INFERRED
-        if inferred:
-            if source in measured:
+    for key, one in total.weights.items():
+        source, signal, kind, id, section, _ = _parts(key)
+        count, weight, at, inferred = one.count, one.weight * faded, one.at, False
+        if signal == _INFERRED:
+            if source in measured:  # its clients measure dwell themselves
                 continue
-            viewed = weights.get(SEP.join((source, Signal.VIEW, kind, id, section)))
-            signal, at = "dwell", viewed[2] if viewed else at
-        if taken:
+            viewed = total.weights.get(SEP.join((source, Signal.VIEW, kind, id, section)))
+            signal, at, inferred = "dwell", viewed.at if viewed else 0, True
+        elif total.taken and (taken := total.taken.get(key)):
             # We do not know which act was taken back, so each takes an average one: that commutes.
             if taken >= count:
                 continue
             weight *= (count - taken) / count
             count -= taken
-        faded = weight * math.exp2(min((landmark * half_life - now) / half_life, 1000.0))
-        found.append(Entry(source, signal, kind, id, section, count, faded, at, inferred))
-    for key, edge in edges.items():
+        found.append(Entry(source, signal, kind, id, section, count, weight, at, inferred))
+    for key, edge in total.edges.items():
         if edge.asserted:
-            source, signal, kind, id, section = key.split(SEP)
-            felt = edge.value - 0.5 if signal == "rate" and edge.value is not None else 1.0
-            faded = felt * math.exp2(min((edge.at - now) / half_life, 1000.0))
-            found.append(Entry(source, signal, kind, id, section, 1, faded, edge.at, False))
+            source, signal, kind, id, section, _ = _parts(key)
+            weight = 1.0
+            if signal == "rate" and edge.value is not None:
+                weight = min(max(edge.value, 0.0), 1.0) - 0.5
+            weight *= math.exp2(min((edge.at - now) / half_life, 1_000.0))
+            found.append(Entry(source, signal, kind, id, section, 1, weight, edge.at, False))
     return found
 
 
-_Sum = tuple[int, float, int, int, int]  # count, weight, at, landmark, taken
+@lru_cache(
+    maxsize=100_000
+)  # people do the same few things with the same items; parsing took half of a reading
+def _parts(key: str) -> tuple[str, str, str, str, str, bool]:
+    """A key's source, signal, kind, id and section, and whether it is social."""
+    source, signal, kind, id, section = key.split(SEP, 4)
+    return source, signal, kind, id, section, is_social(signal, kind)
 
 
-def _summed(
-    fragments: Mapping[str, Fragment], allowed: Allowed
-) -> tuple[dict[str, _Sum], dict[str, Edge], set[str]]:
-    weights: dict[str, _Sum] = {}
-    edges: dict[str, Edge] = {}
-    measured: set[str] = set()  # sources whose clients measure dwell themselves
-    highest = max((one.landmark for one in fragments.values()), default=0)
+def _summed(fragments: Mapping[str, Fragment], allowed: Allowed) -> Fragment:
+    """One fragment with the weights, edges, counts and what was taken back of all, as far as allowed."""
+    total = Fragment(landmark=max((one.landmark for one in fragments.values()), default=0))
     for identifier, fragment in fragments.items():
-        known: dict[tuple[str, bool], bool] = {}
-
-        def may(key: str, identifier: str = identifier, known: dict[tuple[str, bool], bool] = known) -> bool:
-            source, signal, kind, _ = key.split(SEP, 3)
-            asked = source, is_social(signal, kind)
-            if asked not in known:
-                known[asked] = allowed(identifier, *asked)
-            return known[asked]
-
-        steps = fragment.landmark - highest
-        taken = fragment.taken
-        for key, one in fragment.weights.items():
-            if allowed is everything or may(key):
-                weight = math.ldexp(one.weight, steps) if steps else one.weight
-                was = weights.get(key)
-                if was is None:
-                    weights[key] = one.count, weight, one.at, highest, taken.get(key, 0) if taken else 0
-                else:
-                    weights[key] = (
-                        was[0] + one.count, was[1] + weight, max(was[2], one.at), highest,
-                        was[4] + taken.get(key, 0),
-                    )  # fmt: skip
+        weights, edges, taken = fragment.weights, fragment.edges, fragment.taken
+        if allowed is not everything:
+            may = _memory_of(allowed, identifier)
+            weights = {key: one for key, one in weights.items() if may(key)}
+            edges = {key: edge for key, edge in edges.items() if may(key)}
+            taken = {key: number for key, number in taken.items() if may(key)}
+        steps = fragment.landmark - total.landmark
+        if steps or total.weights:
+            for key, one in weights.items():
+                weight, was = math.ldexp(one.weight, steps), total.weights.get(key)
+                total.weights[key] = (
+                    Weight(one.count, weight, one.at)
+                    if was is None
+                    else Weight(was.count + one.count, was.weight + weight, max(was.at, one.at))
+                )
+        else:
+            total.weights = dict(weights)
+        for key, edge in edges.items():
+            held = total.edges.get(key)
+            if held is None or _edge_order(edge) > _edge_order(held):
+                total.edges[key] = edge
         for key, number in taken.items():
-            if key not in fragment.weights and (allowed is everything or may(key)):
-                was = weights.get(key, (0, 0.0, 0, highest, 0))
-                weights[key] = *was[:4], was[4] + number
-        for key, edge in fragment.edges.items():
-            if allowed is everything or may(key):
-                held = edges.get(key)
-                if held is None or _edge_order(edge) > _edge_order(held):
-                    edges[key] = edge
+            total.taken[key] = total.taken.get(key, 0) + number
         for named, number in fragment.counts.items():
-            source, _, signal = named.partition(SEP)
-            if signal == "dwell" and number > 0:
-                measured.add(source)
-    return weights, edges, measured
+            total.counts[named] = total.counts.get(named, 0) + number
+    return total
+
+
+def _memory_of(allowed: Allowed, identifier: str) -> Callable[[str], bool]:
+    """``allowed`` for the keys of one identifier, asked once for each source and side."""
+    known: dict[tuple[str, bool], bool] = {}
+
+    def may(key: str) -> bool:
+        source, _, _, _, _, social = _parts(key)
+        asked = source, social
+        if asked not in known:
+            known[asked] = allowed(identifier, source, social)
+        return known[asked]
+
+    return may
 
 
 def profile_of(
@@ -556,6 +572,6 @@ def profile_of(
 def _devices(devices: dict[str, list[int]]) -> list[dict[str, Any]]:
     ordered: Iterable[tuple[str, list[int]]] = sorted(devices.items(), key=lambda one: (-one[1][0], one[0]))
     return [
-        dict(zip(("device", "os", "browser"), key.split(SEP), strict=True), count=count, last_at=at)
+        dict(zip(("device", "os", "browser"), key.split(SEP, 2), strict=True), count=count, last_at=at)
         for key, (count, at) in ordered
     ]

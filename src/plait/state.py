@@ -173,6 +173,11 @@ class Pending:
         places = range(last - 1, first - 1, -1) if reverse else range(first, last)
         return ((keys[place], changed[keys[place]]) for place in places)
 
+    def clear(self, table: str, prefix: bytes) -> None:
+        """Delete all rows whose keys begin with ``prefix``."""
+        for rest, _ in list(self.rows(table, prefix)):
+            self.put(table, prefix + rest, None)
+
     def changes(self) -> dict[str, dict[bytes, bytes | None]]:
         """All that is to be changed, as a store takes it."""
         return {table: changed for table, changed in self._changed.items() if changed}

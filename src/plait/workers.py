@@ -20,7 +20,8 @@ import structlog
 
 from plait.errors import PlaitError, Unavailable
 from plait.events import Event, Record, Signal, decode_record, encode_record
-from plait.fold import ERASURES, Erasure, Fold, calls_of, decode_erasure, spare_the_collector
+from plait.fold import Fold, spare_the_collector
+from plait.forgetting import ERASURES, Erasure, calls_of, decode_erasure
 from plait.keys import load_keys
 from plait.lake import Lake, open_lake
 from plait.log import Log, open_log

@@ -1,17 +1,21 @@
 """From the log to the state: the message window, the cache, and what happens when a commit fails."""
 
+import time
+
 import msgspec
 import pytest
-from bench.plain import PlainStore
+from bench.plain import PlainLog, PlainStore
 
 from plait import people
 from plait.errors import Corrupt, Unavailable
-from plait.events import DAY, Record, encode_record
-from plait.fold import ERASURES, Fold, decode_erasure
+from plait.events import DAY, Record, checked_identifier, encode_record
+from plait.fold import Fold
+from plait.forgetting import ERASURES, decode_erasure
 from plait.settings import ConsentDefaults, IdentityLimits, Settings
 from plait.signals import load_signals
 from plait.state import ASIDE, BUCKET
-from plait.workers import compare
+from plait.store import open_store
+from plait.workers import compare, erase_record
 
 NOW = 1_780_000_000_000
 SIGNALS = load_signals()
@@ -193,8 +197,6 @@ def test_items_of_the_catalog_are_state_too():
 
 
 def test_many_late_views_of_one_person_do_not_stop_the_fold():
-    import time
-
     facts = [{"id": str(n), "at": NOW - n * 1_000} for n in range(2_000)]
     begun = time.process_time()
 
@@ -202,6 +204,97 @@ def test_many_late_views_of_one_person_do_not_stop_the_fold():
 
     assert views(store) == 2_000
     assert time.process_time() - begun < 20  # some 2 s on the plain store; quadratic would be minutes
+
+
+class Trap:
+    """A signal map that breaks on one name, as a bug would."""
+
+    def __init__(self):
+        self._real = load_signals()
+
+    def __getattr__(self, name):
+        return getattr(self._real, name)
+
+    def rule(self, name):
+        if name == "Trap":
+            raise ZeroDivisionError
+        return self._real.rule(name)
+
+
+def track(id, name):
+    call = {
+        "type": "track", "event": name, "messageId": id, "userId": "u", "originalTimestamp": "2026-05-28T00:00:00Z",
+        "properties": {"product_id": "tent"},
+    }  # fmt: skip
+    body = msgspec.json.encode({"batch": [call]})
+    return encode_record(Record(kind="segment", source="web", received_at=NOW, body=body))
+
+
+def test_a_record_that_nobody_thought_of_stops_nobody_elses():
+    store = PlainStore()
+    fold = Fold(store, OPEN, Trap())
+
+    counted = fold.step(
+        list(enumerate([track("1", "Product Viewed"), track("2", "Trap"), track("3", "Product Viewed")], 1))
+    )
+
+    assert (counted, fold.position, views(store)) == (2, 3, 2)
+    assert aside(store) == [2]
+
+
+@pytest.mark.parametrize(
+    "fact",
+    [
+        {"signal": "trait", "traits": {"big": 10**30, "size": 42}},
+        {"signal": "trait", "traits": {"deep": [10**30], "size": 42}},
+        {"signal": "dwell", "value": 9.0, "counter": {"view": "p", "started_at": 10**18}},
+        {"signal": "dwell", "value": 9.0, "counter": {"view": "p", "started_at": -(10**18)}},
+        {"signal": "rate", "value": 1e300},
+        {"about": {"item": "a\x1fb", "section": "c\x1fd"}},
+        {"signal": "erase", "op": "erase", "who": ["erased:zz"]},
+        {"at": -(10**15)},
+    ],
+)
+def test_what_the_edge_should_have_refused_harms_nobody(fact):
+    store, fold = folded(record({"id": "0"}), record({"id": "1", **fact}), record({"id": "2"}))
+
+    found = people.profile(store, "user:u", now=NOW, settings=OPEN)
+    tent = {one.signal: one.weight for one in found.entries if one.id == "tent"}
+    assert fold.position == 3
+    assert aside(store) == []
+    assert tent["view"] == pytest.approx(2.0)
+    assert all(abs(one.weight) <= 2.0 for one in found.entries)
+
+
+def test_identifiers_as_long_as_they_may_be_fit_the_embedded_store(tmp_path):
+    user, device = "user:" + "ü" * 122, "anonymous:" + "a" * 240
+    who = [checked_identifier(one, field="who") for one in (user, device)]
+    told = [
+        record({"id": "1", "who": who, "consent": {"link": True}}),
+        record(
+            {
+                "id": "2",
+                "who": who,
+                "signal": "dwell",
+                "value": 1.0,
+                "counter": {"view": "p", "started_at": NOW},
+            }
+        ),
+        record({"id": "1", "who": who}),
+    ]
+    erase = encode_record(erase_record(user, id="e", now=NOW))
+    log = PlainLog([*told, erase])
+    store = open_store(f"lmdb://{tmp_path}", write=True)
+    fold = fold_of(store, log=log)
+
+    fold.step(log.read(0)[:3])
+    with store.snapshot() as snapshot:
+        assert people.profile(snapshot, user, now=NOW, settings=OPEN).identifiers == [user, device]
+    fold.step(log.read(3))
+    with store.snapshot() as snapshot:
+        assert people.profile(snapshot, user, now=NOW, settings=OPEN) is None
+        assert people.profile(snapshot, device, now=NOW, settings=OPEN) is None
+    store.close()
 
 
 def unreadable(text="secret"):
@@ -248,22 +341,3 @@ def test_who_is_erased_leaves_what_was_set_aside(text, leaves):
     (note,) = [decode_erasure(raw) for key, raw in store.tables["meta"].items() if key.startswith(ERASURES)]
 
     assert [position for position in note.records if position == 2] == leaves
-
-
-@pytest.mark.parametrize("number", [10**30, -(10**30), 2**64, {"deep": [10**40]}])
-def test_a_trait_may_be_any_number(number):
-    store, _ = folded(record({"id": "1", "signal": "identify", "traits": {"points": number}}))
-
-    assert aside(store) == []
-    assert people.profile(store, "user:u", now=NOW, settings=OPEN).traits.keys() == {"points"}
-
-
-@pytest.mark.parametrize("started_at", [-(10**30), 10**18, 10**30])
-def test_a_counter_from_nowhere_does_not_fade_what_else_is_known(started_at):
-    dwell = {"id": "2", "signal": "dwell", "value": 30.0, "counter": {"view": "v", "started_at": started_at}}
-    store, _ = folded(record({"id": "1"}, dwell))
-
-    entries = people.profile(store, "user:u", now=NOW, settings=OPEN).entries
-
-    assert aside(store) == []
-    assert {one.signal: one.weight for one in entries}["view"] == pytest.approx(1.0)
