@@ -122,7 +122,7 @@ def import_events(file: Path, data: str | None, names: tuple[str, ...]) -> None:
 @_data
 def fit(data: str | None) -> None:
     """Learn a new model from everything known, and use it."""
-    from plait.client import reach
+    from plait.reach import reach
 
     with _working("fitting"), reach(load(data)) as api:
         manifest = api.ask("POST", "/v1/fit")
@@ -148,7 +148,7 @@ def replay(data: str | None, check: bool) -> None:
 @_data
 def export(person: str, data: str | None) -> None:
     """Print everything known about PERSON (user:42) as JSON."""
-    from plait.client import reach
+    from plait.reach import reach
 
     with reach(load(data)) as api:
         click.echo(json.dumps(api.ask("GET", f"/v1/profiles/{_path(person)}/export"), indent=2))
@@ -160,7 +160,7 @@ def export(person: str, data: str | None) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def forget(person: str, data: str | None, yes: bool) -> None:
     """Erase PERSON (user:42) from state, log and lake; this cannot be undone."""
-    from plait.client import reach
+    from plait.reach import reach
 
     if not yes and sys.stdin.isatty():
         click.confirm(f"Erase {person} for good?", abort=True)
@@ -249,7 +249,7 @@ def version() -> None:
 
 def _bring(rows: Iterable[Any], data: str | None, *, what: str) -> None:
     """Send rows in batches; rows that cannot be read or are refused are told, and the rest goes on."""
-    from plait.client import reach
+    from plait.reach import reach
 
     accepted, refused = 0, 0
     with _working(f"importing {what}") as bar, reach(load(data)) as api:

@@ -1,6 +1,6 @@
 """A proxy that makes trouble: real TCP between a real client and a real server, and a seed.
 
-Every message (by ``messageId``) suffers at most ``most`` faults, since the clients give up after three tries. The kinds
+Every message (by ``messageId``, or what ``ids`` finds) suffers at most ``most`` faults, since the clients give up after three tries. The kinds
 come from a shuffled deck and not from a die, so that a run of a dozen requests sees each of them.
 """
 
@@ -35,11 +35,19 @@ class ChaosProxy:
         last: when the newest request came, by ``time.monotonic()``.
     """
 
-    def __init__(self, target: str, *, seed: int, kinds: tuple[str, ...] = EVERY, most: int = 2) -> None:
+    def __init__(
+        self,
+        target: str,
+        *,
+        seed: int,
+        kinds: tuple[str, ...] = EVERY,
+        most: int = 2,
+        ids: re.Pattern[bytes] = _ID,
+    ) -> None:
         host, _, port = target.removeprefix("http://").rstrip("/").partition(":")
         self._target = (host, int(port))
         self._chance = random.Random(seed)
-        self._kinds, self._most = kinds, most
+        self._kinds, self._most, self._ids = kinds, most, ids
         # The first fault is the one that only dedupe survives; a client that sends three batches meets it too.
         self._deck: list[str] = ["lost"]
         self._suffered: Counter[bytes] = Counter()
@@ -94,7 +102,7 @@ class ChaosProxy:
 
     def _drawn(self, body: bytes) -> str:
         """What happens to a request now; ``passed`` if nothing does."""
-        messages = set(_ID.findall(gzip.decompress(body) if body[:2] == b"\x1f\x8b" else body))
+        messages = set(self._ids.findall(gzip.decompress(body) if body[:2] == b"\x1f\x8b" else body))
         suffered = max((self._suffered[one] for one in messages), default=self._most)
         # Three in four: some must come through at the first try, or nothing follows a healthy request.
         if suffered >= self._most or self._chance.random() > 0.75:

@@ -21,13 +21,13 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from starlette.routing import BaseRoute
 
-from plait.client import Api
 from plait.demo.shelf import items, shelf
 from plait.demo.shop import Shop
 from plait.demo.visitors import Visitor, story, visitors
 from plait.errors import PlaitError
 from plait.http import Installation
 from plait.logs import configure
+from plait.reach import Api
 from plait.serve import Serving, serve
 from plait.settings import load
 
