@@ -369,6 +369,23 @@ def test_the_settings_that_analytics_next_asks_for_name_the_key(desk):
     assert answer.json()["integrations"]["Segment.io"]["apiKey"] == WRITE
 
 
+@pytest.mark.parametrize(
+    ("host", "told"),
+    [
+        ("plait.shop.example", "plait.shop.example/v1"),
+        ("plait.shop.example:8443", "plait.shop.example:8443/v1"),
+        ("127.0.0.1:8080", None),  # a proxy's word for us, not one that an app can reach
+        ("localhost", None),
+        ("plait", None),
+        ("shop.example/evil?", None),
+    ],
+)
+def test_an_app_is_told_to_send_to_the_name_it_asked(desk, host, told):
+    answer = asyncio.run(desk.ask("GET", f"/v1/projects/{WRITE}/settings", headers={"host": host}))
+
+    assert answer.json()["integrations"]["Segment.io"].get("apiHost") == told
+
+
 def test_the_source_config_that_rudderstack_asks_for_is_enabled(desk):
     answer = asyncio.run(desk.ask("GET", f"/sourceConfig/?p=npm&v=3&writeKey={WRITE}", headers={}))
 

@@ -163,6 +163,7 @@ class Questions:
         exclude: Sequence[str] = (),
         context: Told | None = None,
         explain: bool = False,
+        details: bool = False,
         token: str | None = None,
         timeout: float | None = None,
     ) -> Steps[dict[str, Any]]:
@@ -176,6 +177,7 @@ class Questions:
             exclude: ids of items that are not to be shown.
             context: of the visitor; ``{"userAgent": "Mozilla/…"}`` tells their device.
             explain: whether each item says why it is there.
+            details: whether each item brings what draws it: title, url, image, price and so on.
             token: instead of ``who``, with the write key.
             timeout: seconds after which the page is better shown without.
 
@@ -194,38 +196,26 @@ class Questions:
         inline = [{"id": event("other")["id"], "at": now_ms(), **told} for told in events]
         page = {name: told for name, told in (("url", url), ("item", item)) if told is not None}
         more = {
-            "events": inline, "page": page, "exclude": list(exclude), "context": context, "explain": explain, "token": token,
+            "events": inline, "page": page, "exclude": list(exclude), "context": context, "explain": explain,
+            "details": details, "token": token,
         }  # fmt: skip
         question |= {name: told for name, told in more.items() if told}
         return _object((yield from self._ask("POST", "/v1/personalize", question, timeout=timeout)))
 
     def items_for(
         self,
+        /,
         placement: str,
         who: Who = (),
         *,
         n: int | None = None,
         where: str | None = None,
-        item: str | None = None,
-        url: str | None = None,
-        exclude: Sequence[str] = (),
-        explain: bool = False,
-        token: str | None = None,
-        timeout: float | None = None,
+        **more: Any,
     ) -> Steps[list[dict[str, Any]]]:
-        """The items of one placement, best first: ``item``, ``score``, and ``because`` with ``explain``.
-
-        Raises:
-            Rejected, Unavailable: as ``personalize``.
-        """
-        asked: dict[str, str | Sequence[str] | None] = {
-            "identifier": identifiers(who), "n": None if n is None else str(n), "where": where, "item": item, "url": url,
-            "exclude": ",".join(exclude), "explain": "1" if explain else None, "token": token,
-        }  # fmt: skip
-        params = {name: told for name, told in asked.items() if told}
-        path = f"/v1/placements/{quote(placement, safe='')}/items"
-        answer = _object((yield from self._ask("GET", path, params=params, timeout=timeout)))
-        return list(answer["placements"][placement]["items"])
+        """The items of one placement, best first: each with ``item`` and ``score``. Otherwise as ``personalize``."""
+        asked = {name: told for name, told in (("id", placement), ("n", n), ("where", where)) if told is not None}
+        page = yield from self.personalize(asked, who, **more)
+        return list(page["placements"][placement]["items"])
 
     def token(self, identifier: str, seconds: float = 3_600, *, scope: str = "personalize") -> str:
         """A text with which a browser may ask as ``identifier`` for a while; needs the secret key, and asks nobody."""

@@ -8,6 +8,7 @@ answered 200 once it is on disk and not before.
 from __future__ import annotations
 
 import asyncio
+import re
 import zlib
 from collections.abc import Mapping
 from time import perf_counter
@@ -202,7 +203,8 @@ class Collect:
             if rest != "settings":
                 raise Rejected(f"there is nothing at {path[:200]}", code="not_found", status=404)
             self._known(key)
-            return msgspec.json.encode({"integrations": {"Segment.io": {"apiKey": key}}, "plan": {}})
+            told = {"apiKey": key} | _sent_to(scope)
+            return msgspec.json.encode({"integrations": {"Segment.io": told}, "plan": {}})
         key = parse_qs(scope["query_string"].decode("latin-1")).get("writeKey", [""])[0]
         self._known(key)
         source = {
@@ -315,6 +317,18 @@ def _only(authorization: bytes) -> dict[str, Any]:
 
 def _header(value: bytes) -> str:
     return value[:LONGEST_HEADER].decode("latin-1") if value else ""
+
+
+_PUBLIC_HOST = re.compile(rb"[a-z0-9-]+(\.[a-z0-9-]+)*\.[a-z]{2,}(:[0-9]{1,5})?", re.I)
+
+
+def _sent_to(scope: Scope) -> dict[str, str]:
+    """Where to send events, for clients that fall back to Segment's own servers unless their settings say it (Kotlin 1.20).
+
+    Only what the asker called us itself, and only a name that can be reached: a proxy may have put its own.
+    """
+    host = dict(scope["headers"]).get(b"host", b"")
+    return {"apiHost": f"{host.decode()}/v1"} if _PUBLIC_HOST.fullmatch(host) else {}
 
 
 async def _preflight(
