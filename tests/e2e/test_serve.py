@@ -325,5 +325,5 @@ def test_once_ready_what_is_acknowledged_shows_within_a_moment(own_server):
     own_server.collect(view("ann"))
 
     assert own_server.eventually(
-        lambda: own_server.profile("user:ann"), seconds=0.7
+        lambda: own_server.profile("user:ann"), seconds=1.5
     )  # the fold took 2 s to start
