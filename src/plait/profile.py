@@ -21,6 +21,7 @@ from plait.events import DAY, SOCIAL, STATEFUL, SYSTEM, About, Event, Signal
 SEP = "\x1f"  # between the parts of a key; control characters never occur in what is let in
 ATTENTION = 30.0  # seconds after which attention is 63 % of what it can be
 VISIT_GAP = 30 * 60_000  # milliseconds between two views after which nobody was looking in between
+MOST_THINGS = 4_096  # things that one identifier's state holds apart; nobody has as many who is somebody
 INFERRED = "~"  # ends the signal part of a key whose dwell was inferred from successive views
 
 Stated = tuple[int, str, bool]  # (at, id, granted)
@@ -81,6 +82,8 @@ class Fragment(msgspec.Struct, array_like=True):
         visits: source -> the newest view.
         taken: keys of ``weights`` -> acts taken back (a deleted comment), which take their average share along.
         doubts: keys of inferred dwell -> how far rounding may have moved the weight.
+        things: keys that are held, inferred dwell apart: of weights, edges, traits, devices and what was taken.
+        thinned: how often the things were halved because there were more than ``MOST_THINGS``.
     """
 
     landmark: int = 0
@@ -96,6 +99,8 @@ class Fragment(msgspec.Struct, array_like=True):
     visits: dict[str, Visit] = {}
     taken: dict[str, int] = {}
     doubts: dict[str, float] = {}
+    things: int = 0
+    thinned: int = 0
 
     def add(self, event: Event, *, half_life: int, before: float | None = None) -> None:
         """Count one event that was not counted yet. What it says about links and consents is not for here.
@@ -124,7 +129,7 @@ class Fragment(msgspec.Struct, array_like=True):
         self.counts[named] = self.counts.get(named, 0) + (1 if op == "assert" else -1)
         if signal in STATEFUL:
             for about in abouts(event.about):
-                self._hold(f"{named}{SEP}{about}", event)
+                self._hold(f"{named}{SEP}{about}", about, event)
         elif signal not in SYSTEM or (signal in _SHOWN and event.about.item is not None):
             self._act(named, event, half_life, before)
 
@@ -136,7 +141,9 @@ class Fragment(msgspec.Struct, array_like=True):
             key = f"{device}{SEP}{system}{SEP}{browser}"
             seen = self.devices.get(key)
             if seen is None:
-                self.devices[key] = [1, at]
+                if self._holds(key):
+                    self.devices[key] = [1, at]
+                    self._held_one_more()
             else:
                 seen[0] += 1
                 seen[1] = max(seen[1], at)
@@ -145,13 +152,21 @@ class Fragment(msgspec.Struct, array_like=True):
         for name, value in (event.traits or {}).items():
             told = (event.at, event.id, _restable(value))
             known = self.traits.get(name)
-            if known is None or _later(told, known):
+            if known is None:
+                if self._holds(name):
+                    self.traits[name] = told
+                    self._held_one_more()
+            elif _later(told, known):
                 self.traits[name] = told
 
-    def _hold(self, key: str, event: Event) -> None:
+    def _hold(self, key: str, about: str, event: Event) -> None:
         told = Edge(event.at, event.id, event.op == "assert", event.value)
         known = self.edges.get(key)
-        if known is None or _edge_order(told) > _edge_order(known):
+        if known is None:
+            if self._holds(about):
+                self.edges[key] = told
+                self._held_one_more()
+        elif _edge_order(told) > _edge_order(known):
             self.edges[key] = told
 
     def _act(self, named: str, event: Event, half_life: int, before: float | None) -> None:
@@ -159,7 +174,11 @@ class Fragment(msgspec.Struct, array_like=True):
         if event.op == "retract":
             for about in abouts(event.about):
                 key = f"{named}{SEP}{about}"
-                self.taken[key] = self.taken.get(key, 0) + 1
+                if key in self.taken:
+                    self.taken[key] += 1
+                elif self._holds(about):
+                    self.taken[key] = 1
+                    self._held_one_more()
             return
         intensity = 1.0
         if event.signal in _TIMED and event.value is not None:
@@ -170,16 +189,46 @@ class Fragment(msgspec.Struct, array_like=True):
         since = event.at if counter is None else max(0, counter.started_at)
         grown = intensity * self.scale(since, half_life)
         for about in abouts(event.about):
-            self._grow(f"{named}{SEP}{about}", fresh, grown, event.at)
+            if self._grow(f"{named}{SEP}{about}", about, fresh, grown, event.at):
+                self._held_one_more()
 
-    def _grow(self, key: str, count: int, weight: float, at: int) -> None:
+    def _grow(self, key: str, about: str, count: int, weight: float, at: int) -> bool:
+        """Add to a weight; whether it is a new one."""
         known = self.weights.get(key)
         if known is None:
+            if not self._holds(about):
+                return False
             self.weights[key] = Weight(count, weight, at)
-        else:
-            known.count += count
-            known.weight += weight
-            known.at = max(known.at, at)
+            return True
+        known.count += count
+        known.weight += weight
+        known.at = max(known.at, at)
+        return False
+
+    # A fragment is decoded and encoded whole, so it must have an end: one visitor who looks at a million things
+    # would keep everybody waiting. Which things stay may not depend on the order in which they came: those whose
+    # hash begins with enough zeros do, so whatever stays was held from its first event on.
+
+    def _holds(self, about: str) -> bool:
+        return not self.thinned or zeros(about) >= self.thinned
+
+    def _held_one_more(self) -> None:
+        self.things += 1
+        while self.things > MOST_THINGS:
+            self._thin()
+
+    def _thin(self) -> None:
+        self.thinned += 1
+        for held in (self.weights, self.edges, self.taken, self.doubts):
+            for key in [key for key in held if not self._holds(key.split(SEP, 2)[2])]:
+                del held[key]
+        for names in (self.traits, self.devices):
+            for name in [name for name in names if not self._holds(name)]:
+                del names[name]
+        self.things = (
+            sum(1 for key in self.weights if key.split(SEP, 2)[1][-1] != INFERRED)
+            + len(self.edges) + len(self.taken) + len(self.traits) + len(self.devices)
+        )  # fmt: skip
 
     def scale(self, at: int, half_life: int) -> float:
         """What an act at ``at`` weighs relative to the landmark, which moves up when it must."""
@@ -214,7 +263,7 @@ class Fragment(msgspec.Struct, array_like=True):
         """Infer that a view at ``at`` lasted until the next one, unless that came too late to tell."""
         if 0 < until - at <= VISIT_GAP:
             grown = attention((until - at) / 1000) * self.scale(at, half_life)
-            self._grow(inferred_key(source, about), 1, grown, 0)
+            self._grow(inferred_key(source, about), about, 1, grown, 0)
 
     def unlinger(self, source: str, about: str, *, at: int, until: int, half_life: int) -> bool:
         """Take an inference back, because a view in between came to light.
@@ -222,7 +271,7 @@ class Fragment(msgspec.Struct, array_like=True):
         Returns:
             whether what is left can be trusted to 1e-10; if not, ``recount`` it.
         """
-        if not 0 < until - at <= VISIT_GAP:
+        if not 0 < until - at <= VISIT_GAP or not self._holds(about):
             return True
         key = inferred_key(source, about)
         grown = attention((until - at) / 1000) * self.scale(at, half_life)
@@ -278,6 +327,11 @@ def abouts(about: About) -> list[str]:
     if about.url is not None and about.item is None and about.post is None:
         found.append(f"url{SEP}{about.url}{SEP}{section}")
     return found or [f"{SEP}{SEP}"]
+
+
+def zeros(about: str) -> int:
+    """With how many zeros the hash of a thing begins: as a coin falls, and always the same for the same thing."""
+    return 64 - int.from_bytes(blake2b(about.encode(), digest_size=8).digest(), "big").bit_length()
 
 
 def is_visit(event: Event) -> bool:
@@ -336,6 +390,7 @@ def equal(one: Fragment, other: Fragment) -> bool:
         and one.devices == other.devices
         and {key: n for key, n in one.counts.items() if n} == {key: n for key, n in other.counts.items() if n}
         and (one.first_at, one.last_at, one.bots) == (other.first_at, other.last_at, other.bots)
+        and (one.things, one.thinned) == (other.things, other.thinned)
         and one.visits == other.visits
         and one.taken == other.taken
         and one.landmark == other.landmark

@@ -117,7 +117,8 @@ def _follow(
                 _log.error("fold_waits", code=exc.code, message=exc.message)
                 stop.wait(exc.retry_after)
                 continue
-            took = time.monotonic() - begun
+            # Shorter steps would only encode large fragments more often.
+            took = time.monotonic() - begun - fold.packing
             lags = len(records) == limit
             if took > (_LONG if lags else _SHORT):
                 limit = max(10, limit // 2)

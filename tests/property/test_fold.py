@@ -6,6 +6,7 @@ import math
 from itertools import pairwise
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.property.facts import (
@@ -31,7 +32,7 @@ from tests.property.facts import (
 )
 
 from plait.events import decode_record
-from plait.profile import VISIT_GAP, attention
+from plait.profile import VISIT_GAP, attention, decode_fragment
 from plait.segment import events_of
 from plait.workers import compare
 
@@ -258,3 +259,41 @@ def test_the_fold_refuses_a_log_that_does_not_go_on_where_it_stands() -> None:
 
     with pytest.raises(Corrupt, match="the log goes on at 2"):
         fold.step([(2, record_of({"id": "1", "who": ["user:u"], "signal": "view"}))])
+
+
+_wide = st.fixed_dictionaries(
+    {
+        "who": st.just(["user:u"]),
+        "at": times,
+        "signal": st.sampled_from(["view", "view", "add", "save", "like"]),
+        "op": st.sampled_from(["assert", "assert", "retract"]),
+        "about": st.integers(0, 40).map(lambda n: {"item": f"i{n}"}),
+        "traits": st.none() | st.integers(0, 9).map(lambda n: {f"t{n}": n}),
+    }
+)
+
+
+@given(st.lists(_wide, min_size=12, max_size=40).map(numbered), st.randoms(use_true_random=False))
+def test_what_stays_of_too_many_things_does_not_depend_on_their_order(facts: list[Fact], random: Any) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("plait.profile.MOST_THINGS", 8)
+
+        one, other = folded(facts), folded(random.sample(facts, len(facts)))
+
+    same(one, other)
+    assert all(decode_fragment(raw).things <= 8 for raw in one.tables["fragments"].values())
+
+
+@given(st.lists(_wide, min_size=12, max_size=40).map(numbered))
+def test_what_stays_of_too_many_things_weighs_what_it_weighed(facts: list[Fact]) -> None:
+    whole = decode_fragment(folded(facts).tables["fragments"][b"user:u"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("plait.profile.MOST_THINGS", 8)
+        some = decode_fragment(folded(facts).tables["fragments"][b"user:u"])
+
+    assert some.counts == whole.counts
+    assert {key: whole.weights[key].count for key in some.weights} == {
+        key: weight.count for key, weight in some.weights.items()
+    }
+    for key, weight in some.weights.items():
+        assert math.isclose(weight.weight, whole.weights[key].weight, rel_tol=1e-9, abs_tol=1e-200)

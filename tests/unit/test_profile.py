@@ -6,6 +6,7 @@ import pytest
 
 from plait.events import DAY, About, Counter, Event, Signal
 from plait.profile import (
+    MOST_THINGS,
     Fragment,
     Visit,
     attention,
@@ -225,3 +226,13 @@ def test_a_fragment_comes_back_from_its_bytes_as_it_was():
     made.state("link", NOW, "1", True)
 
     assert decode_fragment(encode_fragment(made)) == made
+
+
+def test_a_fragment_has_an_end_however_much_somebody_looks_at():
+    fragment = Fragment()
+    for n in range(3 * MOST_THINGS):
+        fragment.add(event(about=About(item=f"i{n}")), half_life=DAY)
+
+    assert MOST_THINGS / 3 < fragment.things <= MOST_THINGS  # halved now and then
+    assert len(fragment.weights) == fragment.things
+    assert fragment.counts == {"web\x1fview": 3 * MOST_THINGS}
