@@ -154,8 +154,23 @@ def _python(reader: _Reader, block: Block) -> None:
     code = compile(
         reader.here(block.body) if _ADDRESS.search(block.body) else block.body, block.where, "exec"
     )
-    with contextlib.redirect_stdout(io.StringIO()):
+    with contextlib.redirect_stdout(io.StringIO()), _keys_in_environment(reader):
         exec(code, reader.names)
+
+
+@contextlib.contextmanager
+def _keys_in_environment(reader: _Reader) -> Iterator[None]:
+    """As a shop's program has them; gone again afterwards, for `plait` takes those of the data folder."""
+    names = ("PLAIT_SECRET_KEY", "PLAIT_WRITE_KEY")
+    before = {name: os.environ.pop(name) for name in names if name in os.environ}
+    if reader.server.process is not None:
+        os.environ.update({name: reader.env()[name] for name in names})
+    try:
+        yield
+    finally:
+        for name in names:
+            os.environ.pop(name, None)
+        os.environ.update(before)
 
 
 def _shell(reader: _Reader, block: Block) -> None:
