@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from plait.catalog import ASIDE, MAX_SHOWN, Catalog, Placement
 from plait.errors import Rejected
 from plait.events import MAX_WHO
-from plait.models import Model, prior
+from plait.models import Model, kernels, prior
 from plait.models.ranker import TRENDING, Acts, Label, Ranker
 from plait.profile import Profile
 
@@ -364,40 +364,21 @@ def _explained(items: list[str], told: NDArray[np.float64], labels: list[Label])
         told: (items, labels + 1) contributions, popularity last.
         labels: what the contributions come from.
     """
-    size = np.abs(told)
-    order = np.argsort(-size, axis=1, kind="stable")
-    number = np.count_nonzero(told, axis=1)
-    if (number > MOST_REASONS).any():
-        told, order, number, labels = _shortened(told, order, labels)
-        size = np.abs(told)
-    totals, scores = size.sum(axis=1), told.sum(axis=1)
-    named = [(source, signal, about or None) for source, signal, about in (*labels, TRENDING)]
-    found = []
-    for item, values, places, n, total, score in zip(
-        items, told.tolist(), order.tolist(), number.tolist(), totals.tolist(), scores.tolist(), strict=True
-    ):
-        if not n:  # nothing is known about person or item
-            found.append(Chosen(item, 0.0, [Because("catalog", "trending", 0.0, 1.0)]))
-            continue
-        because = []
-        for place in places[:n]:
-            source, signal, about = named[place]
-            value = values[place]
-            because.append(Because(source, signal, value, value / total, about))
-        found.append(Chosen(item, score, because))
+    named = [(source, signal, about or None) for source, signal, about in (*labels, TRENDING, OTHER)]
+    places, values, shares, ends, scores = (one.tolist() for one in kernels.reasons(told, MOST_REASONS))
+    because = [
+        Because(source, signal, value, share, about)
+        for (source, signal, about), value, share in zip(
+            map(named.__getitem__, places), values, shares, strict=True
+        )
+    ]
+    found, begin = [], 0
+    for item, end, score in zip(items, ends, scores, strict=True):
+        # Nothing may be known of person and item.
+        told_of = because[begin:end] or [Because("catalog", "trending", 0.0, 1.0)]
+        found.append(Chosen(item, score, told_of))
+        begin = end
     return found
-
-
-def _shortened(
-    told: NDArray[np.float64], order: NDArray[np.intp], labels: list[Label]
-) -> tuple[NDArray[np.float64], NDArray[np.intp], NDArray[np.intp], list[Label]]:
-    """The same with what is beyond the largest reasons of an item summed up under ``OTHER``."""
-    kept = np.zeros(told.shape, np.bool_)
-    np.put_along_axis(kept, order[:, : MOST_REASONS - 1], True, axis=1)
-    rest = np.where(kept, 0.0, told).sum(axis=1)
-    told = np.concatenate([rest[:, None], np.where(kept, told, 0.0)], axis=1)
-    order = np.argsort(-np.abs(told), axis=1, kind="stable")
-    return told, order, np.count_nonzero(told, axis=1), [OTHER, *labels]
 
 
 _questions = msgspec.json.Decoder(Question)

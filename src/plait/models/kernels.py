@@ -31,85 +31,151 @@ def _compiled(function: F) -> F:
 
 
 @_compiled
-def add_neighbours(
-    rows: NDArray[np.int64],
+def spread(
+    numbers: Ints,
     weights: Floats,
+    topic_weights: Floats,
+    labels: Ints,
+    spans: Ints,
+    what: Ints,
+    share: Floats,
+) -> tuple[Ints, Floats, Ints, int, int]:
+    """What sayings say together, each by its weight: rows of B first, then points, then topics.
+
+    Saying ``s`` stands in ``what`` and ``share``: its rows from ``spans[s, 0]``, points from ``spans[s, 1]``, topics from
+    ``spans[s, 2]`` up to ``spans[s, 3]``. What weighs nothing is left out.
+
+    Returns:
+        what, weight and label of each, and where the points and the topics begin.
+    """
+    room = 0
+    for k in range(len(numbers)):
+        room += spans[numbers[k], 3] - spans[numbers[k], 0]
+    told, weight, label = np.empty(room, np.int32), np.empty(room, np.float64), np.empty(room, np.int32)
+    ends = np.zeros(3, np.int64)
+    count = 0
+    for part in range(3):
+        for k in range(len(numbers)):
+            by = weights[k] if part < 2 else topic_weights[k]
+            if by == 0.0:
+                continue
+            for at in range(spans[numbers[k], part], spans[numbers[k], part + 1]):
+                told[count], weight[count], label[count] = what[at], by * share[at], labels[k]
+                count += 1
+        ends[part] = count
+    return told[:count], weight[:count], label[:count], ends[0], ends[1]
+
+
+@_compiled
+def liked(topics: Ints, weights: Floats, liking: Floats, most: int) -> Ints:
+    """Sum ``weights`` up by topic in ``liking`` (topics,), which is zero before; ``score`` makes it zero again.
+
+    Returns:
+        the codes of the ``most`` liked, best first; of equals the lower first.
+    """
+    for k in range(len(topics)):
+        liking[topics[k]] += weights[k]
+    codes = np.empty(most, np.int32)
+    size = 0
+    for k in range(len(topics)):
+        code = topics[k]
+        value = liking[code]
+        known = value == 0.0
+        for other in range(size):
+            known = known or codes[other] == code
+        if known:
+            continue
+        place = size if size < most else most
+        while place > 0 and (
+            liking[codes[place - 1]] < value
+            or (liking[codes[place - 1]] == value and codes[place - 1] > code)
+        ):
+            if place < most:
+                codes[place] = codes[place - 1]
+            place -= 1
+        if place < most:
+            codes[place] = code
+            size = min(size + 1, most)
+    return codes[:size]
+
+
+@_compiled
+def score(
+    rows: Ints,
+    row_weights: Floats,
+    points: Ints,
+    point_weights: Floats,
+    more: Ints,
     indptr: NDArray[np.int64],
     columns: Ints,
     values: NDArray[np.float32],
     to_row: Ints,
-    scores: Floats,
-    seen: Mask,
+    topics: Ints,
+    liking: Floats,
+    start: NDArray[np.int64],
+    length: Ints,
+    pool: Ints,
+    base: NDArray[np.float32],
+    base_gate: float,
+    place: Ints,
     touched: Ints,
-    count: int,
+    total: Floats,
 ) -> int:
-    """Add ``weights[k] * B[rows[k]]`` to ``scores``, and note the catalog rows that were met for the first time.
+    """Score all that the acts touch: neighbours, what was touched itself, and ``more`` that is to be looked at.
 
-    ``rows`` are rows of B, -1 is passed over; ``scores`` and ``seen`` are (catalog rows,) and changed in place;
-    the first ``count`` of ``touched`` are the rows seen so far. Returns the new count.
+    ``row_weights[k] * B[rows[k]]`` is added up, ``point_weights[k]`` for the item ``points[k]`` itself, and for every
+    item met what its topics are liked (``liking``, gates and rarity included; an item of many topics speaks of each
+    less: item ``r`` has ``pool[start[r] : start[r] + length[r]]``) and its popularity. Rows of -1 are passed over.
+
+    ``place`` is (catalog rows,), -1 for rows not met; the row that was met as the k-th stands in ``touched[k]``, its
+    score in ``total[k]``: side by side, since looking all over a large catalog is what takes the time. Returns how many.
     """
+    count = 0
     for k in range(len(rows)):
-        if rows[k] < 0 or weights[k] == 0.0:
+        if rows[k] < 0:
             continue
         for p in range(indptr[rows[k]], indptr[rows[k] + 1]):
             row = to_row[columns[p]]
             if row < 0:
                 continue
-            if not seen[row]:
-                seen[row] = True
-                touched[count] = row
+            at = place[row]
+            if at < 0:
+                at = place[row] = count
+                touched[count], total[count] = row, 0.0
                 count += 1
-            scores[row] += weights[k] * values[p]
-    return count
-
-
-@_compiled
-def add_points(rows: Ints, weights: Floats, scores: Floats, seen: Mask, touched: Ints, count: int) -> int:
-    """Add ``weights[k]`` to the item ``rows[k]`` itself; as ``add_neighbours``."""
-    for k in range(len(rows)):
-        row = rows[k]
+            total[at] += row_weights[k] * values[p]
+    for k in range(len(points) + len(more)):
+        row = points[k] if k < len(points) else more[k - len(points)]
         if row < 0:
             continue
-        if not seen[row]:
-            seen[row] = True
-            touched[count] = row
+        at = place[row]
+        if at < 0:
+            at = place[row] = count
+            touched[count], total[count] = row, 0.0
             count += 1
-        scores[row] += weights[k]
-    return count
-
-
-@_compiled
-def add_topics(
-    liking: Floats,
-    start: NDArray[np.int64],
-    length: Ints,
-    pool: Ints,
-    scores: Floats,
-    touched: Ints,
-    count: int,
-) -> None:
-    """Add to every touched item what its topics are liked; an item of many topics speaks of each less.
-
-    ``liking`` is (topics,), gates and rarity included; item ``r`` has the topics
-    ``pool[start[r] : start[r] + length[r]]``.
-    """
+        if k < len(points):
+            total[at] += point_weights[k]
     for k in range(count):
         row = touched[k]
-        if row >= len(length) or length[row] <= 0:
-            continue
-        total = 0.0
-        for p in range(start[row], start[row] + length[row]):
-            total += liking[pool[p]]
-        scores[row] += total / np.sqrt(length[row])
+        value = base_gate * base[row]
+        if len(topics) and row < len(length) and length[row] > 0:
+            said = 0.0
+            for p in range(start[row], start[row] + length[row]):
+                said += liking[pool[p]]
+            value += said / np.sqrt(length[row])
+        total[k] += value
+    for k in range(len(topics)):
+        liking[topics[k]] = 0.0
+    return count
 
 
 @_compiled
 def best(
     n: int,
-    scores: Floats,
-    seen: Mask,
     touched: Ints,
+    total: Floats,
     count: int,
+    place: Ints,
     base: NDArray[np.float32],
     base_gate: float,
     order: Ints,
@@ -120,49 +186,44 @@ def best(
 
     Items that nothing touched have only their ``base``; they are looked at in its order, until none can win.
 
-    ``scores`` are those of touched items without their base; ``base`` is popularity and ``base_gate`` > 0 what it
-    counts; ``order`` holds all rows, largest base first, lower rows first among equals. Returns rows and their
-    scores, base included: fewer than ``n`` when there are no more.
+    ``touched``, ``total``, ``count`` and ``place`` are as ``score`` left them; ``base`` is popularity and
+    ``base_gate`` > 0 what it counts; ``order`` holds all rows, largest base first, lower rows first among equals.
+    Returns rows and their scores: fewer than ``n`` when there are no more.
     """
     rows = np.empty(n, np.int32)
     found = np.empty(n, np.float64)
     size = 0
     for k in range(count + len(order)):
         row = touched[k] if k < count else order[k - count]
-        score = base_gate * base[row]
-        if k < count:
-            score += scores[row]
+        score = total[k] if k < count else base_gate * base[row]
         if size == n and (score < found[n - 1] or (score == found[n - 1] and row > rows[n - 1])):
             if k < count:
                 continue
             break  # all that follow in this order have less, or as much and a higher row
-        if not allowed[row] or used[row] or (k >= count and seen[row]):
+        if not allowed[row] or used[row] or (k >= count and place[row] >= 0):
             continue
-        place = size if size < n else n - 1
+        at = size if size < n else n - 1
         size = min(size + 1, n)
-        while place > 0 and (
-            found[place - 1] < score or (found[place - 1] == score and rows[place - 1] > row)
-        ):
-            found[place] = found[place - 1]
-            rows[place] = rows[place - 1]
-            place -= 1
-        found[place] = score
-        rows[place] = row
-    return rows[:size].copy(), found[:size].copy()
+        while at > 0 and (found[at - 1] < score or (found[at - 1] == score and rows[at - 1] > row)):
+            found[at] = found[at - 1]
+            rows[at] = rows[at - 1]
+            at -= 1
+        found[at] = score
+        rows[at] = row
+    return rows[:size], found[:size]
 
 
 @_compiled
-def forget(touched: Ints, count: int, scores: Floats, seen: Mask) -> None:
-    """Make the touched rows of ``scores`` and ``seen`` clean again, for the next question."""
+def forget(touched: Ints, count: int, place: Ints) -> None:
+    """Make ``place`` clean again, for the next question."""
     for k in range(count):
-        scores[touched[k]] = 0.0
-        seen[touched[k]] = False
+        place[touched[k]] = -1
 
 
 @_compiled
 def shares_of_neighbours(
     items: Ints,
-    rows: NDArray[np.int64],
+    rows: Ints,
     weights: Floats,
     entry: Ints,
     indptr: NDArray[np.int64],
@@ -192,7 +253,7 @@ def shares_of_neighbours(
 
 @_compiled
 def shares_of_points(items: Ints, rows: Ints, weights: Floats, entry: Ints, told: Floats) -> None:
-    """Add to ``told[i, entry[k]]`` what ``add_points`` gave to ``items[i]``."""
+    """Add to ``told[i, entry[k]]`` what touching it gave to ``items[i]``."""
     for i in range(len(items)):
         for k in range(len(rows)):
             if rows[k] == items[i]:
@@ -222,17 +283,78 @@ def shares_of_topics(
                     told[i, entry[k]] += weights[k] / root
 
 
+@_compiled
+def reasons(told: Floats, most: int) -> tuple[Ints, Floats, Floats, Ints, Floats]:
+    """The contributions of each item, the largest first; of more than ``most`` the smallest are summed up as one.
+
+    Args:
+        told: (items, labels); contributions of 0 are no reasons.
+        most: reasons of one item.
+
+    Returns:
+        For all items one after the other: the label (-1 for the sum of the rest), the contribution, and its share of
+        all absolute contributions; for each item: where its reasons end, and the score.
+    """
+    items, labels = told.shape
+    room = min(most, labels)
+    label = np.empty(items * room, np.int32)
+    value, share = np.empty(items * room, np.float64), np.empty(items * room, np.float64)
+    ends, scores = np.empty(items, np.int32), np.empty(items, np.float64)
+    count = 0
+    for i in range(items):
+        number, score = 0, 0.0
+        for k in range(labels):
+            score += told[i, k]
+            number += told[i, k] != 0.0
+        kept = number if number <= most else most - 1
+        begin, rest, all_of_it = count, score, 0.0
+        for k in range(labels):
+            one = told[i, k]
+            if one == 0.0:
+                continue
+            at = count
+            if count - begin == kept:
+                if abs(value[count - 1]) >= abs(one):
+                    continue
+                at = count - 1
+            else:
+                count += 1
+            while at > begin and abs(value[at - 1]) < abs(one):
+                value[at], label[at] = value[at - 1], label[at - 1]
+                at -= 1
+            value[at], label[at] = one, k
+        for at in range(begin, count):
+            rest -= value[at]
+        if number > kept and rest != 0.0:
+            at = count
+            count += 1
+            while at > begin and abs(value[at - 1]) <= abs(rest):
+                value[at], label[at] = value[at - 1], label[at - 1]
+                at -= 1
+            value[at], label[at] = rest, -1
+        for at in range(begin, count):
+            all_of_it += abs(value[at])
+        for at in range(begin, count):
+            share[at] = value[at] / all_of_it
+        ends[i], scores[i] = count, score
+    return label[:count], value[:count], share[:count], ends, scores
+
+
 def warm() -> None:
     """Compile everything, or load it from the cache, so that no visitor waits for it."""
-    none, rows = np.zeros(1, np.int64), np.zeros(1, np.int32)
+    rows, spans = np.zeros(1, np.int32), np.zeros((1, 4), np.int32)
     one, values = np.zeros(1), np.zeros(1, np.float32)
     ptr, flag = np.zeros(2, np.int64), np.zeros(1, np.bool_)
     told = np.zeros((1, 1))
-    add_neighbours(none, one, ptr, rows, values, rows, one, flag, rows, 0)
-    add_points(rows, one, one, flag, rows, 0)
-    add_topics(one, none, rows, rows, one, rows, 0)
-    best(1, one, flag, rows, 0, values, 1.0, rows, ~flag, flag)
-    forget(rows, 0, one, flag)
-    shares_of_neighbours(rows, none, one, rows, ptr, rows, values, rows, told)
+    spread(rows, one, one, rows, spans, rows, one)
+    liked(rows, one, one, 1)
+    score(
+        rows, one, rows, one, rows, ptr, rows, values, rows, rows, one, ptr, rows, rows, values, 1.0,
+        rows, rows, one,
+    )  # fmt: skip
+    best(1, rows, one, 0, rows, values, 1.0, rows, ~flag, flag)
+    forget(rows, 0, rows)
+    shares_of_neighbours(rows, rows, one, rows, ptr, rows, values, rows, told)
     shares_of_points(rows, rows, one, rows, told)
-    shares_of_topics(rows, rows, one, rows, none, rows, rows, told)
+    shares_of_topics(rows, rows, one, rows, ptr, rows, rows, told)
+    reasons(told, 1)

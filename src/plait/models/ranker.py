@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,6 +28,7 @@ MOST_SAID = 100_000  # entries whose sayings are remembered
 HEAD = 100  # most popular items, looked at always
 SMALLEST_BASE = 1e-9  # so that popularity orders those that nothing else tells apart
 TRENDING: Label = ("catalog", "trending", "")
+_NO_ROWS = np.zeros(0, np.int32)
 
 
 class Acts(NamedTuple):
@@ -42,7 +44,7 @@ class Acts(NamedTuple):
     """
 
     labels: list[Label]
-    rows: NDArray[np.int64]
+    rows: NDArray[np.int32]
     row_weights: NDArray[np.float64]
     row_label: NDArray[np.int32]
     points: NDArray[np.int32]
@@ -61,18 +63,16 @@ class Said(NamedTuple):
     Attributes:
         label: what it is told under.
         channel: its number in the model; one past the last for those the model does not know.
-        rows: (row of B, share).
-        points: (catalog row, share): items that it touched themselves.
-        topics: (code, share); none for acts that speak against.
         wanted: catalog rows that it shows to be wanted.
+        on_topic: whether it says something about topics; acts that speak against do not.
+        number: of all that it says, in ``Sayings``.
     """
 
     label: Label
     channel: int
-    rows: tuple[tuple[int, float], ...]
-    points: tuple[tuple[int, float], ...]
-    topics: tuple[tuple[int, float], ...]
     wanted: tuple[int, ...]
+    on_topic: bool
+    number: int
 
 
 class Ranker:
@@ -90,14 +90,17 @@ class Ranker:
         self.catalog = catalog
         self._meanings = Meanings(catalog)
         self._said: dict[tuple[Any, ...], Said] = {}
+        self._sayings = Sayings()
+        self._newest: dict[int, NDArray[np.int32]] = {}
         self._version = -1
         self._rows = 0
         self._to_row = np.full(max(1, model.manifest.items), -1, np.int32)
         self._from_row = np.full(0, -1, np.int32)
         self._base = np.zeros(0, np.float32)
         self._order = np.zeros(0, np.int32)
-        self._scores = np.zeros(0)
-        self._seen = np.zeros(0, np.bool_)
+        self._place = np.zeros(0, np.int32)
+        self._total = np.zeros(0)
+        self._liking = np.zeros(0)
         self.used = np.zeros(0, np.bool_)
         self._touched = np.zeros(0, np.int32)
         self._count = 0
@@ -110,7 +113,8 @@ class Ranker:
         if self._version == self.catalog.version:
             return
         self._version = self.catalog.version
-        self._said.clear()
+        self._forget()
+        self._newest.clear()
         rows = len(self.catalog.ids)
         if rows > self._rows:
             self._grow(self.catalog.ids)
@@ -122,15 +126,20 @@ class Ranker:
             counts = np.bincount(spans, minlength=words)
             self._rare = np.maximum(rarity(counts, max(1, len(self.catalog))), 0.0)
             self._rare_as_of = self._version
+            self._liking = np.zeros(words)
+
+    def _forget(self) -> None:
+        self._said.clear()
+        self._sayings = Sayings()
 
     def _grow(self, ids: Sequence[str]) -> None:
         rows = len(ids)
         room = max(64, rows + rows // 4)
-        if rows > len(self._scores):
+        if rows > len(self._place):
             self._from_row = _grown(self._from_row, room, -1)
             self._base = _grown(self._base, room, 0)
-            self._scores = np.zeros(room)
-            self._seen = np.zeros(room, np.bool_)
+            self._place = np.full(room, -1, np.int32)
+            self._total = np.zeros(room)
             self.used = np.zeros(room, np.bool_)
             self._touched = np.zeros(room, np.int32)
         known = False
@@ -163,22 +172,37 @@ class Ranker:
             now: ms since the epoch.
             page: catalog row of the item that a page is about, whose relations count most; ``None`` elsewhere.
         """
+        if len(self._said) >= MOST_SAID:
+            self._forget()
         heard = [
             (self._said.get(entry[:5]) or self._read(entry), value)
             for entry, value in read(entries, now=now, half_life=self.model.manifest.half_life)
         ]
         wanted = frozenset(row for said, value in heard if value > 0 for row in said.wanted)
         gates = self.model.gates[:, bucket_of(len(wanted))].tolist()
-        total = sum([abs(value) for said, value in heard if said.topics])
+        total = sum([abs(value) for said, value in heard if said.on_topic])
         topic_gate = gates[-2] / math.sqrt(max(1.0, total))
-        lines = _Lines()
-        for said, value in heard:
-            lines.add(said, gates[said.channel] * value, topic_gate * value)
+        labels: dict[Label, int] = {}
+        numbers = [said.number for said, _ in heard]
+        weights = [gates[said.channel] * value for said, value in heard]
+        topic_weights = [topic_gate * value for _, value in heard]
+        columns = [labels.setdefault(said.label, len(labels)) for said, _ in heard]
         if page is not None:
             # The item of the page speaks louder than all that the person did before.
-            loud = 3.0 * max(1.0, *gates[:-2])
-            lines.add(self._related(page), loud, 3.0 * max(1.0, gates[-2]))
-        return lines.acts(max(gates[-1], SMALLEST_BASE), wanted)
+            related = self._related(page)
+            numbers.append(related.number)
+            weights.append(3.0 * max(1.0, *gates[:-2]))
+            topic_weights.append(3.0 * max(1.0, gates[-2]))
+            columns.append(labels.setdefault(related.label, len(labels)))
+        what, weight, label, points, topics = kernels.spread(
+            np.array(numbers, np.int32), np.array(weights, np.float64), np.array(topic_weights, np.float64),
+            np.array(columns, np.int32), *self._sayings.arrays,
+        )  # fmt: skip
+        return Acts(
+            list(labels), what[:points], weight[:points], label[:points], what[points:topics],
+            weight[points:topics], label[points:topics], what[topics:], weight[topics:], label[topics:],
+            max(gates[-1], SMALLEST_BASE), wanted,
+        )  # fmt: skip
 
     def _read(self, entry: Entry) -> Said:
         """What an entry says, however strongly; remembered until catalog or topics change."""
@@ -197,33 +221,35 @@ class Ranker:
         own = self._row_of(number, model.entity.get(meaning.own, -1)) if meaning.own else -1
         if own >= 0:
             rows.append((own, 1.0))
+        topics = self._topics_of(meaning) if entry.signal not in AGAINST else []
         said = Said(
             (entry.source, entry.signal, about_of(entry)),
             number,
-            tuple(rows),
-            tuple(points),
-            self._topics_of(meaning) if entry.signal not in AGAINST else (),
             meaning.rows if shows else (),
+            bool(topics),
+            self._sayings.add(rows, points, topics),
         )
-        if len(self._said) >= MOST_SAID:
-            self._said.clear()
         self._said[entry[:5]] = said
         return said
 
     def _related(self, page: int) -> Said:
         """What the item of a page says about others."""
-        id = self.catalog.ids[page]
-        meaning = self._meanings.of("item", id)
-        at = [self._row_of(-1, int(self._from_row[row])) for row in meaning.rows]
-        rows = tuple((one, 1.0) for one in at if one >= 0)
-        return Said(("catalog", "related", id), -1, rows, (), self._topics_of(meaning), ())
+        known = self._said.get((page,))
+        if known is None:
+            id = self.catalog.ids[page]
+            meaning = self._meanings.of("item", id)
+            at = [self._row_of(-1, int(self._from_row[row])) for row in meaning.rows]
+            topics = self._topics_of(meaning)
+            number = self._sayings.add([(one, 1.0) for one in at if one >= 0], [], topics)
+            known = self._said[page,] = Said(("catalog", "related", id), -1, (), bool(topics), number)
+        return known
 
     def _row_of(self, channel: int, entity: int) -> int:
         return int(self.model.place[channel, entity]) if entity >= 0 else -1
 
-    def _topics_of(self, meaning: Meaning) -> tuple[tuple[int, float], ...]:
+    def _topics_of(self, meaning: Meaning) -> list[tuple[int, float]]:
         share = len(meaning.topics) ** -0.5 if meaning.topics else 0.0
-        return tuple((code, share * float(self._rare[code])) for code in meaning.topics)
+        return [(code, share * float(self._rare[code])) for code in meaning.topics]
 
     # --- scoring
 
@@ -231,42 +257,37 @@ class Ranker:
         """Score what the acts touch; ``best`` may be asked until ``clear``."""
         model = self.model
         self.clear()
-        count = kernels.add_neighbours(
-            acts.rows, acts.row_weights, model.indptr, model.columns, model.values, self._to_row,
-            self._scores, self._seen, self._touched, 0,
+        more = self._look_around(acts) if len(acts.topics) else _NO_ROWS
+        self._count = kernels.score(
+            acts.rows, acts.row_weights, acts.points, acts.point_weights, more,
+            model.indptr, model.columns, model.values, self._to_row, acts.topics, self._liking, *self._topics,
+            self._base, acts.base_gate, self._place, self._touched, self._total,
         )  # fmt: skip
-        count = kernels.add_points(
-            acts.points, acts.point_weights, self._scores, self._seen, self._touched, count
-        )
-        if len(acts.topics):
-            liking = np.zeros(len(self._rare))
-            np.add.at(liking, acts.topics, acts.topic_weights)
-            count = self._look_around(liking, count)
-            kernels.add_topics(liking, *self._topics, self._scores, self._touched, count)
-        self._count = count
 
-    def _look_around(self, liking: NDArray[np.float64], count: int) -> int:
-        """Touch what liked topics may bring up though no neighbour does: their newest items, and the most popular."""
-        liked = np.flatnonzero(liking)
-        liked = liked[np.argsort(-liking[liked], kind="stable")[:LIKED_TOPICS]]
-        words = self.catalog.topics.words
-        more = [self.catalog.newest(str(words[code]), n=NEWEST) for code in liked]
-        rows = np.concatenate([*more, self._order[:HEAD]]).astype(np.int32)
-        return int(
-            kernels.add_points(rows, np.zeros(len(rows)), self._scores, self._seen, self._touched, count)
-        )
+    def _look_around(self, acts: Acts) -> NDArray[np.int32]:
+        """What liked topics may bring up though no neighbour does: their newest items, and the most popular."""
+        codes = kernels.liked(acts.topics, acts.topic_weights, self._liking, LIKED_TOPICS)
+        return np.concatenate([*map(self._newest_of, codes.tolist()), self._order[:HEAD]])
+
+    def _newest_of(self, code: int) -> NDArray[np.int32]:
+        known = self._newest.get(code)
+        if known is None:
+            found = self.catalog.newest(str(self.catalog.topics.words[code]), n=NEWEST)
+            known = self._newest[code] = found.astype(np.int32)
+        return known
 
     def best(self, n: int, allowed: NDArray[np.bool_], base_gate: float) -> tuple[list[int], list[float]]:
         """The best ``n`` rows that are allowed and not ``used``, and their scores."""
         rows, scores = kernels.best(
-            n, self._scores, self._seen, self._touched, self._count, self._base, base_gate, self._order,
+            n, self._touched, self._total, self._count, self._place, self._base, base_gate, self._order,
             allowed, self.used,
         )  # fmt: skip
         return rows.tolist(), scores.tolist()
 
     def clear(self) -> None:
         """Forget the scores of the last acts."""
-        kernels.forget(self._touched, self._count, self._scores, self._seen)
+        if self._count:
+            kernels.forget(self._touched, self._count, self._place)
         self._count = 0
 
     # --- saying why
@@ -302,44 +323,36 @@ class Ranker:
         return found
 
 
-class _Lines:
-    """Collects what entries say; lists first, since most people did little."""
+class Sayings:
+    """All that entries say of their own, in three parts each, side by side in two arrays that only grow.
+
+    Attributes:
+        arrays: ``spans, what, share`` for ``kernels.spread``.
+    """
 
     def __init__(self) -> None:
-        self._labels: dict[Label, int] = {}
-        self._rows: tuple[list[int], list[float], list[int]] = [], [], []
-        self._points: tuple[list[int], list[float], list[int]] = [], [], []
-        self._topics: tuple[list[int], list[float], list[int]] = [], [], []
+        self._spans = np.zeros((64, 4), np.int32)
+        self._what, self._share = np.zeros(512, np.int32), np.zeros(512)
+        self._count = self._filled = 0
 
-    def add(self, said: Said, weight: float, topic_weight: float) -> None:
-        label = self._labels.setdefault(said.label, len(self._labels))
-        if weight:
-            _extend(self._rows, said.rows, weight, label)
-            _extend(self._points, said.points, weight, label)
-        if topic_weight:
-            _extend(self._topics, said.topics, topic_weight, label)
+    @property
+    def arrays(self) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float64]]:
+        return self._spans, self._what, self._share
 
-    def acts(self, base_gate: float, wanted: frozenset[int]) -> Acts:
-        rows, points, topics = self._rows, self._points, self._topics
-        return Acts(
-            list(self._labels),
-            np.array(rows[0], np.int64), np.array(rows[1]), np.array(rows[2], np.int32),
-            np.array(points[0], np.int32), np.array(points[1]), np.array(points[2], np.int32),
-            np.array(topics[0], np.int32), np.array(topics[1]), np.array(topics[2], np.int32),
-            base_gate, wanted,
-        )  # fmt: skip
-
-
-def _extend(
-    lines: tuple[list[int], list[float], list[int]],
-    said: tuple[tuple[int, float], ...],
-    weight: float,
-    label: int,
-) -> None:
-    for what, share in said:
-        lines[0].append(what)
-        lines[1].append(weight * share)
-        lines[2].append(label)
+    def add(self, *parts: list[tuple[int, float]]) -> int:
+        """Keep (row of B, share), (catalog row, share) and (topic's code, share); returns the saying's number."""
+        number, said = self._count, [one for part in parts for one in part]
+        end = self._filled + len(said)
+        if number == len(self._spans):
+            self._spans = np.concatenate([self._spans, np.zeros_like(self._spans)])
+        if end > len(self._what):
+            self._what, self._share = _grown(self._what, 2 * end, 0), _grown(self._share, 2 * end, 0)
+        ends = accumulate(map(len, parts), initial=self._filled)
+        self._spans[number] = list(ends)
+        if said:
+            self._what[self._filled : end], self._share[self._filled : end] = zip(*said, strict=True)
+        self._count, self._filled = number + 1, end
+        return number
 
 
 def _grown(array: NDArray[Any], room: int, empty: float) -> NDArray[Any]:
