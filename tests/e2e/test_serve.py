@@ -14,6 +14,8 @@ import httpx
 import psutil
 import pytest
 
+from plait.keys import Keys
+
 
 def view(person: str, item: str = "tent-1", **more):
     return {
@@ -327,3 +329,45 @@ def test_once_ready_what_is_acknowledged_shows_within_a_moment(own_server):
     assert own_server.eventually(
         lambda: own_server.profile("user:ann"), seconds=1.5
     )  # the fold took 2 s to start
+
+
+def test_a_browser_listens_with_a_token_of_its_own(server):
+    keys = Keys(write=server.write, secret=server.secret, pepper="")
+    token = keys.token("anonymous:listener", int(time.time() * 1000) + 60_000, "live")
+    event = {"id": "heard", "signal": "view", "who": ["anonymous:listener"], "about": {"item": "lamp-9"}}
+    assert server.ask("POST", "/v1/events", {"events": [event]}).status_code == 200
+
+    with httpx.stream(
+        "GET", f"{server.url}/v1/live", params={"identifier": "anonymous:listener", "token": token}, timeout=20,
+        trust_env=False,
+    ) as stream:  # fmt: skip
+        lines = (line for line in stream.iter_lines() if line.startswith("data: "))
+
+        assert json.loads(next(lines).removeprefix("data: "))["id"] == "heard"
+
+
+def test_when_the_fold_lags_senders_are_told_when_to_come_again(own_server):
+    own_server.env["PLAIT_LAG_LIMIT_EVENTS"] = "100"
+    own_server.start()
+    (fold,) = psutil.Process(own_server.process.pid).children()
+    fold.suspend()
+    try:
+        many = {
+            "batch": [view("late", messageId=f"late-{n}") for n in range(150)],
+            "writeKey": own_server.write,
+        }
+        assert own_server.ask("POST", "/v1/batch", many, key=None).status_code == 200
+
+        def sent():
+            body = {"batch": [view("later", messageId="later")], "writeKey": own_server.write}
+            return own_server.ask("POST", "/v1/batch", body, key=None)
+
+        refused = own_server.eventually(lambda: (answer := sent()).status_code == 429 and answer)
+        assert int(refused.headers["retry-after"]) >= 1
+        assert refused.json()["code"] == "lagging"
+    finally:
+        fold.resume()
+    own_server.eventually(lambda: sent().status_code == 200)
+    own_server.eventually(
+        lambda: (own_server.profile("user:late") or {"counts": {}})["counts"].get("view") == 150
+    )

@@ -213,7 +213,9 @@ class Questions:
         **more: Any,
     ) -> Steps[list[dict[str, Any]]]:
         """The items of one placement, best first: each with ``item`` and ``score``. Otherwise as ``personalize``."""
-        asked = {name: told for name, told in (("id", placement), ("n", n), ("where", where)) if told is not None}
+        asked = {
+            name: told for name, told in (("id", placement), ("n", n), ("where", where)) if told is not None
+        }
         page = yield from self.personalize(asked, who, **more)
         return list(page["placements"][placement]["items"])
 

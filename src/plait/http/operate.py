@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import closing
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -20,6 +21,7 @@ from plait.http import Installation
 from plait.http.openapi import document
 from plait.http.plain import answer, installation
 
+_SHOWN = 50  # events that a listener is told first
 _SILENCE = 15.0  # seconds; proxies close lines on which nothing is said
 
 
@@ -94,28 +96,40 @@ async def stream(request: Request) -> Response:
 
 
 async def _events(here: Installation, identifier: str) -> AsyncIterator[bytes]:
-    seen: set[tuple[str, str, int]] = set()
-    folded, quiet = -1, time.monotonic()
+    told: set[tuple[str, str, int]] = set()
+    rows: list[bytes] = []
+    looked = spoken = time.monotonic()
     yield b": listening\n\n"
     while not here.stopping:
-        position = here.position()
-        if position != folded:
-            folded = position
-            for event in reversed(_newest(here, identifier)):
-                key = event["source"], event["id"], event.get("part", 0)
-                if key not in seen:
-                    seen.add(key)
-                    quiet = time.monotonic()
-                    yield b"data: " + msgspec.json.encode(event) + b"\n\n"
-        if time.monotonic() - quiet > _SILENCE:
-            quiet = time.monotonic()
+        now, before = time.monotonic(), rows
+        rows = _rows(here, identifier)
+        # Reading events is dear, so it waits for a row of this very identifier; those of linked ones show within a second.
+        if rows != before or now - looked > 1:
+            looked = now
+            newest = {
+                (one["source"], one["id"], one.get("part", 0)): one for one in _newest(here, identifier)
+            }
+            for key in reversed([key for key in newest if key not in told]):
+                spoken = now
+                yield b"data: " + msgspec.json.encode(newest[key]) + b"\n\n"
+            told = set(newest)
+        if now - spoken > _SILENCE:
+            spoken = now
             yield b": still here\n\n"
         await asyncio.sleep(0.05)
 
 
+def _rows(here: Installation, identifier: str) -> list[bytes]:
+    with closing(here.store.snapshot()) as snapshot:
+        found = snapshot.scan("timeline", identifier.encode() + b"\0", reverse=True)
+        return [key for key, _ in islice(found, _SHOWN)]
+
+
 def _newest(here: Installation, identifier: str) -> list[dict[str, Any]]:
     with closing(here.store.snapshot()) as snapshot:
-        return people.recent(snapshot, here.log, identifier, 50, settings=here.settings, signals=here.signals)
+        return people.recent(
+            snapshot, here.log, identifier, _SHOWN, settings=here.settings, signals=here.signals
+        )
 
 
 routes = [
