@@ -80,7 +80,8 @@ class Child:
                 await self.start()
         except OSError as exc:  # no memory or no process to be had just now
             return type(exc).__name__
-        assert self._process is not None and self._process.stdout is not None
+        assert self._process is not None
+        assert self._process.stdout is not None
         if self._stopping:
             await _end(self._process)
         while line := await self._process.stdout.readline():
