@@ -109,7 +109,8 @@ class Decider:
         self.catalog = catalog
         self.ranker = Ranker(model or prior(half_life), catalog)
         self._masks: dict[tuple[tuple[str, ...], str | None], NDArray[np.bool_]] = {}
-        self._dated: NDArray[np.intp] = np.zeros(0, np.intp)
+        self._turns: NDArray[np.float64] = np.zeros(0)  # when something starts or ends, ms
+        self._turn = -1  # how many of them had passed when the masks were made
         self._version = -1
 
     @property
@@ -152,10 +153,9 @@ class Decider:
         self.ranker.refresh()
         self._masks.clear()
         rows = len(self.catalog.ids)
-        dates = (self.catalog.column(name).number(rows) for name in ("starts", "ends"))
-        self._dated = (
-            np.flatnonzero(np.any([~np.isnan(one) for one in dates], axis=0)) if rows else self._dated
-        )
+        dates = [self.catalog.column(name).number(rows) for name in ("starts", "ends")] if rows else []
+        self._turns = np.unique([at for one in dates for at in one[~np.isnan(one)]])
+        self._turn = -1
 
     def placement(self, asked: Asked, number: int) -> Placement:
         """The placement that is asked for."""
@@ -182,6 +182,10 @@ class Decider:
             conditions.append((placement.where, False, f"placements[{number}].id"))
         if asked.where:
             conditions.append((asked.where, True, f"placements[{number}].where"))
+        turn = int(np.searchsorted(self._turns, now, "right"))
+        if turn != self._turn:  # something starts or ends, which is rare beside questions
+            self._turn = turn
+            self._masks.clear()
         key = (kinds, "\0".join(text for text, _, _ in conditions))
         mask = self._masks.get(key)
         if mask is None:
@@ -193,12 +197,11 @@ class Decider:
                 except Rejected as exc:
                     exc.field = field
                     raise
+            if len(self._turns):
+                mask = mask & catalog.running(now)
             if len(self._masks) >= 64:
                 self._masks.clear()
             self._masks[key] = mask
-        if len(self._dated):
-            mask = mask.copy()
-            mask[self._dated] &= self.catalog.running(now)[self._dated]
         return mask
 
     def row_of(self, page: Page) -> int | None:

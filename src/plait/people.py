@@ -20,6 +20,7 @@ from plait.profile import (
     Visit,
     abouts,
     counter_key,
+    counts_of,
     decode_fragment,
     entries_of,
     everything,
@@ -146,6 +147,9 @@ class _Reader:
         heard = self.heard(members)
         defaults = self._settings.consent
         default: bool = getattr(defaults, purpose)
+        if not any(map(self.said, members)):  # as with most people: then the defaults hold for all alike
+            social_too = default and defaults.social
+            return lambda _identifier, _source, social: social_too if social else default
         own = {one: self.said(one) for one in members if is_weak(one)}
 
         def allows(identifier: str, source: str, social: bool) -> bool:
@@ -191,19 +195,54 @@ def profile(
         ``None`` when nothing is known of this identifier.
     """
     reader = _Reader(snapshot, settings, door)
+    found = _found(reader, identifier, inline, settings, linked=linked)
+    if found is None:
+        return None
+    members, fragments = found
+    allowed = everything if purpose is None else reader.allowed(members, purpose)
     half_life = half_life_ms(settings.half_life_days)
+    known = profile_of(fragments, now=now, half_life=half_life, allowed=allowed)
+    known.identifiers = list(members)
+    known.links = _links(reader, members, settings)
+    known.consents = resolved(reader.heard(members), settings.consent)
+    return known
+
+
+def interests(
+    snapshot: Snapshot,
+    identifier: str,
+    *,
+    now: int,
+    settings: Settings,
+    door: ConsentDoor | None = None,
+    inline: Sequence[Event] = (),
+) -> Profile | None:
+    """As much of a profile as a page is chosen by: ``identifiers``, ``entries`` and ``counts``; the rest takes as long.
+
+    Args and what is returned: see ``profile``.
+    """
+    reader = _Reader(snapshot, settings, door)
+    found = _found(reader, identifier, inline, settings)
+    if found is None:
+        return None
+    members, fragments = found
+    allowed = reader.allowed(members, "personalize")
+    half_life = half_life_ms(settings.half_life_days)
+    entries = entries_of(fragments, now=now, half_life=half_life, allowed=allowed)
+    return Profile(list(members), entries, counts_of(fragments.values()))
+
+
+def _found(
+    reader: _Reader, identifier: str, inline: Sequence[Event], settings: Settings, *, linked: bool = True
+) -> tuple[dict[str, str], dict[str, Fragment]] | None:
+    """Who is one person with an identifier, and their fragments; ``None`` when nothing is known of them."""
     if inline:
         _overlay(reader, inline, settings)
     members = reader.person(identifier) if linked else {identifier: "self"}
     fragments = {one: found for one in members if (found := reader.fragment(one)) is not None}
     if not fragments and not _is_named(reader, members, inline):
         return None
-    allowed = everything if purpose is None else reader.allowed(members, purpose)
-    known = profile_of(fragments, now=now, half_life=half_life, allowed=allowed)
-    known.identifiers = list(members)
-    known.links = _links(reader, members, settings)
-    known.consents = resolved(reader.heard(members), settings.consent)
-    return known
+    return members, fragments
 
 
 def _is_named(reader: _Reader, members: Mapping[str, str], inline: Sequence[Event]) -> bool:

@@ -500,13 +500,20 @@ def entries_of(
         half_life: ms.
         allowed: which entries consent lets through.
     """
-    total = _summed(fragments, allowed)
+    may: Callable[[str], bool] | None = None
+    if len(fragments) == 1:  # as most people are: there is nothing to sum
+        ((identifier, total),) = fragments.items()
+        may = _memory_of(allowed, identifier) if allowed is not everything else None
+    else:
+        total = _summed(fragments, allowed)
     faded = math.exp2(min((total.landmark * half_life - now) / half_life, 1_000.0))
     measured = {
         named.partition(SEP)[0] for named, n in total.counts.items() if n > 0 and named.endswith(_DWELL)
     }
     found = []
     for key, one in total.weights.items():
+        if may is not None and not may(key):
+            continue
         source, signal, kind, id, section, _ = _parts(key)
         count, weight, at, inferred = one.count, one.weight * faded, one.at, False
         if signal == _INFERRED:
@@ -522,7 +529,7 @@ def entries_of(
             count -= taken
         found.append(Entry(source, signal, kind, id, section, count, weight, at, inferred))
     for key, edge in total.edges.items():
-        if edge.asserted:
+        if edge.asserted and (may is None or may(key)):
             source, signal, kind, id, section, _ = _parts(key)
             weight = 1.0
             if signal == "rate" and edge.value is not None:
@@ -599,13 +606,9 @@ def profile_of(
         allowed: which entries consent lets through; the rest of the profile is what is held.
     """
     all_of_them = list(fragments.values())
-    counts: dict[str, int] = {}
     traits: dict[str, tuple[int, str, Any]] = {}
     devices: dict[str, list[int]] = {}
     for fragment in all_of_them:
-        for named, number in fragment.counts.items():
-            signal = named.partition(SEP)[2]
-            counts[signal] = counts.get(signal, 0) + number
         for name, told in fragment.traits.items():
             if name not in traits or _later(told, traits[name]):
                 traits[name] = told
@@ -615,13 +618,23 @@ def profile_of(
     return Profile(
         identifiers=list(fragments),
         entries=entries_of(fragments, now=now, half_life=half_life, allowed=allowed),
-        counts={signal: number for signal, number in counts.items() if number > 0},
+        counts=counts_of(all_of_them),
         traits={name: told[2] for name, told in traits.items() if told[2] is not None},
         devices=_devices(devices),
         first_at=min((one.first_at for one in all_of_them if one.first_at), default=0),
         last_at=max((one.last_at for one in all_of_them), default=0),
         bots=sum(one.bots for one in all_of_them),
     )
+
+
+def counts_of(fragments: Iterable[Fragment]) -> dict[str, int]:
+    """Signal -> events that counted, over all fragments and sources."""
+    counts: dict[str, int] = {}
+    for fragment in fragments:
+        for named, number in fragment.counts.items():
+            signal = named.partition(SEP)[2]
+            counts[signal] = counts.get(signal, 0) + number
+    return {signal: number for signal, number in counts.items() if number > 0}
 
 
 def _devices(devices: dict[str, list[int]]) -> list[dict[str, Any]]:

@@ -30,6 +30,7 @@ from plait.events import (
     is_weak,
     strongest_first,
 )
+from plait.http.decided import SOURCE, Decided
 from plait.http.wire import Gone, Receive, Send, read_body, send_error, send_json
 from plait.intake import Intake
 from plait.models import Model, kernels
@@ -47,7 +48,6 @@ if TYPE_CHECKING:
 GUESSABLE = 20
 _RESERVE = 64 << 20  # bytes; with less free space the log takes nothing any more
 AT_ONCE = 20_000  # items that a new model is laid over within one answer: some milliseconds
-_SOURCE = "plait"  # of what the server itself tells
 
 
 class Personalize:
@@ -61,6 +61,7 @@ class Personalize:
             installation.catalog, installation.model, half_life=half_life_ms(settings.half_life_days)
         )
         self._origins = frozenset(settings.allowed_origins)
+        self._decided = Decided(installation)
         self._lost = installation.committer.lost
         self._looked, self._full = 0.0, False
         self._taking: asyncio.Task[None] | None = None
@@ -247,36 +248,17 @@ class Personalize:
         hidden = role == "write" and is_weak(person) and guessable(person)
         snapshot: Snapshot = _Nothing() if hidden else here.store.snapshot()
         try:
-            return people.profile(
+            return people.interests(
                 snapshot, person, now=now, settings=here.settings, door=here.door, inline=inline
             )
         finally:
             snapshot.close()
 
     def _tell_decided(self, decision: Decision, person: str | None, now: int) -> None:
-        """Record what was answered, without waiting: it is lost at worst, and the person saw it all the same."""
         here = self._here
-        if person is None or here.door.refuses([person], _SOURCE):
+        if person is None or here.door.refuses([person], SOURCE):
             return
-        items = {name: [one.item for one in shown.items] for name, shown in decision.placements.items()}
-        arms = {name: shown.arm for name, shown in decision.placements.items()}
-        told: list[dict[str, Any]] = [
-            {
-                "id": decision.decision, "signal": "decided", "who": [person], "source": _SOURCE, "at": now,
-                "decision": decision.decision, "properties": {"items": items, "arms": arms},
-            }
-        ]  # fmt: skip
-        # A cap counts by item, so what has one is told apart.
-        told += [
-            {
-                "id": f"{decision.decision}/{item}", "signal": "decided", "who": [person], "source": _SOURCE,
-                "at": now, "decision": decision.decision, "about": {"item": item},
-            }
-            for item in self._capped(items)
-        ]  # fmt: skip
-        body = msgspec.json.encode(told)
-        record = Record(kind="events", source=_SOURCE, received_at=now, trusted=True, body=body)
-        here.committer.append_soon(encode_record(record))
+        self._decided.tell(decision, person, now, self._capped(decision))
 
     def _describe(self, decision: Decision) -> None:
         """Say of every item what a page needs to draw it."""
@@ -288,12 +270,12 @@ class Personalize:
                         name: value for name in _DRAWN if (value := getattr(item, name)) not in (None, "", {})
                     }
 
-    def _capped(self, items: dict[str, list[str]]) -> list[str]:
+    def _capped(self, decision: Decision) -> list[str]:
         caps = self._here.catalog.column("cap").numbers  # NaN where there is none
         if caps is None:
             return []
         rows = self._here.catalog.rows
-        shown = (item for chosen in items.values() for item in chosen)
+        shown = (one.item for chosen in decision.placements.values() for one in chosen.items)
         return [item for item in shown if rows[item] < len(caps) and caps[rows[item]] >= 0]
 
     def _degraded(self) -> bool:
@@ -377,12 +359,13 @@ def _preflight(headers: dict[bytes, bytes]) -> list[tuple[bytes, bytes]]:
 
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_PAIRS = [one + other for one in _CROCKFORD for other in _CROCKFORD]
 
 
 def _decision_id(now: int) -> str:
     """``d_`` and a ULID: the time and 80 random bits, so that ids sort by time and are never given twice."""
     number = (now << 80) | int.from_bytes(os.urandom(10), "big")
-    return "d_" + "".join(_CROCKFORD[(number >> shift) & 31] for shift in range(125, -1, -5))
+    return "d_" + "".join([_PAIRS[(number >> shift) & 1023] for shift in range(120, -1, -10)])
 
 
 def _is_full(folder: str) -> bool:

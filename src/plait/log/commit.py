@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from queue import Empty, SimpleQueue
 from typing import NamedTuple
 
@@ -28,13 +28,14 @@ class _Waiting(NamedTuple):
     records: list[bytes]
     size: int
     told: asyncio.Future[int] | None  # None: nobody waits
+    worth: int = 0  # what is lost with it, where nobody waits
 
 
 class Committer:
     """The only one that appends to a log, on behalf of many coroutines.
 
     Attributes:
-        lost: records of ``append_soon`` that could not be written.
+        lost: what ``append_soon`` could not write, by its worth.
     """
 
     def __init__(self, log: Log) -> None:
@@ -45,6 +46,7 @@ class Committer:
         self._count = threading.Lock()
         self._turns: dict[asyncio.AbstractEventLoop | None, list[_Waiting]] = {}
         self._closed = False
+        self._before_close: list[Callable[[], None]] = []
         self._thread = threading.Thread(target=self._run, name="log", daemon=True)
         self._thread.start()
 
@@ -69,13 +71,13 @@ class Committer:
         turn.append(one)
         return await told
 
-    def append_soon(self, record: bytes) -> None:
+    def append_soon(self, record: bytes, *, worth: int = 1) -> None:
         """Add a record that nobody waits for; it goes with the next group, or after 20 ms on its own.
 
-        An error is counted in ``lost`` and logged, not raised.
+        An error is logged and adds ``worth`` to ``lost``; it is not raised.
         """
         try:
-            one = _Waiting([record], len(record), None)
+            one = _Waiting([record], len(record), None, worth)
             self._take(one)
             turn = self._turns.get(asyncio._get_running_loop())  # behind what waits for its turn already
             if turn is None:
@@ -83,11 +85,17 @@ class Committer:
             else:
                 turn.append(one)
         except Unavailable:
-            self.lost += 1
+            self.lost += worth
+
+    def before_close(self, hand_in: Callable[[], None]) -> None:
+        """Let somebody who gathers records hand them in before the end."""
+        self._before_close.append(hand_in)
 
     async def close(self) -> None:
         """Write what waits, then stop. The log stays open. Closing twice is allowed."""
         if not self._closed:
+            for hand_in in self._before_close:
+                hand_in()
             self._closed = True
             for loop in [*self._turns]:
                 self._hand_over(loop)
@@ -145,7 +153,7 @@ class Committer:
             if one.told is not None:
                 answers.setdefault(one.told.get_loop(), []).append((one.told, answer))
             elif isinstance(answer, Exception):
-                self.lost += len(one.records)
+                self.lost += one.worth
             if isinstance(answer, int):
                 answer += len(one.records)
         for loop, told in answers.items():

@@ -324,11 +324,7 @@ class Ranker:
 
 
 class Sayings:
-    """All that entries say of their own, in three parts each, side by side in two arrays that only grow.
-
-    Attributes:
-        arrays: ``spans, what, share`` for ``kernels.spread``.
-    """
+    """All that entries say of their own, in three parts each, side by side in two arrays that only grow."""
 
     def __init__(self) -> None:
         self._spans = np.zeros((64, 4), np.int32)
@@ -337,6 +333,7 @@ class Sayings:
 
     @property
     def arrays(self) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float64]]:
+        """``spans, what, share`` for ``kernels.spread``; valid until the next ``add``."""
         return self._spans, self._what, self._share
 
     def add(self, *parts: list[tuple[int, float]]) -> int:
