@@ -14,7 +14,7 @@ import msgspec
 
 from plait.errors import Rejected
 from plait.events import DAY, MAX_BATCH, MAX_EVENT_BYTES, PUBLIC, PURPOSES, About, Signal
-from plait.segment import Told, fitting
+from plait.segment import Told, fitting, milliseconds
 
 LONGEST_ID = 256  # characters of a message id, an item, a section …
 MOST_SOURCES = 64  # that one consent may name for a purpose
@@ -53,8 +53,9 @@ def meant(event: Any, path: str, *, now: int) -> None:
             short(told, under(path, name))
     if event.counter is not None:
         short(event.counter.view, under(path, "counter.view"))
-        # It is part of a name, so it cannot be corrected; from far ahead it would fade all else to nothing.
-        if not 0 <= event.counter.started_at <= now + DAY:
+        # From far ahead it would fade all else to nothing; a clock that says itself how wrong it is, is put right.
+        sent = getattr(event, "sent_at", None)
+        if not 0 <= event.counter.started_at <= (now if sent is None else max(now, milliseconds(sent))) + DAY:
             wrong(under(path, "counter.started_at"), "started_at must be ms since the epoch, tomorrow at most",
                   code="invalid_time")  # fmt: skip
     if event.signal in (Signal.LINK, Signal.UNLINK) and len(event.who) < 2:

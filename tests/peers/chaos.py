@@ -23,7 +23,7 @@ REFUSED = ("429", "503", "cut")  # the server has nothing, or half of it
 TAKEN = ("lost", "slow")  # the server has all of it
 EVERY = REFUSED + TAKEN
 
-_ID = re.compile(rb'"messageId"\s*:\s*"([^"]+)"')
+_ID = re.compile(rb'"(?:messageId|id)"\s*:\s*"([^"]+)"')
 
 
 class ChaosProxy:

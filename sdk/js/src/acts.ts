@@ -23,8 +23,8 @@ const said = (form: HTMLFormElement, held: Form): More => {
   };
 };
 
-// Buttons and hidden fields are nobody's answer.
-const typed = (field: any) => field.name !== undefined && !/hidden|submit|button|reset|image|fieldset/.test(field.type);
+// Hidden fields, buttons of all kinds (submit, reset, image) and fieldsets are nobody's answer.
+const typed = (field: any) => field.name !== undefined && !/^(hid|sub|but|res|ima|fie)/.test(field.type);
 
 /** Forms that were begun and not sent are given up. */
 export const giveUp = (track: Track) => {

@@ -15,8 +15,8 @@ export const open = (options: Options, may: boolean) => {
   lasting = may && !options.cookieless;
   domain = options.domain ? ";domain=" + options.domain : "";
   safely(() => {
-    const found = document.cookie.match(/(^|; )plait=([^;]+)/);
-    if (found && !options.cookieless) kept = { ...kept, ...JSON.parse(decodeURIComponent(found[2]!)) };
+    const found = document.cookie.match(/\bplait=([^;]+)/);
+    if (found && !options.cookieless) kept = { ...kept, ...JSON.parse(decodeURIComponent(found[1]!)) };
   })();
   keep();
 };
@@ -47,15 +47,17 @@ export const forget = () => {
   lasting = false;
 };
 
-/** The next number of this device, so that the server can tell what never arrived. */
-export const number = (): number | undefined =>
-  lasting
-    ? safely(() => {
-        const next = +(localStorage.getItem(NAME) || 0) + 1;
-        localStorage.setItem(NAME, "" + next);
-        return next;
-      })()
-    : undefined;
+/** Give the next numbers of this device, so that the server can tell what never arrived; one write for all of them. */
+export const numbered = (facts: Fact[]) => {
+  const fresh = facts.filter((one) => !one.context?.seq);
+  if (lasting && fresh.length)
+    safely(() => {
+      let last = +(localStorage.getItem(NAME) || 0);
+      localStorage.setItem(NAME, "" + (last + fresh.length));
+      for (const one of fresh) one.context = { ...one.context, seq: ++last };
+    })();
+  return facts;
+};
 
 // IndexedDB and not localStorage: Chromium writes the latter to disk seconds to a minute later, and a browser that is
 // killed meanwhile takes it along.
@@ -75,13 +77,16 @@ const store = (mode: IDBTransactionMode, work: (store: IDBObjectStore) => void) 
 
 /** Keep the events of one page view until they are delivered; none: let go of them. */
 export const stash = (view: string, facts: Fact[]) =>
-  store("readwrite", (kept) => (facts.length ? kept.put({ view, at: Date.now(), facts }, view) : kept.delete(view)));
+  store("readwrite", (kept) => (facts.length ? kept.put(JSON.stringify({ view, at: Date.now(), facts }), view) : kept.delete(view)));
 
 /** What earlier pages could not deliver. Pages that still live keep their stash fresh and are left alone. */
 export const leftovers = (found: (view: string, facts: Fact[]) => void) =>
   store("readonly", (kept) => {
     const asked = kept.getAll();
     asked.onsuccess = () => {
-      for (const { view, at, facts } of asked.result) if (Math.abs(Date.now() - at) > 3000) found(view, facts);
+      for (const text of asked.result) {
+        const { view, at, facts } = JSON.parse(text);
+        if (Math.abs(Date.now() - at) > 3000) found(view, facts);
+      }
     };
   });

@@ -1,10 +1,9 @@
 // Getting events to the server: in batches, again and again until it has them, each with an id by which it counts once.
-import { kept, leftovers, number, stash } from "./keep";
+import { kept, leftovers, numbered, stash } from "./keep";
 import { random, wall } from "./page";
 import type { Fact, More, Signal } from "./types";
 
-const FULL = 50; // events of one request
-const ROOM = 60_000; // bytes that a browser sends for a page that is going
+const FULL = 80; // events of one request: browsers send 64 kB at most for a page that is going
 const SOON = 300; // ms; what happens together travels together
 const LATEST = 60_000; // ms between tries
 
@@ -36,13 +35,14 @@ export const renewView = () => {
 
 export const who = () => (kept.user ? ["user:" + kept.user, "anonymous:" + kept.id] : ["anonymous:" + kept.id]);
 
-/** A fact of now. Only what will be sent has a number: what is kept for the worst case is told again with another id. */
-export const fact = (signal: Signal, more: More & Pick<Partial<Fact>, "counter" | "context">, sure = true): Fact => {
-  const made: Fact = { id: `${view}.${sure ? "" : "k"}${++count}`, signal, at: wall(), who: who(), ...more };
-  const seq = sure && number();
-  if (seq) made.context = { ...made.context, seq };
-  return made;
-};
+/** A fact of now. What is kept for the worst case has an id of its own: it will be told again, with more in it. */
+export const fact = (signal: Signal, more: More & Pick<Partial<Fact>, "counter" | "context">, sure = true): Fact => ({
+  id: `${view}.${sure ? "" : "k"}${++count}`,
+  signal,
+  at: wall(),
+  who: who(),
+  ...more,
+});
 
 /** Put a fact in the queue, to be sent soon. */
 export const push = (one: Fact) => {
@@ -60,35 +60,39 @@ export const gather = () => {
   return pending();
 };
 
-let stashed = false;
 /** Keep on the device what would be lost if the browser died now. */
 export const hold = () => {
-  if (stopped) return;
-  const facts = pending().concat(source.clocks(false));
-  if (facts.length || stashed) stash(key + first, facts);
-  stashed = facts.length > 0;
+  if (!stopped) stash(key + first, numbered(pending()).concat(source.clocks(false)));
 };
+
+/** Whether the server is out of reach, as far as we know. */
+export const cutOff = () => tries > 0 || !navigator.onLine;
 
 const soon = (ms: number) => {
-  if (!timer) timer = setTimeout(() => ((timer = 0), flush()), ms);
+  if (!timer) timer = setTimeout(send, ms);
 };
 
-/** Send what waits, unless something is on its way: then that comes first. */
+/** Send what waits and what the clocks have to tell. */
 export const flush = () => {
+  gather();
+  send();
+};
+
+// Without the clocks, which always have something to tell: a rest that is sent must not make another.
+const send = () => {
   clearTimeout(timer);
   timer = 0;
   if (stopped || busy) return;
-  gather();
   if (!going.length) going = waiting.splice(0, FULL);
   if (going.length) post();
 };
 
-const body = (events: Fact[]) => JSON.stringify({ writeKey: key, sent_at: wall(), events });
+const body = (events: Fact[]) => JSON.stringify({ writeKey: key, sent_at: wall(), events: numbered(events) });
 
 // Text and not JSON: browsers ask for leave before they send JSON to another origin, and there is no time for that when
 // a page goes. The server looks at the bytes.
 const request = (path: string, text: string) =>
-  fetch(url + path, { method: "POST", body: text, keepalive: text.length < ROOM, credentials: "omit", signal: AbortSignal.timeout(30_000) });
+  fetch(url + path, { method: "POST", body: text, keepalive: document.hidden, credentials: "omit", signal: AbortSignal.timeout(30_000) });
 
 const post = () => {
   busy = true;
@@ -99,9 +103,9 @@ const post = () => {
       if (status == 401) {
         // Nobody's key: no later try can help, and the shop should hear of it.
         stop();
-        console.warn("plait: unknown write key");
+        console.warn("plait: unknown key");
       } else if (status == 429 || status == 408 || status >= 500) {
-        wait = +(answer.headers.get("retry-after") || 0) * 1000;
+        wait = +answer.headers.get("retry-after")! * 1000;
         throw status;
       }
       done();
@@ -159,7 +163,7 @@ export const resume = () => {
 /** Ask for a page: what just happened goes with the question, so that it counts in the answer. */
 export const ask = async (question: Record<string, unknown>): Promise<any> => {
   const mine = gather();
-  const text = JSON.stringify({ ...question, ...(mine.length && { events: mine }) });
+  const text = JSON.stringify({ ...question, ...(mine.length && { events: numbered(mine) }) });
   const answer = await request("/v1/personalize?writeKey=" + encodeURIComponent(key), text);
   const found = await answer.json();
   if (!answer.ok) throw new Error(found.message);
