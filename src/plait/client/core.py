@@ -30,6 +30,7 @@ LONGEST_WAIT = 30.0  # seconds between two tries, unless the server asks for mor
 LONGEST_ASKED = 600.0  # seconds that a Retry-After is believed
 ROOM = 16 << 20  # bytes of events that may wait
 _FIRST_WAIT = 0.2  # seconds
+_SIGNALS = frozenset(Signal)
 
 
 # -- what a driver is asked to do, and what it says of it --------------------------------------------------
@@ -177,7 +178,7 @@ def event(  # noqa: D417 - what speaks for itself is told of together
     Raises:
         Rejected: a signal, identifier, time or value that the server would refuse.
     """
-    if signal not in frozenset(Signal):
+    if signal not in _SIGNALS:
         near = get_close_matches(str(signal), list(Signal), 1)
         hint = f"; {near[0]}?" if near else ""
         raise Rejected(f"there is no signal {str(signal)[:80]!r}{hint}", code="invalid_field", field="signal")
