@@ -152,7 +152,10 @@ def measure(quick: bool) -> Iterator[Line]:
 
 
 def main(folder: Path) -> None:
+    from plait.serve import steady
+
     app = server(folder)
+    steady()
     listening = socket.create_server(("127.0.0.1", 0))
     print(listening.getsockname()[1], flush=True)
     config = uvicorn.Config(

@@ -26,14 +26,16 @@ def test_the_best_are_the_best_of_all(n, scores, base, touched, forbidden, used)
     met = np.array(sorted(touched), np.int32)
     whole = 0.5 * base_.astype(np.float64)
     whole[met] += np.array(scores)[met]
-    place = np.full(ROWS, -1, np.int32)
-    place[met] = np.arange(len(met))
+    facts = np.full((ROWS, 4), -1, np.int32)
+    facts[met, 3] = np.arange(len(met))
+    bases = facts.view(np.float32)
+    bases[:, 2] = base_
     allowed, gone = np.ones(ROWS, bool), np.zeros(ROWS, bool)
     allowed[list(forbidden)] = False
     gone[list(used)] = True
     order = np.lexsort((np.arange(ROWS), -base_)).astype(np.int32)
 
-    rows, found = kernels.best(n, met, whole[met], len(met), place, base_, 0.5, order, allowed, gone)
+    rows, found = kernels.best(n, met, whole[met], len(met), facts, bases, 0.5, order, allowed, gone)
 
     expected = [
         row for row in np.lexsort((np.arange(ROWS), -whole)) if row not in forbidden and row not in used
@@ -47,11 +49,12 @@ class Room:
 
     def __init__(self):
         self.none = np.zeros(0, np.int32)
-        self.place = np.full(20, -1, np.int32)
+        self.facts = np.full((20, 4), -1, np.int32)
+        self.bases = self.facts.view(np.float32)
+        self.bases[:, 2] = 0.0
+        self.pool = self.none
         self.touched, self.total = np.zeros(20, np.int32), np.zeros(20)
-        self.base = np.zeros(20, np.float32)
         self.liking = np.zeros(3)
-        self.topics = np.zeros(20, np.int64), np.full(20, -1, np.int32), np.zeros(0, np.int32)
 
     def scores(self, *, rows=(), b=None, to_row=None, points=(), more=(), liked=()):
         """The scores by row; ``rows``, ``points`` and ``liked`` are pairs of what and weight."""
@@ -61,8 +64,8 @@ class Room:
         kernels.liked(*told[2], self.liking, 8)
         self.count = kernels.score(
             *told[0], *told[1], np.array(more, np.int32), b.indptr.astype(np.int64), b.indices.astype(np.int32), b.data,
-            np.arange(20, dtype=np.int32) if to_row is None else to_row, told[2][0], self.liking, *self.topics,
-            self.base, 0.5, self.place, self.touched, self.total,
+            np.arange(20, dtype=np.int32) if to_row is None else to_row, told[2][0], self.liking, self.pool,
+            self.facts, self.bases, 0.5, self.touched, self.total,
         )  # fmt: skip
         found = np.zeros(20)
         found[self.touched[: self.count]] = self.total[: self.count]
@@ -92,9 +95,9 @@ def test_what_each_act_gave_sums_to_the_score():
 
 def test_popularity_and_liked_topics_count_for_what_is_looked_at():
     room = Room()
-    room.base[4] = 0.5
-    room.topics[0][4], room.topics[1][4] = 1, 4
-    room.topics = *room.topics[:2], np.array([9, 0, 1, 2, 2], np.int32)
+    room.bases[4, 2] = 0.5
+    room.facts[4, :2] = 1, 4
+    room.pool = np.array([9, 0, 1, 2, 2], np.int32)
 
     scores = room.scores(
         points=[(3, 1.0), (3, 1.0), (-1, 9.0)], more=[4], liked=[(0, 2.0), (2, 1.0), (2, 0.5)]
@@ -108,9 +111,9 @@ def test_a_question_leaves_no_trace():
     room.scores(points=[(3, 1.0), (1, 1.0)], more=[7], liked=[(1, 2.0)])
     assert room.count == 3
 
-    kernels.forget(room.touched, room.count, room.place)
+    kernels.forget(room.touched, room.count, room.facts)
 
-    assert (room.place == -1).all()
+    assert (room.facts[:, 3] == -1).all()
     assert not room.liking.any()
 
 

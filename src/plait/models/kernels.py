@@ -112,12 +112,10 @@ def score(
     to_row: Ints,
     topics: Ints,
     liking: Floats,
-    start: NDArray[np.int64],
-    length: Ints,
     pool: Ints,
-    base: NDArray[np.float32],
+    facts: Ints,
+    bases: NDArray[np.float32],
     base_gate: float,
-    place: Ints,
     touched: Ints,
     total: Floats,
 ) -> int:
@@ -125,10 +123,12 @@ def score(
 
     ``row_weights[k] * B[rows[k]]`` is added up, ``point_weights[k]`` for the item ``points[k]`` itself, and for every
     item met what its topics are liked (``liking``, gates and rarity included; an item of many topics speaks of each
-    less: item ``r`` has ``pool[start[r] : start[r] + length[r]]``) and its popularity. Rows of -1 are passed over.
+    less) and its popularity. Rows of -1 are passed over.
 
-    ``place`` is (catalog rows,), -1 for rows not met; the row that was met as the k-th stands in ``touched[k]``, its
-    score in ``total[k]``: side by side, since looking all over a large catalog is what takes the time. Returns how many.
+    Looking all over a large catalog is what takes the time, so what is asked of an item stands in one line of
+    ``facts``, (catalog rows, 4): its topics ``r`` are ``pool[facts[r, 0] : facts[r, 0] + facts[r, 1]]``, its
+    popularity is ``bases[r, 2]`` (``bases`` is the same memory read as floats), and ``facts[r, 3]`` is -1, or k once it
+    was met as the k-th: then it stands in ``touched[k]``, its score in ``total[k]``. Returns how many were met.
     """
     count = 0
     for k in range(len(rows)):
@@ -138,9 +138,9 @@ def score(
             row = to_row[columns[p]]
             if row < 0:
                 continue
-            at = place[row]
+            at = facts[row, 3]
             if at < 0:
-                at = place[row] = count
+                at = facts[row, 3] = count
                 touched[count], total[count] = row, 0.0
                 count += 1
             total[at] += row_weights[k] * values[p]
@@ -148,21 +148,22 @@ def score(
         row = points[k] if k < len(points) else more[k - len(points)]
         if row < 0:
             continue
-        at = place[row]
+        at = facts[row, 3]
         if at < 0:
-            at = place[row] = count
+            at = facts[row, 3] = count
             touched[count], total[count] = row, 0.0
             count += 1
         if k < len(points):
             total[at] += point_weights[k]
     for k in range(count):
         row = touched[k]
-        value = base_gate * base[row]
-        if len(topics) and row < len(length) and length[row] > 0:
+        value = base_gate * bases[row, 2]
+        length = facts[row, 1]
+        if len(topics) and length > 0:
             said = 0.0
-            for p in range(start[row], start[row] + length[row]):
+            for p in range(facts[row, 0], facts[row, 0] + length):
                 said += liking[pool[p]]
-            value += said / np.sqrt(length[row])
+            value += said / np.sqrt(length)
         total[k] += value
     for k in range(len(topics)):
         liking[topics[k]] = 0.0
@@ -175,8 +176,8 @@ def best(
     touched: Ints,
     total: Floats,
     count: int,
-    place: Ints,
-    base: NDArray[np.float32],
+    facts: Ints,
+    bases: NDArray[np.float32],
     base_gate: float,
     order: Ints,
     allowed: Mask,
@@ -186,8 +187,8 @@ def best(
 
     Items that nothing touched have only their ``base``; they are looked at in its order, until none can win.
 
-    ``touched``, ``total``, ``count`` and ``place`` are as ``score`` left them; ``base`` is popularity and
-    ``base_gate`` > 0 what it counts; ``order`` holds all rows, largest base first, lower rows first among equals.
+    ``touched``, ``total``, ``count`` and ``facts`` are as ``score`` left them; ``base_gate`` > 0 is what popularity
+    counts; ``order`` holds all rows, largest base first, lower rows first among equals.
     Returns rows and their scores: fewer than ``n`` when there are no more.
     """
     rows = np.empty(n, np.int32)
@@ -195,12 +196,12 @@ def best(
     size = 0
     for k in range(count + len(order)):
         row = touched[k] if k < count else order[k - count]
-        score = total[k] if k < count else base_gate * base[row]
+        score = total[k] if k < count else base_gate * bases[row, 2]
         if size == n and (score < found[n - 1] or (score == found[n - 1] and row > rows[n - 1])):
             if k < count:
                 continue
             break  # all that follow in this order have less, or as much and a higher row
-        if not allowed[row] or used[row] or (k >= count and place[row] >= 0):
+        if not allowed[row] or used[row] or (k >= count and facts[row, 3] >= 0):
             continue
         at = size if size < n else n - 1
         size = min(size + 1, n)
@@ -214,10 +215,10 @@ def best(
 
 
 @_compiled
-def forget(touched: Ints, count: int, place: Ints) -> None:
-    """Make ``place`` clean again, for the next question."""
+def forget(touched: Ints, count: int, facts: Ints) -> None:
+    """Make ``facts`` clean again, for the next question."""
     for k in range(count):
-        place[touched[k]] = -1
+        facts[touched[k], 3] = -1
 
 
 @_compiled
@@ -349,11 +350,11 @@ def warm() -> None:
     spread(rows, one, one, rows, spans, rows, one)
     liked(rows, one, one, 1)
     score(
-        rows, one, rows, one, rows, ptr, rows, values, rows, rows, one, ptr, rows, rows, values, 1.0,
-        rows, rows, one,
+        rows, one, rows, one, rows, ptr, rows, values, rows, rows, one, rows, spans, spans.view(np.float32), 1.0,
+        rows, one,
     )  # fmt: skip
-    best(1, rows, one, 0, rows, values, 1.0, rows, ~flag, flag)
-    forget(rows, 0, rows)
+    best(1, rows, one, 0, spans, spans.view(np.float32), 1.0, rows, ~flag, flag)
+    forget(rows, 0, spans)
     shares_of_neighbours(rows, rows, one, rows, ptr, rows, values, rows, told)
     shares_of_points(rows, rows, one, rows, told)
     shares_of_topics(rows, rows, one, rows, ptr, rows, rows, told)

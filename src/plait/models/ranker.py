@@ -98,7 +98,8 @@ class Ranker:
         self._from_row = np.full(0, -1, np.int32)
         self._base = np.zeros(0, np.float32)
         self._order = np.zeros(0, np.int32)
-        self._place = np.zeros(0, np.int32)
+        self._facts = np.zeros((0, 4), np.int32)  # see kernels.score
+        self._bases = self._facts.view(np.float32)
         self._total = np.zeros(0)
         self._liking = np.zeros(0)
         self.used = np.zeros(0, np.bool_)
@@ -118,7 +119,8 @@ class Ranker:
         rows = len(self.catalog.ids)
         if rows > self._rows:
             self._grow(self.catalog.ids)
-        self._topics = self.catalog.topics.pool(rows)
+        self._topics = start, length, _ = self.catalog.topics.pool(rows)
+        self._facts[:rows, 0], self._facts[:rows, 1] = start[:rows], length[:rows]
         words = len(self.catalog.topics.words)
         # How rare a topic is changes slowly: a thousand changes of items hardly show.
         if words > len(self._rare) or abs(self._version - self._rare_as_of) > 1_000:
@@ -135,10 +137,11 @@ class Ranker:
     def _grow(self, ids: Sequence[str]) -> None:
         rows = len(ids)
         room = max(64, rows + rows // 4)
-        if rows > len(self._place):
+        if rows > len(self._total):
             self._from_row = _grown(self._from_row, room, -1)
             self._base = _grown(self._base, room, 0)
-            self._place = np.full(room, -1, np.int32)
+            self._facts = np.full((room, 4), -1, np.int32)
+            self._bases = self._facts.view(np.float32)
             self._total = np.zeros(room)
             self.used = np.zeros(room, np.bool_)
             self._touched = np.zeros(room, np.int32)
@@ -151,6 +154,7 @@ class Ranker:
                 self._to_row[place] = row
                 self._base[row] = self.model.popularity[place]
                 known = known or self._base[row] > 0
+        self._bases[:, 2] = self._base
         if known or not len(self._order):
             self._order = np.argsort(-self._base[:rows], kind="stable").astype(np.int32)
         else:
@@ -260,8 +264,8 @@ class Ranker:
         more = self._look_around(acts) if len(acts.topics) else _NO_ROWS
         self._count = kernels.score(
             acts.rows, acts.row_weights, acts.points, acts.point_weights, more,
-            model.indptr, model.columns, model.values, self._to_row, acts.topics, self._liking, *self._topics,
-            self._base, acts.base_gate, self._place, self._touched, self._total,
+            model.indptr, model.columns, model.values, self._to_row, acts.topics, self._liking, self._topics[2],
+            self._facts, self._bases, acts.base_gate, self._touched, self._total,
         )  # fmt: skip
 
     def _look_around(self, acts: Acts) -> NDArray[np.int32]:
@@ -279,7 +283,7 @@ class Ranker:
     def best(self, n: int, allowed: NDArray[np.bool_], base_gate: float) -> tuple[list[int], list[float]]:
         """The best ``n`` rows that are allowed and not ``used``, and their scores."""
         rows, scores = kernels.best(
-            n, self._touched, self._total, self._count, self._place, self._base, base_gate, self._order,
+            n, self._touched, self._total, self._count, self._facts, self._bases, base_gate, self._order,
             allowed, self.used,
         )  # fmt: skip
         return rows.tolist(), scores.tolist()
@@ -287,7 +291,7 @@ class Ranker:
     def clear(self) -> None:
         """Forget the scores of the last acts."""
         if self._count:
-            kernels.forget(self._touched, self._count, self._place)
+            kernels.forget(self._touched, self._count, self._facts)
         self._count = 0
 
     # --- saying why
