@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plait.client import AsyncClient, Client, Rejected, Unavailable, event, token
-from plait.client.core import BATCH, BATCH_BYTES, GATHER, Answer, Outbox, encoded, error_of, wait_of
+from plait.client.core import BATCH, BATCH_BYTES, GATHER, Answer, Outbox, encoded, error_of, log_lost, wait_of
 from plait.client.questions import Pause, Questions, Request
 from plait.keys import Keys
 
@@ -175,6 +175,27 @@ def test_an_event_that_the_server_refuses_does_not_hold_up_the_others():
 
     assert [one["id"] for one in lost.events] == ["b"]
     assert (len(out), out.done, out.lost) == (0, 3, 1)
+
+
+def test_events_that_are_wrong_alike_are_told_together_and_the_log_names_nobody(caplog):
+    out = box()
+    for id in "abc":
+        out.put(raw(id), now=0.0)
+    out.step(1.0, 1)
+    refused = [
+        {
+            "index": n,
+            "code": "blocked_identifier",
+            "message": "user:ann stands for nobody",
+            "field": f"events[{n}].who",
+        }
+        for n in range(3)
+    ]
+
+    (lost,) = out.told(Answer(400, json.dumps(refused[0] | {"refused": refused}).encode()), 1.0)
+    log_lost(lost.events, lost.error)
+
+    assert caplog.messages == ["3 events were not taken: blocked_identifier see events[0].who"]
 
 
 @pytest.mark.parametrize("code", ["no_consent", "erased"])

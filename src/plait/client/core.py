@@ -403,7 +403,13 @@ class Outbox:
 
     def _refused(self, batch: list[bytes], answer: Answer, error: PlaitError | None) -> list[Lost]:
         refused = refused_in(answer)
-        found = [Lost([batch[at]], why) for at, why in refused if at < len(batch) and why.code not in QUIET]
+        alike: dict[
+            str, Lost
+        ] = {}  # told together: a batch that is wrong throughout is one line of a log, not 500
+        for at, why in refused:
+            if at < len(batch) and why.code not in QUIET:
+                alike.setdefault(why.code, Lost([], why)).raw.append(batch[at])
+        found = list(alike.values())
         if error is not None and not refused:
             found = [Lost(batch, error)]
         self.lost += sum(len(one.raw) for one in found)
@@ -428,5 +434,7 @@ def refused_in(answer: Answer) -> list[tuple[int, Rejected]]:
 
 
 def log_lost(events: Sequence[Mapping[str, Any]], error: PlaitError) -> None:
-    """What is done about lost events where nobody says otherwise. The log gets no identifiers."""
-    log.error("%d events were not taken: %s (%s)", len(events), error.message, error.code)
+    """What is done about lost events where nobody says otherwise."""
+    # What the server says of an event quotes it, and with it whom it is about; a log shall not know that.
+    why = error.message if isinstance(error, Unavailable) else f"see {error.field}" if error.field else ""
+    log.error("%d events were not taken: %s %s", len(events), error.code, why)
