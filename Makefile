@@ -34,6 +34,7 @@ check: $(VENV)/dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/python sdk/js/check.py
 
 peers: $(VENV)/all
 	$(BIN)/python tests/peers/setup.py

@@ -36,7 +36,10 @@ def browse(shop: Shop, tab: Tab, views: int) -> None:
                     return found
                 before = str(events[-1]["at"])
 
-        shop.server.eventually(lambda: came() >= wanted, seconds=90)
+        until = time.monotonic() + 120
+        while not came() >= wanted and time.monotonic() < until:
+            time.sleep(0.5)
+        assert wanted - came() == Counter(), "lost"
         shop.server.eventually(lambda: time.monotonic() - proxy.last > 3, seconds=90)
         assert came() == wanted
         counts = shop.server.profile(f"anonymous:{anonymous}")["counts"]  # type: ignore[index]

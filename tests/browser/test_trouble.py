@@ -246,13 +246,13 @@ def test_what_was_shown_for_a_second_is_told_once_with_its_decision(stocked: Sho
 
 def test_what_was_just_read_counts_in_the_next_answer(stocked: Shop, tab: Tab) -> None:
     visits(stocked, tab, "<main>home</main>", path="/plain")
-    before = tab.run("plait.personalize([{id: 'home.grid', n: 6}])")
+    before = tab.run("plait.personalize([{id: 'home.grid', n: 6}], {explain: true})")
     assert {
         cause["signal"] for one in before["placements"]["home.grid"]["items"] for cause in one["because"]
     } == {"trending"}
 
     tab.run("plait.add('t-7'); plait.track('dwell', {about: {item: 't-7', section: 'specs'}, value: 40})")
-    after = tab.run("plait.personalize([{id: 'home.grid', n: 6}])")
+    after = tab.run("plait.personalize([{id: 'home.grid', n: 6}], {explain: true})")
 
     causes = [cause for one in after["placements"]["home.grid"]["items"] for cause in one["because"]]
     assert "t-7" in {(cause.get("about") or "").partition("#")[0] for cause in causes}

@@ -19,7 +19,7 @@ const askSoon = () => {
       const token = slots.find((one) => one.dataset.token)?.dataset.token;
       personalize(
         slots.map((one) => ({ id: one.id, n: +(one.getAttribute("n") || 1), ...(one.getAttribute("item") && { item: one.getAttribute("item")! }) })),
-        { details: true, ...(token && { token }) },
+        { details: true, explain: true, ...(token && { token }) },
       ).then(
         safely((answer: Decision) => slots.forEach((one) => fill(one, answer))),
         () => slots.forEach((one) => tell(one, "failed", {})),

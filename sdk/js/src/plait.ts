@@ -111,7 +111,7 @@ const go = (at?: number) => {
 export const init = safely((given: Options) => {
   if (started || (self != top && !given.frame)) return;
   options = given;
-  setUp(options.url || "", options.key);
+  setUp(options.url, options.key);
   open(options, false);
   listen(options, consent);
   const start = () => {
@@ -180,7 +180,6 @@ export const personalize = (placements: (string | Asked)[], how: { token?: strin
     identifiers: mayCollect() ? ["anonymous:" + kept.id] : [],
     page: { url: here(), item: about().item },
     placements: placements.map((one) => (typeof one == "string" ? { id: one } : one)),
-    explain: true,
     ...how,
   });
 

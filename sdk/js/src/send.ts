@@ -103,7 +103,7 @@ const post = () => {
       if (status == 401) {
         // Nobody's key: no later try can help, and the shop should hear of it.
         stop();
-        console.warn("plait: unknown key");
+        console.warn("plait: wrong key");
       } else if (status == 429 || status == 408 || status >= 500) {
         wait = +answer.headers.get("retry-after")! * 1000;
         throw status;

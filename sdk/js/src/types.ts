@@ -32,8 +32,8 @@ export type More = Partial<Pick<Fact, "about" | "value" | "name" | "decision" | 
 export interface Options {
   /** The write key. */
   key: string;
-  /** Where Plait is; by default where the script came from. */
-  url?: string;
+  /** Where Plait is; the tag takes it from where the script came from. */
+  url: string;
   /** `required`: nothing is stored or sent before `plait.consent({collect: true})`. */
   consent?: "required" | "given";
   /** Nothing is kept on the device; a visit is one page load. */
