@@ -13,7 +13,6 @@ import traceback
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
-from itertools import pairwise
 
 import msgspec
 import structlog
@@ -53,13 +52,14 @@ from plait.state import (
     prefix_of,
     row_key,
     row_time,
+    views_of,
     window_keys,
 )
 from plait.store import Store
 
 _log = structlog.get_logger()
 
-VERSION = 2  # of the layouts in the store; another one means: fold anew
+VERSION = 3  # of the layouts in the store; another one means: fold anew
 _SETUP = b"setup"
 _CACHE = 48 << 20  # bytes that decoded fragments may take, about
 
@@ -275,28 +275,26 @@ class Fold:
             return
         mark = mark_of(event, self._name)
         rest, put = row_key(event.at, mark), self._state.put
-        seen = self._count(who[0], event, mark)
+        self._count(who[0], event, mark)
         self._tell(who, event)
-        row = encode_row(position, number, event, seen)
-        put("timeline", prefix_of(who[0]) + rest, row)
-        if len(who) > 1:
-            row = encode_row(position, number, event, None)
-            for one in who[1:]:
-                put("timeline", prefix_of(one) + rest, row)
+        row = encode_row(position, number, event)
+        for one in who:
+            put("timeline", prefix_of(one) + rest, row)
 
-    def _count(self, identifier: str, event: Event, mark: bytes) -> str | None:
-        """Put an event into a fragment; what was looked at, if it was a view."""
+    def _count(self, identifier: str, event: Event, mark: bytes) -> None:
+        """Put an event into a fragment."""
         fragment = self._fragment(identifier)
         before = None
-        if is_cumulative(event):
+        if event.counter is not None:
             before = self._raised(identifier, event)
         fragment.add(event, half_life=self._half_life, before=before)
         if not is_visit(event):
-            return None
+            return
         visit = Visit(event.at, mark, abouts(event.about)[0])
         if not fragment.visit(event.source, visit, half_life=self._half_life):
             self._visited_late(fragment, identifier, event.source, visit)
-        return visit.about
+        key = prefix_of(identifier) + views_of(event.source) + row_key(event.at, mark)
+        self._state.put("visits", key, visit.about.encode())
 
     def _tell(self, who: Sequence[str], event: Event, only: str | None = None) -> None:
         """Note what an event says about links and consents; ``only`` what it says about one identifier."""
@@ -395,26 +393,20 @@ class Fold:
             return
         about, at = before.about, before.at
         fragment.linger(source, about, at=at, until=visit.at, half_life=half_life)
-        if not fragment.unlinger(source, about, at=at, until=after.at, half_life=half_life):
-            views = sorted([*self._seen(identifier, source, None), visit])  # its row is not written yet
-            spans = [(one.at, other.at) for one, other in pairwise(views) if one.about == about]
-            fragment.recount(source, about, spans, half_life=half_life)
+        fragment.unlinger(source, about, at=at, until=after.at, half_life=half_life)
 
     def _around(self, identifier: str, source: str, visit: Visit) -> tuple[Visit | None, Visit | None]:
         """The views of a source just before and just after another."""
         key = row_key(visit.at, visit.mark)
         return (
-            next(self._seen(identifier, source, key, reverse=True), None),
-            next(self._seen(identifier, source, key), None),
+            next(self._views(identifier, source, key, reverse=True), None),
+            next(self._views(identifier, source, key), None),
         )
 
-    def _seen(
-        self, identifier: str, source: str, after: bytes | None, *, reverse: bool = False
-    ) -> Iterator[Visit]:
-        for rest, raw in self._state.rows("timeline", prefix_of(identifier), after=after, reverse=reverse):
-            row = decode_row(raw)
-            if row.seen is not None and row.source == source:
-                yield Visit(row_time(rest), rest[8:], row.seen)
+    def _views(self, identifier: str, source: str, after: bytes, *, reverse: bool = False) -> Iterator[Visit]:
+        prefix = prefix_of(identifier) + views_of(source)
+        for rest, raw in self._state.rows("visits", prefix, after=after, reverse=reverse):
+            yield Visit(row_time(rest), rest[8:], raw.decode())
 
     # -- forgetting --------------------------------------------------------------------------------------------
 
@@ -496,6 +488,7 @@ class Fold:
     def _forget_fragment(self, identifier: str) -> None:
         self._state.put("fragments", identifier.encode(), None)
         self._state.clear("counters", prefix_of(identifier))
+        self._state.clear("visits", prefix_of(identifier))
         self._state.put("meta", consent.INDEX + identifier.encode(), None)
         self._fragments.pop(identifier, None)
         self._stated.discard(identifier)

@@ -31,8 +31,6 @@ _SHOWN = frozenset({Signal.DECIDED, Signal.SHOWN})
 _TIMED = frozenset({Signal.DWELL, Signal.PLAY})
 _DWELL = f"{SEP}{Signal.DWELL}"
 _INFERRED = f"{Signal.DWELL}{INFERRED}"
-_LAST_BIT = 1.2e-16
-_DOUBT = 1e-10  # share of a weight that rounding may have moved before it is counted anew
 
 
 class Weight(msgspec.Struct, array_like=True, gc=False):
@@ -81,7 +79,7 @@ class Fragment(msgspec.Struct, array_like=True):
         bots: events of robots; they count nowhere else.
         visits: source -> the newest view.
         taken: keys of ``weights`` -> acts taken back (a deleted comment), which take their average share along.
-        doubts: keys of inferred dwell -> how far rounding may have moved the weight.
+        rests: keys of inferred dwell -> the exact sum as numbers that do not overlap, where one cannot hold it.
         things: keys that are held, inferred dwell apart: of weights, edges, traits, devices and what was taken.
         thinned: how often the things were halved because there were more than ``MOST_THINGS``.
     """
@@ -98,7 +96,7 @@ class Fragment(msgspec.Struct, array_like=True):
     bots: int = 0
     visits: dict[str, Visit] = {}
     taken: dict[str, int] = {}
-    doubts: dict[str, float] = {}
+    rests: dict[str, list[float]] = {}
     things: int = 0
     thinned: int = 0
 
@@ -219,7 +217,7 @@ class Fragment(msgspec.Struct, array_like=True):
 
     def _thin(self) -> None:
         self.thinned += 1
-        for held in (self.weights, self.edges, self.taken, self.doubts):
+        for held in (self.weights, self.edges, self.taken, self.rests):
             for key in [key for key in held if not self._holds(key.split(SEP, 2)[2])]:
                 del held[key]
         for names in (self.traits, self.devices):
@@ -241,8 +239,8 @@ class Fragment(msgspec.Struct, array_like=True):
         steps = self.landmark - landmark  # 2^steps is exact, so a sum does not show when it was moved
         for one in self.weights.values():
             one.weight = math.ldexp(one.weight, steps)
-        for key, doubt in self.doubts.items():
-            self.doubts[key] = math.ldexp(doubt, steps)
+        for rest in self.rests.values():
+            rest[:] = [math.ldexp(one, steps) for one in rest]
         self.landmark = landmark
 
     def visit(self, source: str, visit: Visit, *, half_life: int) -> bool:
@@ -261,39 +259,48 @@ class Fragment(msgspec.Struct, array_like=True):
 
     def linger(self, source: str, about: str, *, at: int, until: int, half_life: int) -> None:
         """Infer that a view at ``at`` lasted until the next one, unless that came too late to tell."""
-        if 0 < until - at <= VISIT_GAP:
-            grown = attention((until - at) / 1000) * self.scale(at, half_life)
-            self._grow(inferred_key(source, about), about, 1, grown, 0)
+        self._lingered(source, about, at, until, half_life, 1)
 
-    def unlinger(self, source: str, about: str, *, at: int, until: int, half_life: int) -> bool:
-        """Take an inference back, because a view in between came to light.
+    def unlinger(self, source: str, about: str, *, at: int, until: int, half_life: int) -> None:
+        """Take an inference back, because a view in between came to light."""
+        self._lingered(source, about, at, until, half_life, -1)
 
-        Returns:
-            whether what is left can be trusted to 1e-10; if not, ``recount`` it.
-        """
+    def _lingered(self, source: str, about: str, at: int, until: int, half_life: int, sign: int) -> None:
         if not 0 < until - at <= VISIT_GAP or not self._holds(about):
-            return True
-        key = inferred_key(source, about)
-        grown = attention((until - at) / 1000) * self.scale(at, half_life)
-        known = self.weights[key]
-        if known.count == 1:
-            del self.weights[key]
-            self.doubts.pop(key, None)
-            return True
-        # Adding loses at most half a last bit each time; subtracting makes that loss large beside what is left.
-        doubt = self.doubts.get(key) or known.count * _LAST_BIT * known.weight
-        self.doubts[key] = doubt + 2 * _LAST_BIT * known.weight
-        known.count -= 1
-        known.weight -= grown
-        return self.doubts[key] <= _DOUBT * known.weight
+            return
+        whole, part = divmod(at, half_life)
+        if whole > self.landmark:
+            self._raise_landmark(whole)
+        # The same number whenever it is added or taken back: moving a landmark is exact.
+        felt = sign * attention((until - at) / 1000) * math.exp2(part / half_life)
+        self._add_exactly(inferred_key(source, about), sign, math.ldexp(felt, whole - self.landmark))
 
-    def recount(self, source: str, about: str, views: list[tuple[int, int]], *, half_life: int) -> None:
-        """Sum an inferred dwell anew from ``(at, until)`` of all the views it comes from."""
-        key = inferred_key(source, about)
-        self.weights.pop(key, None)
-        self.doubts.pop(key, None)
-        for at, until in views:
-            self.linger(source, about, at=at, until=until, half_life=half_life)
+    def _add_exactly(self, key: str, count: int, term: float) -> None:
+        """Add to a sum without losing a bit, so that what is taken back leaves what was there before it.
+
+        What is left may be small beside what was taken; kept in one number it would be mostly rounding. The parts of
+        the sum do not overlap (Shewchuk 1997, "Adaptive precision floating-point arithmetic", grow-expansion).
+        """
+        known = self.weights.get(key)
+        if known is None:
+            self.weights[key] = Weight(count, term, 0)
+            return
+        parts = []
+        for part in self.rests.pop(key, None) or [known.weight]:
+            larger, smaller = (term, part) if abs(term) >= abs(part) else (part, term)
+            term = larger + smaller
+            lost = smaller - (term - larger)
+            if lost:
+                parts.append(lost)
+        known.count += count
+        if not known.count:
+            del self.weights[key]
+        elif not parts:
+            known.weight = term
+        else:
+            parts.append(term)
+            known.weight = math.fsum(parts)
+            self.rests[key] = parts
 
     def state(self, purpose: str, at: int, id: str, granted: bool) -> None:
         """Note what was said about a purpose (``purpose`` or ``purpose SEP source``)."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
 
@@ -30,7 +31,6 @@ class Row(msgspec.Struct, array_like=True, frozen=True, gc=False):
         number: of the call in the record that it came from.
         part: which of that call's events it is.
         source, id, signal: of the event.
-        seen: what was looked at, as a key (``profile.abouts``), when this is a view in the identifier's own fragment.
     """
 
     position: int
@@ -39,7 +39,6 @@ class Row(msgspec.Struct, array_like=True, frozen=True, gc=False):
     source: str
     id: str
     signal: str
-    seen: str | None = None
 
 
 _counter = struct.Struct("<d")
@@ -47,13 +46,9 @@ _encode = msgspec.msgpack.Encoder().encode
 _rows = msgspec.msgpack.Decoder(Row)
 
 
-def encode_row(position: int, number: int, event: Event, seen: str | None) -> bytes:
+def encode_row(position: int, number: int, event: Event) -> bytes:
     """The bytes of a ``Row``."""
-    return _encode(
-        (position, number, event.part, event.source, event.id, event.signal)
-        if seen is None
-        else (position, number, event.part, event.source, event.id, event.signal, seen)
-    )
+    return _encode((position, number, event.part, event.source, event.id, event.signal))
 
 
 def decode_row(raw: bytes) -> Row:
@@ -75,6 +70,12 @@ def mark_of(event: Event, name: bytes | None = None) -> bytes:
 def row_key(at: int, mark: bytes) -> bytes:
     """The rest of a timeline key: rows of an identifier lie in order of time."""
     return max(at, 0).to_bytes(8, "big") + mark
+
+
+@lru_cache(maxsize=1_000)
+def views_of(source: str) -> bytes:
+    """What the keys of an identifier's views under a source go on with, so that neighbours are found at once."""
+    return blake2b(source.encode(), digest_size=8).digest()
 
 
 def row_time(rest: bytes) -> int:

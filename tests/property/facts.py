@@ -179,6 +179,7 @@ def same(one: PlainStore, other: PlainStore) -> None:
     assert _timeline(one) == _timeline(other)
     assert left["links"] == right["links"]
     assert left["counters"] == right["counters"]
+    assert left["visits"] == right["visits"]
     assert left["window"] == right["window"]
     assert left["erased"] == right["erased"]
     assert _meta(one) == _meta(other)
@@ -186,7 +187,7 @@ def same(one: PlainStore, other: PlainStore) -> None:
 
 def _timeline(store: PlainStore) -> dict[bytes, tuple[Any, ...]]:
     rows = {key: decode_row(raw) for key, raw in store.tables["timeline"].items()}
-    return {key: (row.part, row.source, row.id, row.signal, row.seen) for key, row in rows.items()}
+    return {key: (row.part, row.source, row.id, row.signal) for key, row in rows.items()}
 
 
 def _meta(store: PlainStore) -> dict[bytes, bytes]:

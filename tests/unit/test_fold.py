@@ -11,6 +11,7 @@ from plait.errors import Corrupt, Unavailable
 from plait.events import DAY, Record, checked_identifier, encode_record
 from plait.fold import Fold
 from plait.forgetting import ERASURES, decode_erasure
+from plait.profile import decode_fragment
 from plait.settings import ConsentDefaults, IdentityLimits, Settings
 from plait.signals import load_signals
 from plait.state import ASIDE, BUCKET
@@ -341,3 +342,50 @@ def test_who_is_erased_leaves_what_was_set_aside(text, leaves):
     (note,) = [decode_erasure(raw) for key, raw in store.tables["meta"].items() if key.startswith(ERASURES)]
 
     assert [position for position in note.records if position == 2] == leaves
+
+
+def lingered(*views_):
+    """What a small dwell long ago comes to after larger ones were inferred and taken back again."""
+    told = [record({"id": f"{n}", "about": {"item": item}, "at": at}) for n, (item, at) in enumerate(views_)]
+    store, _ = folded(*told)
+    found = decode_fragment(store.tables["fragments"][b"user:u"])
+    return [one for key, one in found.weights.items() if "dwell~" in key and "tent" in key]
+
+
+def test_what_is_left_of_a_dwell_is_exact_however_large_was_what_was_taken_back():
+    long_ago = [("tent", NOW - 900 * DAY), ("stove", NOW - 900 * DAY + 60_000)]
+    split = [
+        ("tent", NOW),
+        ("stove", NOW + 600_000),
+        ("boots", NOW + 1),
+    ]  # seen for ten minutes, then for 1 ms
+
+    (whole,) = lingered(*long_ago, *split)
+    (in_order,) = lingered(*long_ago, split[0], split[2], split[1])
+    (alone,) = lingered(*long_ago)
+
+    assert (whole.count, whole.weight) == (in_order.count, pytest.approx(in_order.weight, rel=1e-12))
+    assert alone.weight > 0
+
+
+class Watched(PlainStore):
+    """A store that counts the rows that are looked at."""
+
+    looked = 0
+
+    def scan(self, table, prefix=b"", **more):
+        for row in super().scan(table, prefix, **more):
+            self.looked += 1
+            yield row
+
+
+def test_a_late_view_finds_its_neighbours_without_going_through_all_that_lies_between():
+    store = Watched()
+    fold = fold_of(store)
+    clicks = [{"id": f"c{n}", "signal": "click", "at": NOW - 50_000} for n in range(500)]
+    fold.step([(1, record({"id": "last", "at": NOW}, *clicks))])
+    store.looked = 0
+
+    fold.step([(2, record(*({"id": f"v{n}", "at": NOW - 60_000 + n} for n in range(20))))])
+
+    assert store.looked < 20 * 5  # of 20 views, each with a neighbour on either side

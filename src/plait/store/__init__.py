@@ -18,6 +18,7 @@ TABLES = (
     "fragments",  # identifier -> Fragment
     "window",     # hash of (source, message id) -> received_at: what counted already
     "timeline",   # identifier NUL at id part -> where it stands in the log
+    "visits",     # identifier NUL source at id -> what was viewed, where it counts
     "counters",   # identifier NUL counter -> the largest value told
     "links",      # identifier NUL identifier -> what was said about the edge, both ways round
     "items",      # id -> Item
