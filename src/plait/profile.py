@@ -593,10 +593,10 @@ def _memory_of(allowed: Allowed, identifier: str) -> Callable[[str], bool]:
 
     def may(key: str) -> bool:
         source, _, _, _, _, social = _parts(key)
-        asked = source, social
-        if asked not in known:
-            known[asked] = allowed(identifier, source, social)
-        return known[asked]
+        held = known.get((source, social))
+        if held is None:
+            held = known[source, social] = allowed(identifier, source, social)
+        return held
 
     return may
 

@@ -51,11 +51,13 @@ def read(entries: Sequence[Entry], *, now: int, half_life: int) -> list[tuple[En
         heard = sorted(heard, key=lambda one: (-abs(one.weight), one))[:MOST_ENTRIES]
     if not heard:
         return []
-    newest = max(one.at for one in heard)
+    newest = max([one.at for one in heard])
     fresh = math.exp2(min((now - newest) / half_life, 1_000.0))
     total: dict[tuple[Channel, str, str], float] = {}
-    keys = [(channel_of(one.source, one.signal), one.kind, one.id) for one in heard]
-    for key, one in zip(keys, heard, strict=True):
+    keys = []
+    for one in heard:
+        key = channel_of(one.source, one.signal), one.kind, one.id
+        keys.append(key)
         total[key] = total.get(key, 0.0) + one.weight * fresh
     return [
         (one, one.weight * fresh * 2.0 / (1.0 + abs(total[key])))
