@@ -76,7 +76,7 @@ class Fragment(msgspec.Struct, array_like=True):
         devices: ``device SEP os SEP browser`` -> [events, newest].
         counts: ``source SEP signal`` -> events that counted, less those that took one back; may be below zero.
         first_at, last_at: oldest and newest event, ms since the epoch; 0 when there is none.
-        bots: events of robots; they count nowhere else.
+        bots: events of robots; they are in ``counts`` and nowhere else: nothing is learned from them.
         visits: source -> the newest view.
         taken: keys of ``weights`` -> acts taken back (a deleted comment), which take their average share along.
         rests: keys of inferred dwell -> the exact sum as numbers that do not overlap, where one cannot hold it.
@@ -112,23 +112,24 @@ class Fragment(msgspec.Struct, array_like=True):
         if not self.first_at or at < self.first_at:
             self.first_at = at
         self.last_at = max(self.last_at, at)
+        counted = event.op in ("assert", "retract")
+        named = f"{event.source}{SEP}{event.signal}"
+        if counted:
+            self.counts[named] = self.counts.get(named, 0) + (1 if event.op == "assert" else -1)
         context = event.context
         if context:
             if context.get("bot"):
                 self.bots += 1
                 return
             self._seen_on(context, at)
-        signal, op = event.signal, event.op
         if event.traits:
             self._told_about(event)
-        if op != "assert" and op != "retract":
+        if not counted:
             return
-        named = f"{event.source}{SEP}{signal}"
-        self.counts[named] = self.counts.get(named, 0) + (1 if op == "assert" else -1)
-        if signal in STATEFUL:
+        if event.signal in STATEFUL:
             for about in abouts(event.about):
                 self._hold(f"{named}{SEP}{about}", about, event)
-        elif signal not in SYSTEM or (signal in _SHOWN and event.about.item is not None):
+        elif event.signal not in SYSTEM or (event.signal in _SHOWN and event.about.item is not None):
             self._act(named, event, half_life, before)
 
     def _seen_on(self, context: dict[str, Any], at: int) -> None:
@@ -476,7 +477,7 @@ class Profile(msgspec.Struct):
         links: ``{"identifiers": [a, b], "proof", "counts": bool, "quarantined": bool}``.
         consents: purpose -> whether it holds, defaults included; ``purpose@source`` where it differs by source.
         first_at, last_at: ms since the epoch, 0 when nothing happened yet.
-        bots: events of robots.
+        bots: events of robots among ``counts``; nothing is learned from them.
     """
 
     identifiers: list[str]
