@@ -285,7 +285,7 @@ class Fold:
         """Put an event into a fragment."""
         fragment = self._fragment(identifier)
         before = None
-        if event.counter is not None:
+        if is_cumulative(event):
             before = self._raised(identifier, event)
         fragment.add(event, half_life=self._half_life, before=before)
         if not is_visit(event):
