@@ -59,7 +59,10 @@ CallType = Literal["track", "identify", "page", "screen", "group", "alias"]
 CALL_TYPES: tuple[CallType, ...] = ("track", "identify", "page", "screen", "group", "alias")
 
 _SOONER = ("consent", "externalIds")  # words that call for a closer look, though they may rest
-_MEMO = 50_000  # names and people remembered as fine; senders choose both, so it must have an end
+_MEMO = (
+    32 << 20
+)  # characters of names and people remembered as fine; senders choose both, so it must have an end
+_EACH = 300  # that one takes besides its own
 
 
 class Door(Protocol):
@@ -170,6 +173,7 @@ class Intake:
         self._scanner = Scanner([*settings.scrub, *ADDRESSES, *_SOONER])
         self._blocked = frozenset(settings.identity.blocked)
         self._fine_names: dict[tuple[str | UnsetType, str | None, bool], bool] = {}
+        self._remembered = 0  # characters, about
         self._fine_whos: dict[tuple[str, ...], tuple[str, ...] | None] = {}
         self._fine_people: dict[tuple[str | None, str | None], tuple[str, ...] | None] = {}
 
@@ -248,10 +252,12 @@ class Intake:
             who = (one.user_id, one.anonymous_id)
             if name not in names:
                 self._learn_name(name)
+            if not names[name] or one.message_id is UNSET:
+                return False
             if who not in people:
                 self._learn_person(who)
             known = people[who]
-            if known is None or one.message_id is UNSET or not names[name]:
+            if known is None:
                 return False
             found.add(known)
         return self._let_in(found)
@@ -263,10 +269,18 @@ class Intake:
             return True
         return not any(door.refuses(known, self._settings.source) or door.erased(known, 0) for known in found)
 
-    def _learn_name(self, name: tuple[str | UnsetType, str | None, bool]) -> None:
-        if len(self._fine_names) >= _MEMO:
+    def _make_room(self, characters: int) -> None:
+        """Begin to remember anew when there is much: senders choose what, and how long it is."""
+        self._remembered += characters + _EACH
+        if self._remembered > _MEMO:
+            self._remembered = characters + _EACH
             self._fine_names.clear()
+            self._fine_people.clear()
+            self._fine_whos.clear()
+
+    def _learn_name(self, name: tuple[str | UnsetType, str | None, bool]) -> None:
         kind, event, trusted = name
+        self._make_room(len(event or ""))
         fine = kind in ("identify", "page", "screen")
         if kind == "track":
             signal = self._signals.rule(event).signal if event and event.strip() else None
@@ -274,8 +288,7 @@ class Intake:
         self._fine_names[name] = fine
 
     def _learn_person(self, who: tuple[str | None, str | None]) -> None:
-        if len(self._fine_people) >= _MEMO:
-            self._fine_people.clear()
+        self._make_room(sum(len(text or "") for text in who))
         named = [
             f"{kind}:{text}" for kind, text in zip(("user", "anonymous"), who, strict=True) if text is not None and text.strip()
         ]  # fmt: skip
@@ -500,8 +513,7 @@ class Intake:
         return self._let_in(found)
 
     def _learn_who(self, who: tuple[str, ...]) -> None:
-        if len(self._fine_whos) >= _MEMO:
-            self._fine_whos.clear()
+        self._make_room(sum(map(len, who)))
         fine = 0 < len(who) <= MAX_WHO and self._may_be([*who])
         self._fine_whos[who] = who if fine else None
 

@@ -21,6 +21,8 @@ from plait.events import SOCIAL, Purpose, Signal
 FILE = "signals.toml"
 _MEMO = 20_000  # distinct spellings remembered; senders choose names, so it must have an end
 
+_LONGEST = 256  # characters of a spelling that is worth remembering
+
 Path_ = tuple[str, ...]  # keys to go through, outermost first
 Paths = tuple[Path_, ...]
 
@@ -68,9 +70,11 @@ class SignalMap:
         """What ``name`` means; ``signal`` is ``other`` when the map does not know it."""
         found = self._memo.get(name)
         if found is None:
-            if len(self._memo) >= _MEMO:
-                self._memo.clear()
-            found = self._memo[name] = self._rules.get(folded(name), self.other)
+            found = self._rules.get(folded(name), self.other)
+            if len(name) <= _LONGEST:
+                if len(self._memo) >= _MEMO:
+                    self._memo.clear()
+                self._memo[name] = found
         return found
 
     def names(self) -> Iterable[str]:

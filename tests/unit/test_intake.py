@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import tracemalloc
 from typing import Any
 
 import msgspec
@@ -394,3 +396,16 @@ def test_a_yes_beside_somebody_who_said_no_is_the_devices_alone(trusted, kept):
     taken = Intake(told, SIGNALS, door).events(json.dumps([view]).encode(), trusted=trusted, now=NOW)
 
     assert [event.signal for event in events(taken, "events")] == [kept]
+
+
+def test_what_senders_make_up_is_not_remembered_for_ever():
+    own_intake = intake()
+    tracemalloc.start()
+    for n in range(2_000):  # 60 MB of names, ids and people
+        long = {**TRACK, "event": f"{n}-" + "x" * 15_000, "userId": f"{n}-" + "y" * 15_000}
+        with contextlib.suppress(Rejected):
+            call(long, by=own_intake)
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert held < 45 << 20
