@@ -169,6 +169,9 @@ class _LakeWriter:
         self._settings, self._log, self._store = settings, log, store
         self._signals = load_signals(settings.data)
         self._lake = open_lake(settings.url("lake"))
+        _leave(
+            self._lake, store
+        )  # a run may have been killed between writing and looking who was erased meanwhile
         self._next = time.monotonic() + min(settings.lake_every_seconds, 5.0)
         self._thread: threading.Thread | None = None
         self._stop = threading.Event()
@@ -225,11 +228,16 @@ def write_lake(lake: Lake, log: Log, store: Store, signals: SignalMap) -> bool:
     if last < first:
         return False
     lake.write(first, last, rows)
-    with closing(store.snapshot()) as snapshot:  # who was erased while we wrote
-        for position, erasure in pending_erasures(snapshot):
-            if position > until:
-                lake.redact(erasure.who, up_to=position)
+    _leave(lake, store, after=until)  # who was erased while we wrote
     return True
+
+
+def _leave(lake: Lake, store: Store, *, after: int = 0) -> None:
+    """Take out of the lake whose erasure was folded behind ``after`` and is not settled yet."""
+    with closing(store.snapshot()) as snapshot:
+        for position, erasure in pending_erasures(snapshot):
+            if position > after:
+                lake.redact(erasure.who, up_to=position)
 
 
 def _counted(snapshot: Snapshot, position: int, raw: bytes, signals: SignalMap) -> Iterator[Event]:

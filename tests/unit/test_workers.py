@@ -17,6 +17,7 @@ from plait.events import Record, decode_record, encode_record
 from plait.lake import open_lake
 from plait.log import open_log
 from plait.settings import load
+from plait.signals import load_signals
 from plait.store import open_store
 
 NOW = 1_780_000_000_000
@@ -166,6 +167,32 @@ def test_a_forgotten_person_leaves_state_log_and_lake(settings, log, tmp_path):
         decode_record(raw).body.replace(b"forget-user:gone", b"") for _, raw in log.scan()
     )
     assert workers.replay(settings, check=True)["equal"]
+
+
+def test_who_was_erased_while_a_run_of_the_lake_was_killed_leaves_it_at_the_next_start(
+    settings, log, tmp_path
+):
+    careful = load(str(tmp_path), env={}, overrides={"lake_every_seconds": 0})
+    with following(careful):
+        log.append([record("1", who=("user:gone",)), record("2")])
+        eventually(lambda: views(settings) == 1)
+    with (
+        closing(open_store(settings.url("store"))) as store,
+        closing(open_lake(settings.url("lake"))) as lake,
+    ):
+        workers.write_lake(lake, log, store, load_signals())
+    with following(careful):
+        log.append([encode_record(workers.erase_record("user:gone", id="forget", now=NOW + 1))])
+        eventually(lambda: views(settings, "user:gone") is None)
+    with closing(open_store(settings.url("store"))) as store, closing(store.snapshot()) as snapshot:
+        workers.redact_erased(
+            log, None, snapshot, settings
+        )  # it looked into the lake before the run wrote to it
+
+    with following(settings):
+        eventually(lambda: not pending(settings))
+
+    assert lake_ids(settings) == ["2"]
 
 
 def pending(settings):
