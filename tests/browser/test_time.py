@@ -184,6 +184,8 @@ VISITS = [
 ]  # fmt: skip
 
 
+# Held to a quarter of a second, so not on a machine that runs other things beside it: `make soak`, like the twenty.
+@pytest.mark.soak
 @pytest.mark.parametrize("visit", VISITS)
 def test_time_is_what_was_really_looked(shop: Shop, visit: Visit) -> None:
     visitors(shop, visit)
