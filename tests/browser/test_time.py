@@ -107,8 +107,8 @@ def goes_idle(shop: Shop, tab: Tab, index: int) -> Both:
     tab.open(shop.page(f"/idle{index}", PAGE))
     anonymous, view = ids(tab)
     time.sleep(0.5)
-    tab.run("faster = 6")
-    time.sleep(7)  # 42 s: a dozen of them nobody was there
+    tab.run("faster = 5")
+    time.sleep(8.4)  # 42 s: a dozen of them nobody was there
     tab.move()
     time.sleep(1)
     tab.open(shop.page("/elsewhere", "elsewhere"))

@@ -93,6 +93,7 @@ const turn = (change: () => void) => {
 
 const tick = () => {
   if (!isVisible() || !mayCollect()) return;
+  settle(); // each second, so that a longer gap means that the computer slept
   moved();
   if (now() >= report) {
     report = now() + (pause = Math.min(LONGEST, pause * 2));
