@@ -6,6 +6,7 @@ import asyncio
 import re
 import threading
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from tests.conftest import Server
@@ -72,8 +73,9 @@ def test_the_async_client_keeps_the_same_promise(server: Server, seed: int) -> N
                     await client.flush(60)
             await client.flush(60)
 
-    with chaos(server, 10 + seed) as proxy:
-        asyncio.run(visit())
+    with chaos(server, 10 + seed) as proxy, ThreadPoolExecutor(1) as thread:
+        # A thread of its own: the driver of the browser keeps an event loop running in the main one.
+        thread.submit(asyncio.run, visit()).result()
 
     assert lost == []
     server.eventually(lambda: views(server, who).total() >= VIEWED)
