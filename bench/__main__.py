@@ -25,9 +25,10 @@ def main(argv: list[str]) -> int:
             bar = (
                 ""
                 if line.bar is None
-                else f"{'>=' if line.least else '<='} {line.bar:g}" + (" x" if line.bar_on == "ratio" else "")
+                else f"{'>=' if line.least else '<='} {line.bar:.4g}"
+                + (" x" if line.bar_on == "ratio" else "")
             )
-            ratio = "" if line.ratio is None else f"{line.ratio:.2f} x {line.to}"
+            ratio = "" if line.ratio is None else f"{line.ratio:.2g} x {line.to}"
             verdict = {None: "", True: "[green]met", False: "[red]missed"}[line.met]
             table.add_row(line.what, f"{line.value:,.4g} {line.unit}", ratio, bar, verdict)
             console.print(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import groupby, islice
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, overload
 
 import msgspec
 import numpy as np
@@ -14,15 +15,13 @@ from numpy.typing import NDArray
 from plait.catalog import ASIDE, MAX_SHOWN, Catalog, Placement
 from plait.errors import Rejected
 from plait.events import MAX_WHO
-from plait.models import Model, kernels, prior
-from plait.models.ranker import TRENDING, Acts, Label, Ranker
+from plait.models import Model, prior
+from plait.models.ranker import Acts, Ranker
 from plait.profile import Profile
 
 MAX_PLACEMENTS = 32  # of one question
 MAX_EXCLUDED = 1_000
-MOST_REASONS = 16  # of one item; the smallest beyond go under one line, so that all still sum to the score
 MOST_TIED = 500  # posts or promotions that one placement chooses from
-OTHER: Label = ("other", "other", "")
 
 
 class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -69,12 +68,59 @@ class Because(msgspec.Struct, omit_defaults=True, gc=False):
     about: str | None = None
 
 
+class Reasons(Sequence[Because]):
+    """The reasons of one item, the strongest first; they sum to its score.
+
+    They are JSON already, as the kernel writes them; who looks at one makes objects of all.
+    """
+
+    __slots__ = ("raw",)
+
+    def __init__(self, raw: bytes) -> None:
+        self.raw = raw
+
+    def _all(self) -> list[Because]:
+        return _reasons.decode(self.raw)
+
+    @overload
+    def __getitem__(self, at: int) -> Because: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[Because]: ...
+    def __getitem__(self, at: int | slice) -> Because | list[Because]:
+        return self._all()[at]
+
+    def __iter__(self) -> Iterator[Because]:
+        return iter(self._all())
+
+    def __len__(self) -> int:
+        return len(self._all())
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Reasons) and self.raw == other.raw
+
+    def __hash__(self) -> int:
+        return hash(self.raw)
+
+    def __repr__(self) -> str:
+        return f"Reasons({self.raw!r})"
+
+
+_reasons = msgspec.json.Decoder(list[Because])
+
+
+def encode_hook(told: Any) -> Any:
+    """What msgspec shall write for ``Reasons``: as ``enc_hook`` of an encoder."""
+    if isinstance(told, Reasons):
+        return msgspec.Raw(told.raw)
+    raise NotImplementedError(type(told).__name__)
+
+
 class Chosen(msgspec.Struct, omit_defaults=True, gc=False):
     """One item that is to be shown."""
 
     item: str
     score: float
-    because: list[Because] | msgspec.UnsetType = msgspec.UNSET
+    because: Reasons | msgspec.UnsetType = msgspec.UNSET
     details: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
 
 
@@ -108,9 +154,9 @@ class Decider:
     ) -> None:
         self.catalog = catalog
         self.ranker = Ranker(model or prior(half_life), catalog)
-        self._masks: dict[tuple[tuple[str, ...], str | None], NDArray[np.bool_]] = {}
+        self._masks: dict[tuple[tuple[str, ...], str | None, str | None], NDArray[np.bool_]] = {}
         self._turns: NDArray[np.float64] = np.zeros(0)  # when something starts or ends, ms
-        self._turn = -1  # how many of them had passed when the masks were made
+        self._last, self._next = math.inf, -math.inf  # the two between which the masks hold
         self._version = -1
 
     @property
@@ -155,7 +201,7 @@ class Decider:
         rows = len(self.catalog.ids)
         dates = [self.catalog.column(name).number(rows) for name in ("starts", "ends")] if rows else []
         self._turns = np.unique([at for one in dates for at in one[~np.isnan(one)]])
-        self._turn = -1
+        self._last, self._next = math.inf, -math.inf
 
     def placement(self, asked: Asked, number: int) -> Placement:
         """The placement that is asked for."""
@@ -177,21 +223,23 @@ class Decider:
 
     def allowed(self, placement: Placement, asked: Asked, number: int, now: int) -> NDArray[np.bool_]:
         """Rows that a placement may show: of its kinds, available, within their dates, and fulfilling the conditions."""
-        kinds, conditions = placement.kinds, []  # of (condition, strict, field)
-        if placement.where:
-            conditions.append((placement.where, False, f"placements[{number}].id"))
-        if asked.where:
-            conditions.append((asked.where, True, f"placements[{number}].where"))
-        turn = int(np.searchsorted(self._turns, now, "right"))
-        if turn != self._turn:  # something starts or ends, which is rare beside questions
-            self._turn = turn
+        if self._next <= now or now < self._last:  # something starts or ends, which is rare beside questions
+            turn = int(np.searchsorted(self._turns, now, "right"))
+            self._last = self._turns[turn - 1] if turn else -math.inf
+            self._next = self._turns[turn] if turn < len(self._turns) else math.inf
             self._masks.clear()
-        key = (kinds, "\0".join(text for text, _, _ in conditions))
+        key = (placement.kinds, placement.where, asked.where)
         mask = self._masks.get(key)
         if mask is None:
             catalog = self.catalog
-            mask = catalog.of_kinds(kinds) & catalog.available
+            mask = catalog.of_kinds(placement.kinds) & catalog.available
+            conditions = (
+                (placement.where, False, f"placements[{number}].id"),
+                (asked.where, True, f"placements[{number}].where"),
+            )
             for text, strict, field in conditions:
+                if not text:
+                    continue
                 try:
                     mask = mask & catalog.mask(text, strict=strict)
                 except Rejected as exc:
@@ -239,8 +287,7 @@ class _Page:
         self._use(self._rows(question.exclude))
 
     def close(self) -> None:
-        """Leave the ranker as it was found."""
-        self._ranker.clear()
+        """Leave the ranker's marks as they were found."""
         self._ranker.used[self._used] = False
 
     def fill(self, asked: Asked, number: int) -> None:
@@ -256,8 +303,11 @@ class _Page:
         else:
             slot = _Slot(asked.id, acts, *self._ranker.best(n, allowed, acts.base_gate), None)
         # What one placement leaves out, another may show.
-        self._ranker.used[hidden] = False
-        self._use(slot.rows)
+        if hidden:
+            self._ranker.used[hidden] = False
+        if slot.rows:  # chosen among those that were not used
+            self._ranker.used[slot.rows] = True
+            self._used += slot.rows
         self._slots.append(slot)
 
     def _score(self, about: int | None) -> Acts:
@@ -283,6 +333,8 @@ class _Page:
 
     def _use(self, rows: list[int]) -> list[int]:
         """Mark rows so that they are not chosen; returns those that were not marked before."""
+        if not rows:
+            return rows
         used = self._ranker.used
         fresh = [row for row in dict.fromkeys(rows) if not used[row]]
         if fresh:
@@ -332,7 +384,13 @@ class _Page:
             slots = list(some)
             acts, rows = slots[0].acts, [row for slot in slots for row in slot.rows]
             told = slots[0].told if slots[0].told is not None else self._ranker.told(rows, acts)
-            explained = iter(_explained([self._catalog.ids[row] for row in rows], told, acts.labels))
+            ids = self._catalog.ids
+            explained = iter(
+                [
+                    Chosen(ids[row], score, Reasons(raw))
+                    for row, score, raw in zip(rows, *self._ranker.reasons(told, acts), strict=True)
+                ]
+            )
             for slot in slots:
                 found[slot.name] = Shown(_arm(acts), list(islice(explained, len(slot.rows))))
         return found
@@ -343,7 +401,7 @@ class _Page:
 
 
 def _arm(acts: Acts) -> str:
-    return "combined" if acts.labels else "popular"
+    return "combined" if len(acts.labels) else "popular"
 
 
 def _times_seen(profile: Profile | None) -> Mapping[str, int]:
@@ -357,31 +415,6 @@ def _times_seen(profile: Profile | None) -> Mapping[str, int]:
         if one.signal == signal and one.kind == "item":
             seen[one.id] = seen.get(one.id, 0) + one.count
     return seen
-
-
-def _explained(items: list[str], told: NDArray[np.float64], labels: list[Label]) -> list[Chosen]:
-    """Items with their reasons, the strongest first; they sum to the score, their shares' absolute values to 1.
-
-    Args:
-        items: their ids.
-        told: (items, labels + 1) contributions, popularity last.
-        labels: what the contributions come from.
-    """
-    named = [(source, signal, about or None) for source, signal, about in (*labels, TRENDING, OTHER)]
-    places, values, shares, ends, scores = (one.tolist() for one in kernels.reasons(told, MOST_REASONS))
-    because = [
-        Because(source, signal, value, share, about)
-        for (source, signal, about), value, share in zip(
-            map(named.__getitem__, places), values, shares, strict=True
-        )
-    ]
-    found, begin = [], 0
-    for item, end, score in zip(items, ends, scores, strict=True):
-        # Nothing may be known of person and item.
-        told_of = because[begin:end] or [Because("catalog", "trending", 0.0, 1.0)]
-        found.append(Chosen(item, score, told_of))
-        begin = end
-    return found
 
 
 _questions = msgspec.json.Decoder(Question)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from functools import lru_cache
+from functools import partial
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
@@ -508,52 +508,91 @@ def entries_of(
         half_life: ms.
         allowed: which entries consent lets through.
     """
-    may: Callable[[str], bool] | None = None
+    held: _Held | None = None
     if len(fragments) == 1:  # as most people are: there is nothing to sum
         ((identifier, total),) = fragments.items()
-        may = _memory_of(allowed, identifier) if allowed is not everything else None
+        held = _Held(allowed, identifier) if allowed is not everything else None
     else:
         total = _summed(fragments, allowed)
     faded = math.exp2(min((total.landmark * half_life - now) / half_life, 1_000.0))
-    measured = {
-        named.partition(SEP)[0] for named, n in total.counts.items() if n > 0 and named.endswith(_DWELL)
-    }
     found = []
+    inferred = []
+    taken = total.taken
     for key, one in total.weights.items():
-        if may is not None and not may(key):
+        source, signal, kind, id, section, side = _things[key]
+        if held is not None and not held[side]:
             continue
-        source, signal, kind, id, section, _ = _parts(key)
-        count, weight, at, inferred = one.count, one.weight * faded, one.at, False
         if signal == _INFERRED:
-            if source in measured:  # its clients measure dwell themselves
-                continue
-            viewed = total.weights.get(SEP.join((source, Signal.VIEW, kind, id, section)))
-            signal, at, inferred = "dwell", viewed.at if viewed else 0, True
-        elif total.taken and (taken := total.taken.get(key)):
+            inferred.append(key)
+            continue
+        count, weight = one.count, one.weight * faded
+        if taken and (back := taken.get(key)):
             # We do not know which act was taken back, so each takes an average one: that commutes.
-            if taken >= count:
+            if back >= count:
                 continue
-            weight *= (count - taken) / count
-            count -= taken
-        found.append(Entry(source, signal, kind, id, section, count, weight, at, inferred))
+            weight *= (count - back) / count
+            count -= back
+        found.append(_entry((source, signal, kind, id, section, count, weight, one.at, False)))
     for key, edge in total.edges.items():
-        if edge.asserted and (may is None or may(key)):
-            source, signal, kind, id, section, _ = _parts(key)
+        source, signal, kind, id, section, side = _things[key]
+        if edge.asserted and (held is None or held[side]):
             weight = 1.0
             if signal == "rate" and edge.value is not None:
                 weight = min(max(edge.value, 0.0), 1.0) - 0.5
             weight *= math.exp2(min((edge.at - now) / half_life, 1_000.0))
-            found.append(Entry(source, signal, kind, id, section, 1, weight, edge.at, False))
+            found.append(_entry((source, signal, kind, id, section, 1, weight, edge.at, False)))
+    return found + _dwell_nobody_measured(total, inferred, faded) if inferred else found
+
+
+def _dwell_nobody_measured(total: Fragment, keys: list[str], faded: float) -> list[Entry]:
+    """Inferred dwell as entries, but for sources whose clients measure dwell themselves; as new as its view."""
+    measured = {
+        named.partition(SEP)[0] for named, n in total.counts.items() if n > 0 and named.endswith(_DWELL)
+    }
+    found = []
+    for key in keys:
+        source, _, kind, id, section, _ = _things[key]
+        if source not in measured:
+            one, viewed = (
+                total.weights[key],
+                total.weights.get(SEP.join((source, Signal.VIEW, kind, id, section))),
+            )
+            at = viewed.at if viewed else 0
+            found.append(Entry(source, "dwell", kind, id, section, one.count, one.weight * faded, at, True))
     return found
 
 
-@lru_cache(
-    maxsize=100_000
-)  # people do the same few things with the same items; parsing took half of a reading
-def _parts(key: str) -> tuple[str, str, str, str, str, bool]:
-    """A key's source, signal, kind, id and section, and whether it is social."""
-    source, signal, kind, id, section = key.split(SEP, 4)
-    return source, signal, kind, id, section, is_social(signal, kind)
+_entry: Callable[[tuple[str, str, str, str, str, int, float, int, bool]], Entry] = partial(
+    tuple.__new__, Entry
+)  # a third of the time: one page reads dozens
+
+
+class _Things(dict[str, tuple[str, str, str, str, str, tuple[str, bool]]]):
+    """Keys taken apart: source, signal, kind, id, section, and the side they are on, (source, whether it is social).
+
+    People do the same few things with the same items, and parsing took half of a reading, so they are remembered.
+    """
+
+    def __missing__(self, key: str) -> tuple[str, str, str, str, str, tuple[str, bool]]:
+        if len(self) >= 100_000:
+            self.clear()
+        source, signal, kind, id, section = key.split(SEP, 4)
+        found = self[key] = source, signal, kind, id, section, (source, is_social(signal, kind))
+        return found
+
+
+_things = _Things()
+
+
+class _Held(dict[tuple[str, bool], bool]):
+    """What ``allowed`` says of one identifier, by side; each asked once."""
+
+    def __init__(self, allowed: Allowed, identifier: str) -> None:
+        self._allowed, self._identifier = allowed, identifier
+
+    def __missing__(self, side: tuple[str, bool]) -> bool:
+        found = self[side] = self._allowed(self._identifier, *side)
+        return found
 
 
 def _summed(fragments: Mapping[str, Fragment], allowed: Allowed) -> Fragment:
@@ -562,10 +601,10 @@ def _summed(fragments: Mapping[str, Fragment], allowed: Allowed) -> Fragment:
     for identifier, fragment in fragments.items():
         weights, edges, taken = fragment.weights, fragment.edges, fragment.taken
         if allowed is not everything:
-            may = _memory_of(allowed, identifier)
-            weights = {key: one for key, one in weights.items() if may(key)}
-            edges = {key: edge for key, edge in edges.items() if may(key)}
-            taken = {key: number for key, number in taken.items() if may(key)}
+            held = _Held(allowed, identifier)
+            weights = {key: one for key, one in weights.items() if held[_things[key][-1]]}
+            edges = {key: edge for key, edge in edges.items() if held[_things[key][-1]]}
+            taken = {key: number for key, number in taken.items() if held[_things[key][-1]]}
         steps = fragment.landmark - total.landmark
         if steps or total.weights:
             for key, one in weights.items():
@@ -578,28 +617,14 @@ def _summed(fragments: Mapping[str, Fragment], allowed: Allowed) -> Fragment:
         else:
             total.weights = dict(weights)
         for key, edge in edges.items():
-            held = total.edges.get(key)
-            if held is None or _edge_order(edge) > _edge_order(held):
+            known = total.edges.get(key)
+            if known is None or _edge_order(edge) > _edge_order(known):
                 total.edges[key] = edge
         for key, number in taken.items():
             total.taken[key] = total.taken.get(key, 0) + number
         for named, number in fragment.counts.items():
             total.counts[named] = total.counts.get(named, 0) + number
     return total
-
-
-def _memory_of(allowed: Allowed, identifier: str) -> Callable[[str], bool]:
-    """``allowed`` for the keys of one identifier, asked once for each source and side."""
-    known: dict[tuple[str, bool], bool] = {}
-
-    def may(key: str) -> bool:
-        source, _, _, _, _, social = _parts(key)
-        held = known.get((source, social))
-        if held is None:
-            held = known[source, social] = allowed(identifier, source, social)
-        return held
-
-    return may
 
 
 def profile_of(

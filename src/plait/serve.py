@@ -18,6 +18,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import structlog
@@ -30,6 +31,7 @@ from plait.errors import Corrupt, PlaitError, Unavailable
 from plait.events import decode_record
 from plait.http import Installation, Metrics
 from plait.http.app import App
+from plait.http.protocol import Protocol
 from plait.keys import FILE as KEYS_FILE
 from plait.keys import Keys, load_keys
 from plait.lake import open_lake
@@ -258,7 +260,7 @@ async def serve(
 
     with _listening(settings) as sock:
         async with running(settings, stop=stop) as here:
-            server = _Server(_config(App(here, more=more(here))))
+            server = _Server(config(App(here, more=more(here))))
             for number in (signal.SIGTERM, signal.SIGINT):
                 asyncio.get_running_loop().add_signal_handler(number, stop)
             url = _url(settings.host, sock)
@@ -279,9 +281,10 @@ class _Server(uvicorn.Server):
         yield
 
 
-def _config(app: App) -> uvicorn.Config:
+def config(app: Any) -> uvicorn.Config:
+    """How uvicorn serves an application."""
     return uvicorn.Config(
-        app, loop="none", http="httptools", ws="none", lifespan="off", log_config=None, access_log=False,
+        app, loop="none", http=Protocol, ws="none", lifespan="off", log_config=None, access_log=False,
         server_header=False, proxy_headers=False, timeout_keep_alive=75, timeout_graceful_shutdown=_DRAIN,
         log_level=logging.WARNING, h11_max_incomplete_event_size=65_536,
     )  # fmt: skip

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from plait.catalog import Catalog, Item, Placement
-from plait.decide import MOST_REASONS, Asked, Decider, Page, Question, question_of
+from plait.decide import Asked, Decider, Page, Question, question_of
 from plait.errors import Rejected
 from plait.events import DAY
+from plait.models.ranker import MOST_REASONS
 from plait.profile import Entry, Profile
 
 NOW = 1_780_000_000_000

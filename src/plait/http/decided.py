@@ -15,9 +15,7 @@ if TYPE_CHECKING:
     from plait.http import Installation
 
 SOURCE = "plait"  # of what the server itself tells
-TOGETHER = (
-    0.02  # seconds that answers wait for others, to be one record: each alone costs the log's thread a turn
-)
+TOGETHER = 0.1  # seconds that answers wait for others, to be one record: each costs the log a sync
 _MOST = 1_000  # events of one record
 
 _encode = msgspec.json.Encoder().encode

@@ -18,7 +18,7 @@ from urllib.parse import parse_qs, unquote
 import msgspec
 
 from plait import people
-from plait.decide import Asked, Decider, Decision, Page, Question, question_of
+from plait.decide import Asked, Decider, Decision, Page, Question, encode_hook, question_of
 from plait.device import UNKNOWN
 from plait.errors import PlaitError, Rejected
 from plait.events import (
@@ -295,7 +295,7 @@ class Personalize:
         return ((b"access-control-allow-origin", origin), (b"vary", b"Origin"))
 
 
-_encode = msgspec.json.Encoder().encode
+_encode = msgspec.json.Encoder(enc_hook=encode_hook).encode
 _DRAWN = ("kind", "title", "url", "image", "price", "available", "attributes")
 
 

@@ -1,7 +1,8 @@
 """The model laid over the catalog: what one person's acts say about each item, and why.
 
 The model has its own numbers for the items it was fitted on, the catalog has rows, and both change: the model whole, the
-catalog item by item. A ``Ranker`` holds the way between them and the room that one answer needs.
+catalog item by item. A ``Ranker`` gives each item a slot, which is the model's number where it has one, and holds the
+room that one answer needs.
 """
 
 from __future__ import annotations
@@ -11,13 +12,14 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from plait.catalog import Catalog
-from plait.models import Model, bucket_of, kernels, rarity
+from plait.models import Channel, Model, kernels, rarity
 from plait.models.meaning import Meaning, Meanings
-from plait.models.table import AGAINST, channel_of, read, wants
+from plait.models.table import AGAINST, MOST_ENTRIES, channel_of, counts, heaviest, wants
 from plait.profile import SEP, Entry
 
 Label = tuple[str, str, str]  # source, signal, about
@@ -26,24 +28,24 @@ LIKED_TOPICS = 8  # the most liked, whose newest items are looked at
 NEWEST = 40  # of each
 MOST_SAID = 100_000  # entries whose sayings are remembered
 HEAD = 100  # most popular items, looked at always
-SMALLEST_BASE = 1e-9  # so that popularity orders those that nothing else tells apart
+MOST_REASONS = 16  # of one item; the smallest beyond go under one line, so that all still sum to the score
 TRENDING: Label = ("catalog", "trending", "")
-_NO_ROWS = np.zeros(0, np.int32)
+OTHER: Label = ("other", "other", "")
+_NONE = np.zeros(0, np.int32)
 
 
 class Acts(NamedTuple):
     """What a person's entries say, ready for the kernels; one answer's gates are in the weights.
 
     Attributes:
-        labels: what the weights are told under.
+        labels: numbers of what the weights are told under, see ``Sayings``.
         rows, row_weights, row_label: rows of B.
-        points, point_weights, point_label: catalog rows that were touched themselves.
+        points, point_weights, point_label: slots of items that were touched themselves.
         topics, topic_weights, topic_label: codes of topics.
         base_gate: what popularity counts.
-        wanted: catalog rows that they wanted.
     """
 
-    labels: list[Label]
+    labels: NDArray[np.int32]
     rows: NDArray[np.int32]
     row_weights: NDArray[np.float64]
     row_label: NDArray[np.int32]
@@ -54,25 +56,6 @@ class Acts(NamedTuple):
     topic_weights: NDArray[np.float64]
     topic_label: NDArray[np.int32]
     base_gate: float
-    wanted: frozenset[int]
-
-
-class Said(NamedTuple):
-    """What one entry says of its own, before anybody's weight and gate.
-
-    Attributes:
-        label: what it is told under.
-        channel: its number in the model; one past the last for those the model does not know.
-        wanted: catalog rows that it shows to be wanted.
-        on_topic: whether it says something about topics; acts that speak against do not.
-        number: of all that it says, in ``Sayings``.
-    """
-
-    label: Label
-    channel: int
-    wanted: tuple[int, ...]
-    on_topic: bool
-    number: int
 
 
 class Ranker:
@@ -88,25 +71,26 @@ class Ranker:
         """
         self.model = model
         self.catalog = catalog
+        self._items = model.manifest.items
         self._meanings = Meanings(catalog)
-        self._said: dict[tuple[Any, ...], Said] = {}
+        self._said: dict[tuple[Any, ...], int] = {}
         self._sayings = Sayings()
         self._newest: dict[int, NDArray[np.int32]] = {}
         self._version = -1
-        self._rows = 0
-        self._to_row = np.full(max(1, model.manifest.items), -1, np.int32)
-        self._from_row = np.full(0, -1, np.int32)
-        self._base = np.zeros(0, np.float32)
-        self._order = np.zeros(0, np.int32)
-        self._facts = np.zeros((0, 4), np.int32)  # see kernels.score
-        self._bases = self._facts.view(np.float32)
-        self._total = np.zeros(0)
-        self._liking = np.zeros(0)
-        self.used = np.zeros(0, np.bool_)
-        self._touched = np.zeros(0, np.int32)
-        self._count = 0
+        self._slot = np.zeros(0, np.int32)  # of each catalog row
+        self._row = np.full(
+            max(1, self._items), -1, np.int32
+        )  # of each slot, -1 where there is none (any more)
+        self._slots = self._items  # that are taken
+        self._order = _NONE  # slots, the most popular first
+        self._pool = _NONE  # topics, see kernels.inline
+        self._lines = np.zeros((0, 8), np.int32)  # see kernels.score
+        self._room(self._items + 64)
+        self.used = np.zeros(64, np.bool_)
+        self._count = self._stamp = 0
         self._rare = np.zeros(0)
         self._rare_as_of = -1
+        self._liking = np.zeros(1)
         self._grow(ids)
 
     def refresh(self) -> None:
@@ -117,49 +101,62 @@ class Ranker:
         self._forget()
         self._newest.clear()
         rows = len(self.catalog.ids)
-        if rows > self._rows:
+        if rows > len(self._slot):
             self._grow(self.catalog.ids)
-        self._topics = start, length, _ = self.catalog.topics.pool(rows)
-        self._facts[:rows, 0], self._facts[:rows, 1] = start[:rows], length[:rows]
         words = len(self.catalog.topics.words)
         # How rare a topic is changes slowly: a thousand changes of items hardly show.
         if words > len(self._rare) or abs(self._version - self._rare_as_of) > 1_000:
             _, spans = self.catalog.topics.spans(rows)
-            counts = np.bincount(spans, minlength=words)
-            self._rare = np.maximum(rarity(counts, max(1, len(self.catalog))), 0.0)
+            counted = np.bincount(spans, minlength=words)
+            self._rare = np.maximum(rarity(counted, max(1, len(self.catalog))), 0.0)
             self._rare_as_of = self._version
-            self._liking = np.zeros(words)
+        self._liking = np.zeros(
+            words + 1
+        )  # the last one is liked by nobody: it stands where there is no topic
+        start, length, self._pool = self.catalog.topics.pool(rows)
+        kernels.inline(self._slot, start, length, self._pool, words, self._lines)
 
     def _forget(self) -> None:
         self._said.clear()
         self._sayings = Sayings()
 
+    def _room(self, slots: int) -> None:
+        """Make room for so many slots."""
+        lines = np.zeros((slots, 8), np.int32)
+        lines[: len(self._lines)] = self._lines
+        self._lines, self._facts = lines, lines.view(np.float32)
+        self._row = _grown(self._row, slots, -1)
+        self._sums = np.full(slots, -0.0)
+        self._met = np.zeros(slots + 1, np.int32)  # the kernel writes one further than it counts
+        self._total = np.zeros(slots)
+        self._marks = np.zeros(slots, np.bool_)
+
     def _grow(self, ids: Sequence[str]) -> None:
-        rows = len(ids)
-        room = max(64, rows + rows // 4)
-        if rows > len(self._total):
-            self._from_row = _grown(self._from_row, room, -1)
-            self._base = _grown(self._base, room, 0)
-            self._facts = np.full((room, 4), -1, np.int32)
-            self._bases = self._facts.view(np.float32)
-            self._total = np.zeros(room)
-            self.used = np.zeros(room, np.bool_)
-            self._touched = np.zeros(room, np.int32)
-        known = False
-        items = self.model.manifest.items
-        for row in range(self._rows, rows):
-            place = self.model.entity.get(f"item{SEP}{ids[row]}", items)
-            if place < items:
-                self._from_row[row] = place
-                self._to_row[place] = row
-                self._base[row] = self.model.popularity[place]
-                known = known or self._base[row] > 0
-        self._bases[:, 2] = self._base
+        """Give new catalog rows their slots."""
+        before, rows = len(self._slot), len(ids)
+        if self._slots + rows - before > len(self._lines):
+            self._room(self._slots + rows - before + rows // 4)
+        if rows > len(self.used):
+            self.used = np.zeros(rows + rows // 4, np.bool_)
+        slots, known = [], False
+        for row in range(before, rows):
+            slot = self.model.entity.get(f"item{SEP}{ids[row]}", self._items)
+            if slot < self._items:
+                popularity = float(self.model.popularity[slot])
+                self._facts[slot, kernels.BASE] = popularity
+                known = known or popularity > 0
+            else:
+                slot = self._slots
+                self._slots += 1
+            self._row[slot] = row
+            slots.append(slot)
+        fresh = np.array(slots, np.int32)
+        self._slot = np.concatenate([self._slot, fresh])
         if known or not len(self._order):
-            self._order = np.argsort(-self._base[:rows], kind="stable").astype(np.int32)
+            base = self._facts[self._slot, kernels.BASE]
+            self._order = self._slot[np.argsort(-base, kind="stable")]
         else:
-            self._order = np.append(self._order, np.arange(self._rows, rows, dtype=np.int32))
-        self._rows = rows
+            self._order = np.concatenate([self._order, fresh])
 
     def row_of_url(self, url: str) -> int | None:
         """The row of the item whose page is at ``url``."""
@@ -178,78 +175,65 @@ class Ranker:
         """
         if len(self._said) >= MOST_SAID:
             self._forget()
-        heard = [
-            (self._said.get(entry[:5]) or self._read(entry), value)
-            for entry, value in read(entries, now=now, half_life=self.model.manifest.half_life)
-        ]
-        wanted = frozenset(row for said, value in heard if value > 0 for row in said.wanted)
-        gates = self.model.gates[:, bucket_of(len(wanted))].tolist()
-        total = sum([abs(value) for said, value in heard if said.on_topic])
-        topic_gate = gates[-2] / math.sqrt(max(1.0, total))
-        labels: dict[Label, int] = {}
-        numbers = [said.number for said, _ in heard]
-        weights = [gates[said.channel] * value for said, value in heard]
-        topic_weights = [topic_gate * value for _, value in heard]
-        columns = [labels.setdefault(said.label, len(labels)) for said, _ in heard]
-        if page is not None:
-            # The item of the page speaks louder than all that the person did before.
-            related = self._related(page)
-            numbers.append(related.number)
-            weights.append(3.0 * max(1.0, *gates[:-2]))
-            topic_weights.append(3.0 * max(1.0, gates[-2]))
-            columns.append(labels.setdefault(related.label, len(labels)))
-        what, weight, label, points, topics = kernels.spread(
-            np.array(numbers, np.int32), np.array(weights, np.float64), np.array(topic_weights, np.float64),
-            np.array(columns, np.int32), *self._sayings.arrays,
+        if len(entries) > MOST_ENTRIES:
+            entries = heaviest(entries)
+        said, read = self._said.get, self._read
+        numbers = [said(entry[:5]) or read(entry) for entry in entries]
+        about = -1 if page is None else self._related(page)
+        sayings = self._sayings
+        what, weight, label, points, topics, labels, base_gate = kernels.hear(
+            np.array(numbers, np.int32), np.array([one.weight for one in entries], np.float64),
+            np.array([one.at for one in entries], np.int64), now, self.model.manifest.half_life, about,
+            sayings.spans, sayings.facts, sayings.what, sayings.share, self.model.gates,
+            sayings.sums, sayings.places, self._marks,
         )  # fmt: skip
         return Acts(
-            list(labels), what[:points], weight[:points], label[:points], what[points:topics],
-            weight[points:topics], label[points:topics], what[topics:], weight[topics:], label[topics:],
-            max(gates[-1], SMALLEST_BASE), wanted,
+            labels, what[:points], weight[:points], label[:points], what[points:topics],
+            weight[points:topics], label[points:topics], what[topics:], weight[topics:], label[topics:], base_gate,
         )  # fmt: skip
 
-    def _read(self, entry: Entry) -> Said:
-        """What an entry says, however strongly; remembered until catalog or topics change."""
+    def _read(self, entry: Entry) -> int:
+        """The number of what an entry says, however strongly; remembered until catalog or topics change."""
         model, channels = self.model, len(self.model.manifest.channels)
-        number = model.channel.get(channel_of(entry.source, entry.signal), channels)
+        channel = channel_of(entry.source, entry.signal)
+        number = model.channel.get(channel, channels)
         shows = model.manifest.wanted[number] if number < channels else wants(entry.signal)
         meaning = self._meanings.of(entry.kind, entry.id)
         rows, points = [], []
-        for row in meaning.rows:
-            at = self._row_of(number, int(self._from_row[row]))
+        for slot in self._slot[list(meaning.rows)].tolist():
+            at = self._row_of(number, slot)
             if at >= 0:
                 rows.append((at, meaning.share))
             # A channel that foretells may not let an item explain itself; that they come back to it is told apart.
             if at < 0 or shows:
-                points.append((row, meaning.share * float(model.returns[number])))
+                points.append((slot, meaning.share * float(model.returns[number])))
         own = self._row_of(number, model.entity.get(meaning.own, -1)) if meaning.own else -1
         if own >= 0:
             rows.append((own, 1.0))
-        topics = self._topics_of(meaning) if entry.signal not in AGAINST else []
-        said = Said(
-            (entry.source, entry.signal, about_of(entry)),
-            number,
-            meaning.rows if shows else (),
-            bool(topics),
-            self._sayings.add(rows, points, topics),
-        )
-        self._said[entry[:5]] = said
+        said = self._said[entry[:5]] = self._sayings.add(
+            rows, points, self._topics_of(meaning) if entry.signal not in AGAINST else [],
+            [(slot, 1.0) for slot in self._slot[list(meaning.rows)].tolist()] if shows else [],
+            label=(entry.source, entry.signal, about_of(entry)), channel=number,
+            group=(channel, entry.kind, entry.id), counts=counts(entry),
+        )  # fmt: skip
         return said
 
-    def _related(self, page: int) -> Said:
-        """What the item of a page says about others."""
+    def _related(self, page: int) -> int:
+        """The number of what the item of a page says about others."""
         known = self._said.get((page,))
         if known is None:
             id = self.catalog.ids[page]
             meaning = self._meanings.of("item", id)
-            at = [self._row_of(-1, int(self._from_row[row])) for row in meaning.rows]
-            topics = self._topics_of(meaning)
-            number = self._sayings.add([(one, 1.0) for one in at if one >= 0], [], topics)
-            known = self._said[page,] = Said(("catalog", "related", id), -1, (), bool(topics), number)
+            at = [self._row_of(-1, slot) for slot in self._slot[list(meaning.rows)].tolist()]
+            known = self._said[page,] = self._sayings.add(
+                [(one, 1.0) for one in at if one >= 0], [], self._topics_of(meaning), [],
+                label=("catalog", "related", id), channel=-1, group=(("catalog", "related"), "item", id),
+            )  # fmt: skip
         return known
 
     def _row_of(self, channel: int, entity: int) -> int:
-        return int(self.model.place[channel, entity]) if entity >= 0 else -1
+        """The row of B that an entity has in a channel's block, -1 for none; an item's slot is its entity."""
+        return int(self.model.place[channel, entity]) if 0 <= entity < self.model.place.shape[1] else -1
 
     def _topics_of(self, meaning: Meaning) -> list[tuple[int, float]]:
         share = len(meaning.topics) ** -0.5 if meaning.topics else 0.0
@@ -258,14 +242,16 @@ class Ranker:
     # --- scoring
 
     def score(self, acts: Acts) -> None:
-        """Score what the acts touch; ``best`` may be asked until ``clear``."""
+        """Score what the acts touch; ``best`` may be asked until the next."""
         model = self.model
-        self.clear()
-        more = self._look_around(acts) if len(acts.topics) else _NO_ROWS
+        more = self._look_around(acts) if len(acts.topics) else _NONE
+        self._stamp += 1
+        if self._stamp == 1 << 31:  # after weeks of questions
+            self._lines[:, kernels.STAMP], self._stamp = 0, 1
         self._count = kernels.score(
-            acts.rows, acts.row_weights, acts.points, acts.point_weights, more,
-            model.indptr, model.columns, model.values, self._to_row, acts.topics, self._liking, self._topics[2],
-            self._facts, self._bases, acts.base_gate, self._touched, self._total,
+            acts.rows, acts.row_weights, acts.points, acts.point_weights, more, model.indptr, model.columns,
+            model.values, acts.topics, self._liking, self._pool, self._lines, acts.base_gate, self._stamp,
+            self._sums, self._met, self._total,
         )  # fmt: skip
 
     def _look_around(self, acts: Acts) -> NDArray[np.int32]:
@@ -277,40 +263,44 @@ class Ranker:
         known = self._newest.get(code)
         if known is None:
             found = self.catalog.newest(str(self.catalog.topics.words[code]), n=NEWEST)
-            known = self._newest[code] = found.astype(np.int32)
+            known = self._newest[code] = self._slot[found]
         return known
 
     def best(self, n: int, allowed: NDArray[np.bool_], base_gate: float) -> tuple[list[int], list[float]]:
         """The best ``n`` rows that are allowed and not ``used``, and their scores."""
         rows, scores = kernels.best(
-            n, self._touched, self._total, self._count, self._facts, self._bases, base_gate, self._order,
+            n, self._met, self._total, self._count, self._stamp, self._lines, base_gate, self._order, self._row,
             allowed, self.used,
         )  # fmt: skip
         return rows.tolist(), scores.tolist()
-
-    def clear(self) -> None:
-        """Forget the scores of the last acts."""
-        if self._count:
-            kernels.forget(self._touched, self._count, self._facts)
-        self._count = 0
 
     # --- saying why
 
     def told(self, rows: Sequence[int], acts: Acts) -> NDArray[np.float64]:
         """What each label gave to each item, popularity last: (rows, labels + 1). Rows sum to the scores."""
-        items = np.array(rows, np.int32)
-        found = np.zeros((len(items), len(acts.labels) + 1))
         model = self.model
-        kernels.shares_of_neighbours(
-            items, acts.rows, acts.row_weights, acts.row_label, model.indptr, model.columns, model.values,
-            self._from_row, found,
+        found: NDArray[np.float64] = kernels.told(
+            self._slot[np.array(rows, np.int64)], self._items, *acts[1:-1], model.indptr, model.columns,
+            model.values, self._pool, self._lines, acts.base_gate, len(acts.labels),
         )  # fmt: skip
-        kernels.shares_of_points(items, acts.points, acts.point_weights, acts.point_label, found)
-        kernels.shares_of_topics(
-            items, acts.topics, acts.topic_weights, acts.topic_label, *self._topics, found
-        )
-        found[:, -1] = acts.base_gate * self._base[items]
         return found
+
+    def reasons(self, told: NDArray[np.float64], acts: Acts) -> tuple[list[float], list[bytes]]:
+        """The score of each item, and its reasons as JSON, the strongest first.
+
+        They sum to the score, their shares' absolute values to 1.
+
+        Args:
+            told: (items, labels + 1), see ``told``.
+            acts: what it was told of.
+        """
+        sayings = self._sayings
+        text, ends, scores = kernels.written(told, MOST_REASONS, acts.labels, *sayings.texts)
+        raw, begin, found = text.tobytes(), 0, []
+        for end in ends.tolist():
+            found.append(raw[begin:end])
+            begin = end
+        return scores.tolist(), found
 
     def told_of_ties(self, row: int, acts: Acts) -> NDArray[np.float64]:
         """The same for a post or promotion: the mean over the items it is tied to, and its topics; (labels + 1,)."""
@@ -328,30 +318,81 @@ class Ranker:
 
 
 class Sayings:
-    """All that entries say of their own, in three parts each, side by side in two arrays that only grow."""
+    """All that entries say of their own, before anybody's weight and gate, side by side in arrays that only grow.
+
+    Saying 0 says nothing; nor is it found by ``get``. What saying ``s`` says stands in ``what`` and ``share``: rows of B from ``spans[s, 0]``, slots that
+    were touched themselves from ``spans[s, 1]``, topics' codes from ``spans[s, 2]``, and slots that it shows to be wanted
+    from ``spans[s, 3]`` up to ``spans[s, 4]``. ``facts[s]`` holds its channel in the model (one past the last for those
+    that the model does not know), the number of its label, the number of the group that it saturates with, and flags
+    (``kernels.COUNTS``, ``kernels.ON_TOPIC``).
+    """
 
     def __init__(self) -> None:
-        self._spans = np.zeros((64, 4), np.int32)
-        self._what, self._share = np.zeros(512, np.int32), np.zeros(512)
-        self._count = self._filled = 0
+        self.spans, self.facts = np.zeros((64, 5), np.int32), np.zeros((64, 4), np.int32)
+        self.what, self.share = np.zeros(512, np.int32), np.zeros(512)
+        self.sums, self.places = np.zeros(64), np.full(64, -1, np.int32)  # room for ``kernels.hear``
+        self._labels: dict[Label, int] = {}
+        self._text, self._ends = np.zeros(4_096, np.uint8), np.zeros(64, np.int32)
+        self._groups: dict[tuple[Channel, str, str], int] = {}
+        self._count, self._filled = 0, 0
+        for label in (TRENDING, OTHER):  # their numbers are known to ``kernels.written``
+            self._label(label)
+        self.add([], [], [], [], label=OTHER, channel=-1, group=(("", ""), "", ""), counts=False)
 
     @property
-    def arrays(self) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float64]]:
-        """``spans, what, share`` for ``kernels.spread``; valid until the next ``add``."""
-        return self._spans, self._what, self._share
+    def texts(self) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+        """How the JSON of each label's reasons begins, and where each begins, for ``kernels.written``."""
+        return self._text, self._ends
 
-    def add(self, *parts: list[tuple[int, float]]) -> int:
-        """Keep (row of B, share), (catalog row, share) and (topic's code, share); returns the saying's number."""
+    def _label(self, label: Label) -> int:
+        """The number of a label."""
+        number = self._labels.get(label)
+        if number is None:
+            number = self._labels[label] = len(self._labels)
+            source, signal, about = label
+            told = {"source": source, "signal": signal} | ({"about": about} if about else {})
+            raw = msgspec.json.encode(told)[:-1] + b',"contribution":'
+            begin = int(self._ends[number])
+            end = begin + len(raw)
+            if end > len(self._text):
+                self._text = _grown(self._text, 2 * end, 0)
+            if number + 1 == len(self._ends):
+                self._ends = _grown(self._ends, 2 * len(self._ends), 0)
+            self._text[begin:end] = np.frombuffer(raw, np.uint8)
+            self._ends[number + 1] = end
+        return number
+
+    def add(
+        self,
+        rows: list[tuple[int, float]],
+        points: list[tuple[int, float]],
+        topics: list[tuple[int, float]],
+        wanted: list[tuple[int, float]],
+        *,
+        label: Label,
+        channel: int,
+        group: tuple[Channel, str, str],
+        counts: bool = True,
+    ) -> int:
+        """Keep a saying: pairs of what and share. Returns its number."""
+        parts = (rows, points, topics, wanted)
         number, said = self._count, [one for part in parts for one in part]
         end = self._filled + len(said)
-        if number == len(self._spans):
-            self._spans = np.concatenate([self._spans, np.zeros_like(self._spans)])
-        if end > len(self._what):
-            self._what, self._share = _grown(self._what, 2 * end, 0), _grown(self._share, 2 * end, 0)
-        ends = accumulate(map(len, parts), initial=self._filled)
-        self._spans[number] = list(ends)
+        if number == len(self.spans):
+            self.spans, self.facts = (
+                np.concatenate([one, np.zeros_like(one)]) for one in (self.spans, self.facts)
+            )
+        if end > len(self.what):
+            self.what, self.share = _grown(self.what, 2 * end, 0), _grown(self.share, 2 * end, 0)
+        self.spans[number] = list(accumulate(map(len, parts), initial=self._filled))
         if said:
-            self._what[self._filled : end], self._share[self._filled : end] = zip(*said, strict=True)
+            self.what[self._filled : end], self.share[self._filled : end] = zip(*said, strict=True)
+        labelled = self._label(label)
+        grouped = self._groups.setdefault(group, len(self._groups))
+        if max(labelled, grouped) >= len(self.sums):
+            self.sums, self.places = np.zeros(2 * len(self.sums)), np.full(2 * len(self.sums), -1, np.int32)
+        flags = counts * kernels.COUNTS + bool(topics) * kernels.ON_TOPIC
+        self.facts[number] = channel, labelled, grouped, flags
         self._count, self._filled = number + 1, end
         return number
 

@@ -35,6 +35,17 @@ def wants(signal: str) -> bool:
     return signal in ACTIVITY and signal not in AGAINST
 
 
+def counts(entry: Entry) -> bool:
+    """Whether an entry is read at all: what is about nothing in particular, or the system's own, says nothing."""
+    return bool(entry.kind) and entry.signal not in SYSTEM
+
+
+def heaviest(entries: Sequence[Entry]) -> list[Entry]:
+    """The ``MOST_ENTRIES`` heaviest of those that count."""
+    heard = [one for one in entries if one.weight and counts(one)]
+    return sorted(heard, key=lambda one: (-abs(one.weight), one))[:MOST_ENTRIES]
+
+
 def read(entries: Sequence[Entry], *, now: int, half_life: int) -> list[tuple[Entry, float]]:
     """The entries that count, each with its intensity.
 
@@ -46,9 +57,9 @@ def read(entries: Sequence[Entry], *, now: int, half_life: int) -> list[tuple[En
         now: ms since the epoch.
         half_life: ms.
     """
-    heard = [one for one in entries if one.weight and one.kind and one.signal not in SYSTEM]
+    heard = [one for one in entries if one.weight and counts(one)]
     if len(heard) > MOST_ENTRIES:
-        heard = sorted(heard, key=lambda one: (-abs(one.weight), one))[:MOST_ENTRIES]
+        heard = heaviest(heard)
     if not heard:
         return []
     newest = max([one.at for one in heard])
