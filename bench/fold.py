@@ -139,7 +139,7 @@ def child(engine: str, people: int, events: int) -> dict[str, float]:
 def measure(quick: bool) -> Iterator[Line]:
     """The bars of the fold."""
     people, events = (10_000, 10_000) if quick else (1_000_000, 300_000)
-    told = {engine: _in_child(engine, people, events) for engine in ("lmdb", "dict")}
+    told = {engine: in_child(engine, people, events) for engine in ("lmdb", "dict")}
     ours, floor = told["lmdb"], told["dict"]
     named = f"{people:,} identifiers"
     yield Line(
@@ -162,7 +162,7 @@ def measure(quick: bool) -> Iterator[Line]:
     yield Line(f"state on disk, {named}", ours["disk"], "GiB")
 
 
-def _in_child(engine: str, people: int, events: int) -> dict[str, float]:
+def in_child(engine: str, people: int, events: int) -> dict[str, float]:
     words = [sys.executable, "-m", "bench.fold", engine, str(people), str(events)]
     told: dict[str, float] = json.loads(subprocess.run(words, check=True, capture_output=True).stdout)
     return told

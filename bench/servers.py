@@ -5,14 +5,15 @@ Run as ``python -m bench.servers ours|floor|peer FOLDER``; prints the port it li
 
 from __future__ import annotations
 
-import asyncio
 import socket
 import sys
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import uvicorn
+import uvloop
 
 WRITE = "wk_for_the_bench"
 
@@ -65,14 +66,18 @@ def ours(folder: Path) -> Any:
     return app
 
 
-def serve(app: Any) -> None:
+def serve(app: Any, config: Callable[[Any], uvicorn.Config]) -> None:
     listening = socket.create_server(("127.0.0.1", 0), backlog=512)
     print(listening.getsockname()[1], flush=True)
-    config = uvicorn.Config(
-        app, loop="uvloop", http="httptools", lifespan="off", access_log=False, log_level="warning", ws="none"
-    )
-    asyncio.set_event_loop_policy(None)
-    uvicorn.Server(config).run(sockets=[listening])
+    uvloop.run(uvicorn.Server(config(app)).serve(sockets=[listening]))
+
+
+def plain(app: Any) -> uvicorn.Config:
+    """uvicorn at its best, and nothing of ours."""
+    return uvicorn.Config(
+        app, loop="none", http="httptools", lifespan="off", access_log=False, log_level="warning", ws="none",
+        server_header=False, proxy_headers=False,
+    )  # fmt: skip
 
 
 if __name__ == "__main__":
@@ -80,6 +85,10 @@ if __name__ == "__main__":
     if which == "peer":
         from bench.peers.fastapi_collector import make
 
-        serve(make(where / "events.sqlite", WRITE))
+        serve(make(where / "events.sqlite", WRITE), plain)
+    elif which == "floor":
+        serve(floor, plain)
     else:
-        serve(floor if which == "floor" else ours(where))
+        from plait.serve import config
+
+        serve(ours(where), config)
