@@ -130,6 +130,37 @@ def fit(data: str | None) -> None:
 
 
 @main.command()
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--test", type=click.Path(dir_okay=False, path_type=Path), help="A test file (person,item).")
+@click.option(
+    "--cold",
+    "keep",
+    type=click.IntRange(min=0),
+    metavar="K",
+    help="Cut some people's activity to K rows, and ask about them.",
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Of everything that is drawn.")
+@click.option(
+    "--social", metavar="A,B", help="Signals that are social.  [default: like,comment,reply,share,...]"
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the whole report as JSON.")
+def evaluate(
+    folder: Path, test: Path | None, keep: int | None, seed: int, social: str | None, as_json: bool
+) -> None:
+    """Tell what each kind of data in FOLDER is worth, and what combining them is worth."""
+    from plait import evaluate as work
+    from plait.evaluate.shown import as_text
+
+    named = work.SOCIAL_SIGNALS if social is None else frozenset(filter(None, social.split(",")))
+    with _working("evaluating") as progress:
+        found = work.evaluate(
+            folder, test=test, keep=keep, seed=seed, social=named,
+            told=lambda what: progress.update(TaskID(0), description=what),
+        )  # fmt: skip
+    click.echo(json.dumps(found, indent=2) if as_json else as_text(found))
+
+
+@main.command()
 @_data
 @click.option("--check", is_flag=True, help="Change nothing; tell whether the state equals the log.")
 def replay(data: str | None, check: bool) -> None:

@@ -37,6 +37,7 @@ class Manifest(msgspec.Struct, kw_only=True):
         half_life: ms.
         channels: (kind of source, signal) of each block of rows; the last block pools all of them.
         wanted: of each channel, whether its acts show that an item was wanted: what the model foretells.
+        seconds, tuning_seconds: what fitting took on all there is, and before that on a part to learn the gates.
         quality: NDCG@20 on what was held out: ``popularity``, ``model``, by bucket of history ``by_history``.
         gated_off: channels that did not help.
     """
@@ -51,6 +52,7 @@ class Manifest(msgspec.Struct, kw_only=True):
     channels: list[Channel] = []
     wanted: list[bool] = []
     seconds: float = 0.0
+    tuning_seconds: float = 0.0
     quality: dict[str, Any] = {}
     gated_off: list[str] = []
     position: int = 0

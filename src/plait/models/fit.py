@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,11 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from plait.catalog import Catalog
-from plait.models import HISTORY, Manifest, Model, drop_old, prior, rarity
+from plait.models import HISTORY, Manifest, Model, drop_old, prior
+from plait.models.batch import topic_scores
 from plait.models.gates import Groups, fit_gates, groups, ndcg, split
 from plait.models.linear import item_item
-from plait.models.table import AGAINST, Table, table_of
+from plait.models.table import Table, table_of
 from plait.people import training_rows
 from plait.profile import Entry, half_life_ms
 from plait.settings import Settings
@@ -80,14 +81,43 @@ def fit(
         half_life: ms.
         seed: of the part that is held out.
     """
+    table = table_of(rows, catalog, now=now, half_life=half_life)
+    return fit_table(table, now=now, half_life=half_life, seed=seed)
+
+
+def fit_table(table: Table, *, now: int, half_life: int, seed: int = 0) -> Model:
+    """Learn a model from acts that are numbers already; the arguments are those of ``fit``."""
+    return fit_lines(
+        table, {"combined": np.ones(len(table.channels), np.bool_)}, now=now, half_life=half_life, seed=seed
+    )["combined"]
+
+
+def fit_lines(
+    table: Table, lines: Mapping[str, NDArray[np.bool_]], *, now: int, half_life: int, seed: int = 0
+) -> dict[str, Model]:
+    """Learn models that differ only in which channels they hear: what combining is worth is their difference.
+
+    Args:
+        table: the acts.
+        lines: of each model by its name, (channels,) the ones that it hears. All foretell the same.
+        now: ms since the epoch.
+        half_life: ms.
+        seed: of the part that is held out.
+    """
+    return {
+        name: _fit(table, heard, now=now, half_life=half_life, seed=seed) for name, heard in lines.items()
+    }
+
+
+def _fit(table: Table, heard: NDArray[np.bool_], *, now: int, half_life: int, seed: int) -> Model:
     began = time.perf_counter()
     random = np.random.default_rng(seed)
-    table = table_of(rows, catalog, now=now, half_life=half_life)
     if not len(table.person) or not table.items:
         manifest = Manifest(id=_id(now), fitted_at=now, half_life=half_life, people=table.people)
         return dataclasses.replace(prior(half_life), manifest=manifest)
-    gates, quality = _learned_gates(table, random)
-    blocks = _blocks(table)
+    gates, quality = _learned_gates(table, heard, random)
+    tuned = time.perf_counter()
+    blocks = _blocks(table, heard)
     place, b = _stacked(blocks)
     manifest = Manifest(
         id=_id(now),
@@ -100,7 +130,8 @@ def fit(
         wanted=table.targets,
         quality=quality,
         gated_off=["/".join(one) for one, gate in zip(table.channels, gates, strict=False) if not gate.any()],
-        seconds=round(time.perf_counter() - began, 3),
+        seconds=round(time.perf_counter() - tuned, 3),
+        tuning_seconds=round(tuned - began, 3),
     )
     return Model(
         manifest, table.entities, place, b.indptr.astype(np.int64), b.indices.astype(np.int32),
@@ -112,17 +143,20 @@ def _id(now: int) -> str:
     return f"{now:015d}-{os.urandom(3).hex()}"
 
 
-def _blocks(table: Table) -> list[sp.csr_matrix | None]:
+def _blocks(table: Table, heard: NDArray[np.bool_]) -> list[sp.csr_matrix | None]:
     """B of each channel, ``None`` for those too small, and of all of them together."""
     wanted = table.target()
     target = table.targets
     keep = max(10, min(KEEP, BUDGET // max(1, len(table.entities) * (len(table.channels) + 1))))
     found: list[sp.csr_matrix | None] = []
     for channel in range(len(table.channels)):
+        if not heard[channel]:
+            found.append(None)
+            continue
         x = table.matrix(channel)
         enough = np.count_nonzero(np.diff(x.indptr)) >= FEW
         found.append(item_item(x, wanted, own=target[channel], keep=keep) if enough else None)
-    found.append(item_item(table.matrix(), wanted, own=True, keep=keep))
+    found.append(item_item(table.hearing(heard).matrix(), wanted, own=True, keep=keep))
     return found
 
 
@@ -166,19 +200,6 @@ def _channel_scores(table: Table, blocks: list[sp.csr_matrix | None], people: ND
     return found
 
 
-def _topic_scores(table: Table, people: NDArray[np.int64]) -> Any:
-    shown = table.topics[: table.items]
-    rare = rarity(np.bincount(shown.indices, minlength=shown.shape[1]), table.items)
-    kept = np.array([signal not in AGAINST for _, signal in table.channels])[table.channel]
-    acts = sp.csr_matrix(
-        (table.value[kept], (table.person[kept], table.entity[kept])),
-        shape=(table.people, len(table.entities)),
-    )[people]
-    total = np.sqrt(np.maximum(np.asarray(abs(acts).sum(axis=1)).ravel(), 1.0))
-    liking = sp.diags(1 / total) @ acts @ table.topics @ sp.diags(rare)
-    return np.asarray((liking @ shown.T).toarray())
-
-
 def popularity(table: Table) -> NDArray[np.float64]:
     """(items,) 0..1: decayed counts of people who wanted each, on a scale of logarithms."""
     kept = table.wanted
@@ -203,14 +224,17 @@ def _returns(table: Table) -> NDArray[np.float64]:
     return found
 
 
-def _learned_gates(table: Table, random: np.random.Generator) -> tuple[NDArray[np.float64], dict[str, Any]]:
+def _learned_gates(
+    table: Table, heard: NDArray[np.bool_], random: np.random.Generator
+) -> tuple[NDArray[np.float64], dict[str, Any]]:
     cut = split(table, random)
-    blocks = _blocks(cut.rest)
+    blocks = _blocks(cut.rest, heard)
     known = popularity(cut.rest)
 
     def score(seen: Table, people: NDArray[np.int64]) -> list[NDArray[np.float64]]:
+        seen = seen.hearing(heard)
         found = _channel_scores(seen, blocks, people)
-        found.append(_topic_scores(seen, people))
+        found.append(topic_scores(seen, people))
         found.append(np.tile(known, (len(people), 1)))
         return found
 

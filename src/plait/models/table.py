@@ -103,6 +103,10 @@ class Table:
             self.entity[kept], self.value[kept], self.again[kept], self.at[kept], self.topics,
         )  # fmt: skip
 
+    def hearing(self, heard: NDArray[np.bool_]) -> Table:
+        """The table without the acts of channels that are not heard, (channels,)."""
+        return self if heard.all() else self.only(heard[self.channel])
+
     @property
     def targets(self) -> list[bool]:
         """Which channels show that something was wanted: activity, or whatever there is where there is none."""
@@ -185,14 +189,14 @@ def table_of(
     told = list(zip(*acts, strict=True)) if acts else [()] * 6
     dtypes = (np.int64, np.int64, np.int64, np.float64, np.bool_, np.int64)
     arrays: list[NDArray[Any]] = [np.array(one, dtype) for one, dtype in zip(told, dtypes, strict=True)]
-    columns = _summed(*arrays)
+    columns = summed(*arrays)
     return Table(
         list(channels), entities, len(shown), people, *columns,
         _topics(catalog, shown, topics, len(entities)),
     )  # fmt: skip
 
 
-def _summed(
+def summed(
     person: NDArray[np.int64],
     channel: NDArray[np.int64],
     entity: NDArray[np.int64],

@@ -1,0 +1,159 @@
+"""What combining is worth on somebody's own data: hold a part back, foretell it from each kind of data, compare.
+
+The steps, each a module of its own: ``dataset`` reads a folder into numbers, ``split`` holds back, ``lines`` fits the model
+that a live installation serves once for each kind of data, ``metrics`` compares rankings person by person. Nothing but
+the train rows that are left is seen before the rankings are made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from plait.errors import Rejected
+from plait.evaluate import lines, metrics, split
+from plait.evaluate.dataset import Dataset, read
+from plait.evaluate.metrics import Array, Ints
+from plait.models import HISTORY, Model
+from plait.models.batch import history_of
+from plait.models.table import Table
+
+SOCIAL_SIGNALS = lines.SOCIAL_SIGNALS
+COMPARED = ("activity", "social")
+
+
+def evaluate(
+    folder: Path,
+    *,
+    test: Path | None = None,
+    keep: int | None = None,
+    seed: int = 0,
+    social: Collection[str] = SOCIAL_SIGNALS,
+    told: Callable[[str], object] = lambda _: None,
+) -> dict[str, Any]:
+    """Evaluate the model on a folder of files.
+
+    Args:
+        folder: see ``dataset.read``.
+        test: another test file than the folder's.
+        keep: rows of activity that are kept of people whose history is cut; ``None`` cuts nobody's.
+        seed: of the split, the cut, the part that the model holds out itself, and the bootstrap.
+        social: signals that are social, ties always are; all others are activity.
+        told: is told what is being done.
+
+    Returns:
+        What ``plait evaluate --json`` prints (docs/reference/evaluate.md).
+
+    Raises:
+        Rejected: the folder cannot be read, or there is nobody to ask about.
+    """
+    told("reading")
+    dataset = split.split(read(folder, test=test), seed=seed, social=social)
+    if keep is not None:
+        dataset = split.cold(dataset, keep, seed=seed, social=social)
+    return report(split.reachable(dataset), seed=seed, social=social, told=told)
+
+
+def report(
+    dataset: Dataset,
+    *,
+    seed: int,
+    social: Collection[str],
+    told: Callable[[str], object] = lambda _: None,
+) -> dict[str, Any]:
+    """Fit each line on the train rows of a dataset and compare them on its test.
+
+    Raises:
+        Rejected: the test asks about nobody.
+    """
+    if not len(dataset.test_person):
+        raise Rejected(
+            "the test asks about nothing but what people have train rows with",
+            code="test_empty",
+            field="test",
+        )
+    told("fitting")
+    table, now = lines.table_of(dataset, social)
+    models = lines.fitted(table, now, social, seed=seed)
+    told("ranking")
+    people, sizes = np.unique(dataset.test_person, return_counts=True)
+    order = np.lexsort((dataset.test_item, dataset.test_person))
+    truth, starts = dataset.test_item[order], np.concatenate([[0], np.cumsum(sizes)])
+    ranked = {
+        name: rank(dataset, model, lines.heard_by(table, name, social), people)
+        for name, model in models.items()
+    }
+    each = {name: metrics.by_person(one, truth, starts) for name, one in ranked.items()}
+    shelf = len(rankable(dataset))
+    combined = models["combined"].manifest
+    return {
+        "people": len(people),
+        "items": shelf,
+        "train_rows": len(dataset.person),
+        "ties": len(dataset.tie_from),
+        "seed": seed,
+        "fit_seconds": combined.seconds,
+        "tuning_seconds": combined.tuning_seconds,
+        "lines": {name: metrics.summary(each[name], ranked[name], shelf, seed=seed) for name in models},
+        "lift": _lifts(each, seed),
+        "by_history": _by_history(each, history_of(table)[people], seed),
+        "gated_off": combined.gated_off,
+        "notes": dataset.notes,
+    }
+
+
+def rankable(dataset: Dataset) -> Ints:
+    """The items that are ranked: all of train and test."""
+    return np.union1d(dataset.item, dataset.test_item)
+
+
+def rank(dataset: Dataset, model: Model, table: Table, people: Ints) -> Ints:
+    """The 20 best items for each of some people, without their own train items: (people, 20), -1 where there are no more."""
+    shelf = rankable(dataset)
+    place = np.full(len(dataset.items), -1, np.int64)
+    place[shelf] = np.arange(len(shelf))
+    number = np.full(len(dataset.people), -1, np.int64)
+    number[people] = np.arange(len(people))
+    own = np.flatnonzero(number[dataset.person] >= 0)
+    row, column = number[dataset.person[own]], place[dataset.item[own]]
+    found = []
+    size = max(1, lines.AT_ONCE // max(1, len(dataset.items)))
+    for at in range(0, len(people), size):
+        some = people[at : at + size]
+        scores = lines.scores(model, table, some)[:, shelf]
+        excluded = np.zeros(scores.shape, np.bool_)
+        here = (row >= at) & (row < at + len(some))
+        excluded[row[here] - at, column[here]] = True
+        best = metrics.best(scores, excluded)
+        found.append(np.where(best >= 0, shelf[best], -1))
+    return np.concatenate(found)
+
+
+def _lifts(each: dict[str, dict[str, Array]], seed: int) -> dict[str, Any]:
+    return {
+        f"combined_vs_{name}": {
+            metric: metrics.lift(each["combined"][metric], each[name][metric], seed=seed)
+            for metric in ("ndcg@10", "ndcg@20", "recall@10", "recall@20")
+        }
+        for name in (*COMPARED, "popularity")
+    }
+
+
+def _by_history(each: dict[str, dict[str, Array]], bucket: Ints, seed: int) -> list[dict[str, Any]]:
+    found = []
+    for number, least in enumerate(HISTORY):
+        here = bucket == number
+        if not here.any():
+            continue
+        mine = {name: {metric: values[here] for metric, values in one.items()} for name, one in each.items()}
+        found.append({
+            "from": least,
+            "below": HISTORY[number + 1] if number + 1 < len(HISTORY) else None,
+            "people": int(here.sum()),
+            "lines": {name: {metric: metrics.mean(values) for metric, values in one.items()} for name, one in mine.items()},
+            "lift": _lifts(mine, seed),
+        })  # fmt: skip
+    return found

@@ -1,0 +1,103 @@
+"""What each kind of data is worth alone, and what all of it is worth together: the lines of an evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from plait.evaluate.dataset import Dataset
+from plait.events import DAY, SOCIAL, Signal
+from plait.models import Model
+from plait.models.batch import scores as scores
+from plait.models.fit import fit_lines
+from plait.models.table import Table, summed
+from plait.profile import SEP
+
+HALF_LIFE = 14 * DAY
+TIES = ("ties", "follow")  # the channel of who follows whom
+SOCIAL_SIGNALS = frozenset(map(str, SOCIAL)) | {str(Signal.SHARE)}
+AT_ONCE = 16_000_000  # scores that are in memory at a time
+
+
+def table_of(dataset: Dataset, social: Collection[str], *, half_life: int = HALF_LIFE) -> tuple[Table, int]:
+    """The table that a live installation would read from these rows, and the time it reads it at.
+
+    Acts on an item add up, each faded to the newest act of its person, and saturate: 2 w / (1 + |w|). A play with a count
+    weighs as many; a rating what it is above or below the middle of all.
+    """
+    names = [("network" if one in social else "web", one) for one in dataset.signals]
+    channels = [*names, TIES] if len(dataset.tie_from) else names
+    timed = dataset.at >= 0
+    at = np.where(timed, dataset.at, 0)
+    now = int(at.max(initial=0)) + 1
+    newest = np.zeros(len(dataset.people), np.int64)
+    np.maximum.at(newest, dataset.person, at)
+    weight = _intensity(dataset) * np.exp2((at - newest[dataset.person]) / half_life)
+    key = (dataset.person * len(dataset.signals) + dataset.signal) * len(dataset.items) + dataset.item
+    pair, back, count = np.unique(key, return_inverse=True, return_counts=True)
+    total = np.bincount(back, weights=weight, minlength=len(pair))
+    last = np.zeros(len(pair), np.int64)
+    np.maximum.at(last, back, at)
+    person, rest = np.divmod(pair, len(dataset.signals) * len(dataset.items))
+    signal, item = np.divmod(rest, len(dataset.items))
+    friends = np.unique(dataset.tie_to)
+    entities = [f"item{SEP}{one}" for one in dataset.items]
+    entities += [f"person{SEP}{dataset.people[one]}" for one in friends]
+    tied = len(dataset.tie_from)
+    columns = summed(
+        np.concatenate([person, dataset.tie_from]),
+        np.concatenate([signal, np.full(tied, len(names), np.int64)]),
+        np.concatenate([item, len(dataset.items) + np.searchsorted(friends, dataset.tie_to)]),
+        np.concatenate([2 * total / (1 + np.abs(total)), np.ones(tied)]),
+        np.concatenate([count > 1, np.zeros(tied, np.bool_)]),
+        np.concatenate([last, np.zeros(tied, np.int64)]),
+    )
+    table = Table(channels, entities, len(dataset.items), len(dataset.people), *columns,
+                  _topics(dataset, len(entities)))  # fmt: skip
+    return table, now
+
+
+def _intensity(dataset: Dataset) -> NDArray[np.float64]:
+    weight = np.ones(len(dataset.person))
+    for place, name in enumerate(dataset.signals):
+        here = (dataset.signal == place) & ~np.isnan(dataset.value)
+        if name == Signal.PLAY:
+            weight[here] = dataset.value[here]
+        elif name == Signal.RATE and here.any():
+            low, high = dataset.value[here].min(), dataset.value[here].max()
+            weight[here] = (dataset.value[here] - low) / (high - low) - 0.5 if high > low else 0.5
+    return weight
+
+
+def _topics(dataset: Dataset, entities: int) -> sp.csr_matrix:
+    names = sorted({one for topics in dataset.topics for one in topics})
+    code = {name: place for place, name in enumerate(names)}
+    sizes = np.array([len(one) for one in dataset.topics] + [0] * (entities - len(dataset.items)))
+    flat = np.array([code[one] for topics in dataset.topics for one in topics], np.int64)
+    return sp.csr_matrix(
+        (1 / np.sqrt(np.repeat(sizes, sizes)), flat, np.cumsum([0, *sizes])),
+        shape=(entities, max(1, len(names))),
+    )
+
+
+def heard_by(table: Table, name: str, social: Collection[str]) -> Table:
+    """The table that a line hears."""
+    return table.hearing(_heard(table, social)[name])
+
+
+def _heard(table: Table, social: Collection[str]) -> dict[str, NDArray[np.bool_]]:
+    hears = np.array([one == TIES or one[1] in social for one in table.channels])
+    return {
+        "popularity": np.zeros(len(hears), np.bool_),
+        "activity": ~hears,
+        "social": hears,
+        "combined": np.ones(len(hears), np.bool_),
+    }
+
+
+def fitted(table: Table, now: int, social: Collection[str], *, seed: int) -> dict[str, Model]:
+    """The models of the lines: ``activity``, ``social``, ``combined``, ``popularity``."""
+    return fit_lines(table, _heard(table, social), now=now, half_life=HALF_LIFE, seed=seed)
