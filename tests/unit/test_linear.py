@@ -16,13 +16,13 @@ def acts(people=30, items=12, seed=0):
 
 def plain(monkeypatch):
     monkeypatch.setattr(linear, "FREQUENCY", 0.0)
-    monkeypatch.setattr(linear, "ACTIVITY", 0.0)
+    monkeypatch.setattr(linear, "_activity", lambda x, y: np.ones(x.shape[0]))
 
 
 def by_definition(x, y, *, own):
     """Ridge, one item at a time: an item that must not explain itself is not among what explains it."""
     x, y = x.toarray(), y.toarray()
-    ridge = linear.RIDGE * (x**2).sum() / x.shape[1]
+    ridge = linear.RIDGE * (x**2).sum() / np.count_nonzero(x.any(axis=1))
     b = np.zeros((x.shape[1], y.shape[1]))
     for item in range(y.shape[1]):
         rest = np.array([column for column in range(x.shape[1]) if not own or column != item])
@@ -40,15 +40,51 @@ def test_both_closed_forms_are_ridge_regression(monkeypatch, own, people):
 
     found = linear.item_item(x, y, own=own, keep=12).toarray()
 
-    assert np.allclose(found, by_definition(x, y, own=own), atol=1e-6)
+    assert np.allclose(found, by_definition(x, y, own=own), atol=1e-5)  # single precision
 
 
-def test_primal_and_dual_are_the_same_model(monkeypatch):
-    x, y = acts(20, 20), acts(20, 20, seed=2)
-    dual = linear.item_item(x, y, own=True, keep=20).toarray()
-    monkeypatch.setattr(linear, "_dual", linear._primal)
+def test_primal_and_dual_are_the_same_model():
+    x, y = (one.astype(np.float32) for one in (acts(20, 20), acts(20, 20, seed=2)))
 
-    assert np.allclose(linear.item_item(x, y, own=True, keep=20).toarray(), dual, atol=1e-6)
+    left, right = linear._dual(x, y, 20, 3.0)
+
+    primal = linear._primal(x, y, 20, np.arange(20), 3.0)
+    dual = left @ right
+    off = ~np.eye(20, dtype=bool)
+    assert np.allclose(primal[off], dual[off], atol=1e-5)  # single precision
+
+
+def test_who_explains_besides_has_rows_of_their_own(monkeypatch):
+    plain(monkeypatch)
+    x, friends = acts(40), acts(40, 5, seed=3)
+    both = sp.hstack([x, friends]).tocsr()
+
+    rows, theirs = linear.ridge_rows(x, x, own=True, also=friends)
+
+    ridge = linear.RIDGE * x.multiply(x).sum() / 40
+    b = np.zeros((17, 12))
+    for item in range(12):
+        rest = np.array([column for column in range(17) if column != item])
+        some = both[:, rest].toarray()
+        b[rest, item] = np.linalg.solve(
+            some.T @ some + ridge * np.eye(16), some.T @ x[:, item].toarray().ravel()
+        )
+    off = ~np.eye(12, dtype=bool)
+    assert np.allclose((rows.left @ rows.right)[off], b[:12][off], atol=1e-5)
+    assert np.allclose(theirs.left @ theirs.right, b[12:], atol=1e-5)
+
+
+def test_rows_cut_are_the_rows_multiplied_out():
+    x = acts(8, 40)
+    rows, _ = linear.ridge_rows(x, x, own=True)
+    loose = linear.Rows(sp.random(40, 40, 0.1, random_state=1, format="csr", dtype=np.float32), None)
+    scale = np.linspace(0.5, 2.0, 40)
+
+    held, found = linear.cut([(0.7, rows), (0.3, loose)], scale, 40)
+
+    whole = (0.7 * (rows.left @ rows.right) + 0.3 * loose.left.toarray()) * scale
+    np.fill_diagonal(whole, 0.0)
+    assert np.allclose(found.toarray(), whole[held], atol=1e-5)
 
 
 @pytest.mark.parametrize("largest", [8_000, 5])  # closed form, neighbourhoods

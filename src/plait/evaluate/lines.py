@@ -13,11 +13,11 @@ from plait.events import DAY, SOCIAL, Signal
 from plait.models import Model
 from plait.models.batch import scores as scores
 from plait.models.fit import fit_lines
-from plait.models.table import Table, summed
+from plait.models.table import TIES, Table, summed
 from plait.profile import SEP
 
 HALF_LIFE = 14 * DAY
-TIES = ("ties", "follow")  # the channel of who follows whom
+TIED = (TIES, "follow")  # the channel of who follows whom
 SOCIAL_SIGNALS = frozenset(map(str, SOCIAL)) | {str(Signal.SHARE)}
 AT_ONCE = 16_000_000  # scores that are in memory at a time
 
@@ -25,11 +25,11 @@ AT_ONCE = 16_000_000  # scores that are in memory at a time
 def table_of(dataset: Dataset, social: Collection[str], *, half_life: int = HALF_LIFE) -> tuple[Table, int]:
     """The table that a live installation would read from these rows, and the time it reads it at.
 
-    Acts on an item add up, each faded to the newest act of its person, and saturate: 2 w / (1 + |w|). A play with a count
+    Acts on an item add up, each faded to the newest act of its person, and saturate: log2(1 + |w|). A play with a count
     weighs as many; a rating what it is above or below the middle of all.
     """
     names = [("network" if one in social else "web", one) for one in dataset.signals]
-    channels = [*names, TIES] if len(dataset.tie_from) else names
+    channels = [*names, TIED] if len(dataset.tie_from) else names
     timed = dataset.at >= 0
     at = np.where(timed, dataset.at, 0)
     now = int(at.max(initial=0)) + 1
@@ -47,16 +47,19 @@ def table_of(dataset: Dataset, social: Collection[str], *, half_life: int = HALF
     entities = [f"item{SEP}{one}" for one in dataset.items]
     entities += [f"person{SEP}{dataset.people[one]}" for one in friends]
     tied = len(dataset.tie_from)
+    many = np.bincount(dataset.tie_from, minlength=len(dataset.people))[dataset.tie_from]
+    selves = np.full(len(dataset.people), -1, np.int64)
+    selves[friends] = len(dataset.items) + np.arange(len(friends))
     columns = summed(
         np.concatenate([person, dataset.tie_from]),
         np.concatenate([signal, np.full(tied, len(names), np.int64)]),
         np.concatenate([item, len(dataset.items) + np.searchsorted(friends, dataset.tie_to)]),
-        np.concatenate([2 * total / (1 + np.abs(total)), np.ones(tied)]),
+        np.concatenate([np.sign(total) * np.log2(1 + np.abs(total)), 1 / np.sqrt(many)]),
         np.concatenate([count > 1, np.zeros(tied, np.bool_)]),
         np.concatenate([last, np.zeros(tied, np.int64)]),
     )
     table = Table(channels, entities, len(dataset.items), len(dataset.people), *columns,
-                  _topics(dataset, len(entities)))  # fmt: skip
+                  _topics(dataset, len(entities)), selves)  # fmt: skip
     return table, now
 
 
@@ -89,7 +92,7 @@ def heard_by(table: Table, name: str, social: Collection[str]) -> Table:
 
 
 def _heard(table: Table, social: Collection[str]) -> dict[str, NDArray[np.bool_]]:
-    hears = np.array([one == TIES or one[1] in social for one in table.channels])
+    hears = np.array([one[0] == TIES or one[1] in social for one in table.channels])
     return {
         "popularity": np.zeros(len(hears), np.bool_),
         "activity": ~hears,

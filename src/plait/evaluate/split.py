@@ -14,6 +14,7 @@ from plait.evaluate.dataset import Dataset, Ints
 BY_TIME = 0.1  # the newest part of all rows
 BY_PERSON = 0.2  # of each person's items
 COLD_PEOPLE = 400  # at most
+STREAM = (5, 1)  # so that nothing the model draws by the same seed is the same draw
 COLD_PART = 5  # one in so many of the people who are asked about
 
 
@@ -37,7 +38,7 @@ def split(dataset: Dataset, *, seed: int, social: Collection[str]) -> Dataset:
         asked = np.setdiff1d(dataset.pair[late & active], known)
     else:
         asked = _some_of_each(
-            np.unique(dataset.pair[active]), len(dataset.items), np.random.default_rng(seed)
+            np.unique(dataset.pair[active]), len(dataset.items), np.random.default_rng([seed, *STREAM])
         )
         late = np.isin(dataset.pair, asked)
     kept = dataset.only(~late)
@@ -62,7 +63,7 @@ def cold(dataset: Dataset, keep: int, *, seed: int, social: Collection[str]) -> 
     Of the people with a test, min(400, a fifth) are drawn by ``seed``, and of each ``keep`` rows of activity. Their social rows and
     ties stay. The items of the other rows join their test, those apart that they still have a row with.
     """
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng([seed, *STREAM])
     asked = np.unique(dataset.test_person)
     drawn = np.sort(random.permutation(asked)[: max(1, min(COLD_PEOPLE, len(asked) // COLD_PART))])
     theirs = np.flatnonzero(np.isin(dataset.person, drawn) & ~is_social(dataset, social))

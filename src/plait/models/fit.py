@@ -15,19 +15,21 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from plait.catalog import Catalog
+from plait.events import SOCIAL
 from plait.models import HISTORY, Manifest, Model, drop_old, prior
 from plait.models.batch import topic_scores
-from plait.models.gates import Groups, fit_gates, groups, ndcg, split
-from plait.models.linear import item_item
-from plait.models.table import Table, table_of
+from plait.models.gates import Fitted, Groups, fit_gates, groups, ndcg, split
+from plait.models.linear import Rows, cut
+from plait.models.parts import Shape, parts_of, recent, scale
+from plait.models.shape import tuned
+from plait.models.table import TIES, Table, table_of
 from plait.people import training_rows
 from plait.profile import Entry, half_life_ms
 from plait.settings import Settings
 from plait.store import open_store
 
-KEEP = 200  # values of each row of B that are kept
+KEEP = 400  # values of each row of B that are kept; at 200 NDCG falls by a hundredth
 BUDGET = 60_000_000  # values of all rows together: half a gigabyte, mapped from disk
-FEW = 20  # people; a channel of fewer has no rows of its own
 
 
 def fit_installation(settings: Settings, *, now: int | None = None) -> dict[str, Any]:
@@ -115,10 +117,9 @@ def _fit(table: Table, heard: NDArray[np.bool_], *, now: int, half_life: int, se
     if not len(table.person) or not table.items:
         manifest = Manifest(id=_id(now), fitted_at=now, half_life=half_life, people=table.people)
         return dataclasses.replace(prior(half_life), manifest=manifest)
-    gates, quality = _learned_gates(table, heard, random)
+    shape, fitted, quality = _learned(table, heard, random)
     tuned = time.perf_counter()
-    blocks = _blocks(table, heard)
-    place, b = _stacked(blocks)
+    place, b = _stacked(table, heard, shape, fitted)
     manifest = Manifest(
         id=_id(now),
         fitted_at=now,
@@ -129,13 +130,20 @@ def _fit(table: Table, heard: NDArray[np.bool_], *, now: int, half_life: int, se
         channels=table.channels,
         wanted=table.targets,
         quality=quality,
-        gated_off=["/".join(one) for one, gate in zip(table.channels, gates, strict=False) if not gate.any()],
+        gated_off=[
+            "/".join(one)
+            for one, hears, gate in zip(table.channels, heard, fitted.gates, strict=False)
+            if hears and not gate.any()
+        ],
         seconds=round(time.perf_counter() - tuned, 3),
         tuning_seconds=round(tuned - began, 3),
     )
+    target = np.array(table.targets) & heard
+    other = fitted.gates[:-2][target].mean(axis=0) if target.any() else np.zeros(len(HISTORY))
+    gates = np.vstack([fitted.gates[:-2], other, fitted.gates[-2:]])
     return Model(
         manifest, table.entities, place, b.indptr.astype(np.int64), b.indices.astype(np.int32),
-        b.data.astype(np.float32), popularity(table).astype(np.float32), gates, _returns(table),
+        b.data.astype(np.float32), popularity(table, shape).astype(np.float32), gates, _returns(table),
     )  # fmt: skip
 
 
@@ -143,73 +151,103 @@ def _id(now: int) -> str:
     return f"{now:015d}-{os.urandom(3).hex()}"
 
 
-def _blocks(table: Table, heard: NDArray[np.bool_]) -> list[sp.csr_matrix | None]:
-    """B of each channel, ``None`` for those too small, and of all of them together."""
-    wanted = table.target()
-    target = table.targets
-    keep = max(10, min(KEEP, BUDGET // max(1, len(table.entities) * (len(table.channels) + 1))))
-    found: list[sp.csr_matrix | None] = []
-    for channel in range(len(table.channels)):
-        if not heard[channel]:
-            found.append(None)
-            continue
-        x = table.matrix(channel)
-        enough = np.count_nonzero(np.diff(x.indptr)) >= FEW
-        found.append(item_item(x, wanted, own=target[channel], keep=keep) if enough else None)
-    found.append(item_item(table.hearing(heard).matrix(), wanted, own=True, keep=keep))
-    return found
-
-
-def _stacked(blocks: list[sp.csr_matrix | None]) -> tuple[NDArray[np.int32], sp.csr_matrix]:
-    """All blocks' rows that hold something under one another, and where each entity's stands."""
-    pooled = blocks[-1]
-    assert pooled is not None
-    place = np.full((len(blocks), pooled.shape[0]), -1, np.int32)
-    parts: list[sp.csr_matrix] = []
+def _stacked(
+    table: Table, heard: NDArray[np.bool_], shape: Shape, fitted: Fitted
+) -> tuple[NDArray[np.int32], sp.csr_matrix]:
+    """All channels' rows that hold something under one another, the pool's last, and where each entity's stands."""
+    used = np.asarray(fitted.gates[:-2].any(axis=1))
+    parts, pool = parts_of(table, heard, shape, used)
+    by = scale(table, shape)
+    blocks = len(table.channels) + 1
+    keep = max(10, min(KEEP, BUDGET // max(1, len(table.entities) * blocks)))
+    place = np.full((blocks, len(table.entities)), -1, np.int32)
+    stacked: list[sp.csr_matrix] = []
     height = 0
-    for number, block in enumerate(blocks):
-        if block is None:
-            continue
-        held = np.flatnonzero(np.diff(block.indptr))
-        place[number, held] = height + np.arange(len(held))
+    sums: list[tuple[list[int], list[tuple[float, Rows]]]] = []
+    if pool is not None:
+        sums.append(([blocks - 1], [(1.0, pool)]))
+    weight = {(channel, name): share for (channel, name), share in zip(fitted.names, fitted.mix, strict=True)}
+    for channel in np.flatnonzero(used):
+        mine = [
+            (share, part.rows)
+            for part in parts
+            if part.channel == channel and (share := weight.get((part.channel, part.name), 0.0)) > 0
+        ]
+        if len(mine) == 1 and mine[0][1] is pool:
+            sums[0][0].append(int(channel))
+        elif mine:
+            sums.append(([int(channel)], mine))
+    for numbers, mine in sums:
+        held, rows = cut(mine, by, keep)
+        for number in numbers:
+            place[number, held] = height + np.arange(len(held))
         height += len(held)
-        parts.append(block[held])
-    for number in range(len(blocks) - 1):
+        stacked.append(rows)
+    for number in range(blocks - 1):
         # What a channel never saw, the pool may know.
         place[number] = np.where(place[number] < 0, place[-1], place[number])
-    stacked = sp.vstack(parts).tocsr()
-    stacked.sort_indices()
-    return place, stacked
+    found = sp.vstack(stacked).tocsr() if stacked else sp.csr_matrix((0, table.items), dtype=np.float32)
+    return place, found
 
 
-def _channel_scores(table: Table, blocks: list[sp.csr_matrix | None], people: NDArray[np.int64]) -> list[Any]:
-    found = []
-    pooled = blocks[-1]
-    assert pooled is not None
-    for channel in range(len(table.channels)):
-        x = table.matrix(channel)[people]
-        block = blocks[channel]
-        if block is None:
-            found.append((x @ pooled).toarray())
-            continue
-        score = x @ block
-        unknown = np.flatnonzero(np.diff(block.indptr) == 0)
-        if len(unknown):
-            score = score + x[:, unknown] @ pooled[unknown]
-        found.append(score.toarray())
-    return found
-
-
-def popularity(table: Table) -> NDArray[np.float64]:
-    """(items,) 0..1: decayed counts of people who wanted each, on a scale of logarithms."""
-    kept = table.wanted
-    newest = int(table.at.max()) if len(table.at) else 0
-    half_life = max(1, newest - int(np.median(table.at[kept]))) if kept.any() else 1
-    faded = np.exp2((table.at[kept] - newest) / max(half_life, 1))
-    counted = np.bincount(table.entity[kept], weights=faded, minlength=table.items)
-    found = np.log1p(counted)
+def popularity(table: Table, shape: Shape) -> NDArray[np.float64]:
+    """(items,) 0..1: faded counts of people who wanted each, on a scale of logarithms."""
+    found = np.log1p(recent(table, shape.half_life))
     scaled: NDArray[np.float64] = found / max(found.max(), 1e-9)
     return scaled
+
+
+def _learned(
+    table: Table, heard: NDArray[np.bool_], random: np.random.Generator
+) -> tuple[Shape, Fitted, dict[str, Any]]:
+    cut_ = split(table, random)
+    shape = tuned(cut_, heard, random)
+    parts, _ = parts_of(cut_.rest, heard, shape)
+    by = scale(cut_.rest, shape).astype(np.float32)
+    known = popularity(cut_.rest, shape)
+
+    def score(seen: Table, people: NDArray[np.int64]) -> list[NDArray[np.float64]]:
+        seen = seen.hearing(heard)
+        x = {part.channel: seen.matrix(part.channel)[people] for part in parts}
+        found: list[Any] = [part.rows.scores(x[part.channel]) * by for part in parts]
+        found.append(topic_scores(seen, people))
+        found.append(np.tile(known, (len(people), 1)))
+        return found
+
+    asked = groups(cut_, score, random)
+    social = np.array([kind == TIES or signal in SOCIAL for kind, signal in table.channels])
+    fitted, by_channel = fit_gates(
+        asked,
+        [(part.channel, part.name) for part in parts],
+        len(table.channels),
+        {"activity": ~social, "social": social},
+    )
+    return shape, fitted, _quality(by_channel, fitted) if len(asked.bucket) else {}
+
+
+def _quality(asked: Groups, fitted: Fitted) -> dict[str, Any]:
+    lines = {"model": fitted.gates, **fitted.alone}
+    only = np.zeros_like(fitted.gates)
+    only[-1] = 1.0
+    lines["popularity"] = only
+    each = {name: np.zeros(len(asked.bucket)) for name in lines}
+    by_history = {}
+    for bucket, least in enumerate(HISTORY):
+        here = asked.bucket == bucket
+        if not here.any():
+            continue
+        for name, gates in lines.items():
+            each[name][here] = ndcg(asked.of(here), gates[:, bucket])
+        by_history[str(least)] = {
+            "people": int(here.sum()),
+            **{name: round(float(values[here].mean()), 4) for name, values in each.items()},
+        }
+        if bucket in fitted.guarded:
+            by_history[str(least)]["held_back_to"] = fitted.guarded[bucket]
+    return {
+        **{name: round(float(values.mean()), 4) for name, values in each.items()},
+        "by_history": by_history,
+    }
 
 
 def _returns(table: Table) -> NDArray[np.float64]:
@@ -222,50 +260,3 @@ def _returns(table: Table) -> NDArray[np.float64]:
         found[channel] = min(0.5, max(0.1, (again.sum() + 1.0) / (len(again) + 10.0)))
     found[-1] = found[:-1].mean() if len(table.channels) else 0.1
     return found
-
-
-def _learned_gates(
-    table: Table, heard: NDArray[np.bool_], random: np.random.Generator
-) -> tuple[NDArray[np.float64], dict[str, Any]]:
-    cut = split(table, random)
-    blocks = _blocks(cut.rest, heard)
-    known = popularity(cut.rest)
-
-    def score(seen: Table, people: NDArray[np.int64]) -> list[NDArray[np.float64]]:
-        seen = seen.hearing(heard)
-        found = _channel_scores(seen, blocks, people)
-        found.append(topic_scores(seen, people))
-        found.append(np.tile(known, (len(people), 1)))
-        return found
-
-    asked = groups(cut, score, random)
-    fitted = fit_gates(asked, len(table.channels))
-    target = np.array(table.targets)
-    other = fitted[:-2][target].mean(axis=0) if target.any() else np.zeros(len(HISTORY))
-    gates = np.vstack([fitted[:-2], other, fitted[-2:]])
-    return gates, _quality(asked, fitted) if len(asked.bucket) else {}
-
-
-def _quality(asked: Groups, gates: NDArray[np.float64]) -> dict[str, Any]:
-    by_history = {}
-    total: list[NDArray[np.float64]] = []
-    popular: list[NDArray[np.float64]] = []
-    alone = np.zeros(len(gates))
-    alone[-1] = 1.0
-    for bucket, least in enumerate(HISTORY):
-        here = asked.bucket == bucket
-        if here.any():
-            some = asked.of(here)
-            mine, theirs = ndcg(some, gates[:, bucket]), ndcg(some, alone)
-            total.append(mine)
-            popular.append(theirs)
-            by_history[str(least)] = {
-                "people": int(here.sum()),
-                "model": round(float(mine.mean()), 4),
-                "popularity": round(float(theirs.mean()), 4),
-            }
-    return {
-        "model": round(float(np.concatenate(total).mean()), 4),
-        "popularity": round(float(np.concatenate(popular).mean()), 4),
-        "by_history": by_history,
-    }

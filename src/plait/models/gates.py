@@ -7,7 +7,7 @@ out on top. Gates are never negative; a channel that does not help is gated off.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,18 +16,25 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from plait.events import SOCIAL
-from plait.models import HISTORY, bucket_of
+from plait.models import HISTORY, bucket_of, kernels
 from plait.models.table import Table
 
 Array = NDArray[np.float64]
 
-HELD_OUT = 0.2  # of what a person wanted, the newest
-PEOPLE = 800  # whose held-out items gates are fitted on; standard errors are small enough then
-CUTS = (0, 1, 3)  # items that histories are cut to
+HELD_OUT = 0.2  # of what a person wanted, drawn
+HELD_OUT_BY_TIME = 0.1  # of what anybody wanted, the newest
+PEOPLE = 600  # whose held-out items gates are fitted on; standard errors are small enough then
+CUTS = (0, 1, 2, 5, 10)  # items that histories are cut to, one for each bucket below the last
 EACH = 40  # best items by each feature that stand against the held-out ones
 OTHERS = 100  # drawn from all the rest, to stand for it
 PULL = 20.0  # groups; a bucket with as many weighs its own evidence and everybody's alike
+PULL_BUCKET = 60.0  # the same for one bucket against everybody
+PLENTY = 400  # questions from which on the gates of a bucket are moved by NDCG of its own
 TOP = 20
+COSTS = 0.003  # of NDCG, that combining may cost against the best single source
+CONFIDENCE = 1.64  # standard errors; one-sided 95 %
+MOVES = (0.5, 2.0, 0.7, 1.4, 0.25, 4.0)  # factors that gates are moved by
+STEPS = (0.25, 0.5, 0.75, 1.0)
 ENOUGH = 100  # questions from which on we dare to gate a channel off
 FLOOR = 1e-3  # of popularity: it orders what nothing else tells apart
 # Gates to believe before anything was seen: a channel's rows foretell chances, which are small numbers.
@@ -42,7 +49,7 @@ class Split(NamedTuple):
 
 
 def split(table: Table, random: np.random.Generator) -> Split:
-    """Hold out the newest part of what people wanted; of equally new items a random part."""
+    """Hold out what people wanted last: the newest part of all where we know when, else a part of each person's, drawn."""
     wanted = np.flatnonzero(table.wanted)
     if not len(wanted):
         return Split(table, sp.csr_matrix((table.people, table.items)))
@@ -50,18 +57,23 @@ def split(table: Table, random: np.random.Generator) -> Split:
     newest = np.zeros(len(pair), np.int64)
     np.maximum.at(newest, back, table.at[wanted])
     person, item = pair // table.items, pair % table.items
-    order = np.lexsort((random.random(len(pair)), -newest, person))
     sizes = np.bincount(person, minlength=table.people)
-    starts = np.cumsum(sizes) - sizes
-    rank = np.empty(len(pair), np.int64)
-    rank[order] = np.arange(len(pair)) - starts[person[order]]
     chosen = np.zeros(table.people, np.bool_)
-    chosen[random.permutation(table.people)[: max(PEOPLE, table.people // 5)]] = True
-    held = chosen[person] & (rank < np.ceil(HELD_OUT * sizes[person]))
-    truth = sp.csr_matrix(
-        (np.ones(int(held.sum())), (person[held], item[held])), shape=(table.people, table.items)
-    )
-    gone = np.zeros(len(table.person), np.bool_)
+    several = np.flatnonzero(sizes > 1)
+    chosen[random.permutation(several)[: max(PEOPLE, len(several) // 5)]] = True
+    timed = newest.min() < newest.max() and newest.min() > 0
+    if timed:
+        # As answers will be asked: nothing is known of what came later, by anybody.
+        moment = np.quantile(newest, 1 - HELD_OUT_BY_TIME)
+        held, gone = newest > moment, table.at > moment
+    if not timed or not held.any() or gone.all():
+        timed = False
+        order = np.lexsort((random.random(len(pair)), -newest, person))
+        starts = np.cumsum(sizes) - sizes
+        rank = np.empty(len(pair), np.int64)
+        rank[order] = np.arange(len(pair)) - starts[person[order]]
+        held = chosen[person] & (rank < np.ceil(HELD_OUT * sizes[person])) & (sizes[person] > 1)
+        gone = np.zeros(len(table.person), np.bool_)
     about = np.flatnonzero(table.entity < table.items)
     where = np.searchsorted(pair, table.person[about] * table.items + table.entity[about])
     where = np.minimum(where, len(pair) - 1)
@@ -71,7 +83,11 @@ def split(table: Table, random: np.random.Generator) -> Split:
     # told before the first of it stays: that is what we want to know the worth of.
     first = np.where(_repeated(table, wanted, back, len(pair)), -1, newest)
     told_before = social_of(table)[about] & (table.at[about] < first[where])
-    gone[about] = held[where] & ~told_before
+    gone[about] |= held[where] & ~told_before
+    asked = held & (timed | chosen[person])
+    truth = sp.csr_matrix(
+        (np.ones(int(asked.sum())), (person[asked], item[asked])), shape=(table.people, table.items)
+    )
     return Split(table.only(~gone), truth)
 
 
@@ -143,7 +159,7 @@ def groups(cut: Split, score: Score, random: np.random.Generator) -> Groups:
                 truth = cut.truth.indices[cut.truth.indptr[person] : cut.truth.indptr[person + 1]]
                 found.append(_question([one[place] for one in features], truth, mine, random))
     sizes = [len(one[1]) for one in found]
-    width = found[0][0].shape[1] if found else 0
+    width = found[0][0].shape[1] if found else len(score(cut.rest, people))
     return Groups(
         np.vstack([one[0] for one in found]) if found else np.zeros((0, width)),
         np.concatenate([one[1] for one in found]) if found else np.zeros(0),
@@ -193,30 +209,137 @@ def _cut_short(table: Table, people: NDArray[np.int64], length: int, random: np.
     return table.only(kept)
 
 
-def trusted(channels: int) -> Array:
-    """The gates to begin with: (channels + 2,), topics and popularity last."""
-    return np.array([TRUST["channel"]] * channels + [TRUST["topics"], TRUST["popularity"]])
+def believed(channels: Sequence[int]) -> Array:
+    """The gates to begin with, of parts by their channel: (parts + 2,), topics and popularity last."""
+    each = np.bincount(np.array(channels, np.int64)) if channels else np.zeros(0)
+    return np.array(
+        [TRUST["channel"] / each[one] for one in channels] + [TRUST["topics"], TRUST["popularity"]]
+    )
 
 
-def fit_gates(asked: Groups, channels: int) -> Array:
-    """The gates, (channels + 2, buckets), >= 0; the fewer the questions, the closer to ``trusted``."""
-    believed = trusted(channels)
-    gates = np.repeat(believed[:, None], len(HISTORY), axis=1)
+class Fitted(NamedTuple):
+    """What a fit of gates found.
+
+    Attributes:
+        names: (channel, name) of each part.
+        mix: (parts,) how much of each part is in its channel's rows.
+        gates: (channels + 2, buckets) >= 0, topics and popularity last.
+        alone: by the name of a single source, its own gates, shaped alike: what combining has to beat.
+        guarded: buckets in which combining was held back, and how far: 0 is the single source alone.
+    """
+
+    names: list[tuple[int, str]]
+    mix: Array
+    gates: Array
+    alone: dict[str, Array]
+    guarded: dict[int, float]
+
+
+def fit_gates(
+    asked: Groups, names: Sequence[tuple[int, str]], channels: int, sources: Mapping[str, NDArray[np.bool_]]
+) -> tuple[Fitted, Groups]:
+    """The gates, (channels + 2, buckets), >= 0; the fewer the questions, the closer to what we believe beforehand.
+
+    Args:
+        asked: features are the parts, then topics and popularity.
+        names: channel and name of each part.
+        channels: how many there are.
+        sources: name -> (channels,) what is one source, that combining must not fall behind.
+
+    Returns:
+        what was found, and the questions by channels instead of parts.
+    """
+    parts = [channel for channel, _ in names]
+    start = believed(parts)
     number = len(asked.bucket)
-    if not number:
-        return gates
-    scale = np.maximum(asked.features.std(axis=0), 1e-9)
-    scaled = asked._replace(features=asked.features / scale)
-    everybody = _softmax(scaled, believed * scale, PULL / number)
-    if number >= ENOUGH:
-        everybody = _without_useless(scaled, everybody)
+    weights = start
+    if number:
+        spread = np.maximum(asked.features.std(axis=0), 1e-9)
+        scaled = asked._replace(features=asked.features / spread)
+        everybody = _softmax(scaled, start * spread, PULL / number)
+        if number >= ENOUGH:
+            everybody = _without_useless(scaled, _polished(scaled, everybody))
+        weights = everybody / spread
+    # A channel's rows are its parts in the proportion that serves everybody; how loud it is depends on the history.
+    mix = np.zeros(len(parts))
+    fold = np.zeros((len(start), channels + 2))
+    for channel in range(channels):
+        here = np.array([at for at, one in enumerate(parts) if one == channel], np.int64)
+        total = weights[here].sum() if len(here) else 0.0
+        if total > 0:
+            mix[here] = weights[here] / total
+            fold[here, channel] = mix[here]
+    fold[-2, -2] = fold[-1, -1] = 1.0
+    asked = asked._replace(features=asked.features @ fold)
+    level = np.array(
+        [weights[[at for at, one in enumerate(parts) if one == channel]].sum() for channel in range(channels)]
+        + [weights[-2], weights[-1]]
+    )
+    gates = _by_bucket(asked, level)
+    alone: dict[str, Array] = {}
+    guarded: dict[int, float] = {}
+    heard = np.flatnonzero(level[:-2] > 0)
+    both = {name: mask for name, mask in sources.items() if mask[heard].any() and not mask[heard].all()}
+    for name, mask in both.items():
+        mine = asked._replace(features=asked.features * np.append(mask, [True, True]))
+        alone[name] = _by_bucket(mine, np.where(np.append(mask, [True, True]), level, 0.0))
+    if alone:
+        gates, guarded = _guarded(asked, gates, alone)
+    return Fitted(list(names), mix, gates, alone, guarded), asked
+
+
+def _by_bucket(asked: Groups, level: Array) -> Array:
+    """Gates of each bucket near those that serve everybody, ``level``."""
+    gates = np.repeat(level[:, None], len(HISTORY), axis=1)
+    number = len(asked.bucket)
+    if number:
+        spread = np.maximum(asked.features.std(axis=0), 1e-9)
+        scaled = asked._replace(features=asked.features / spread)
+        everybody = _softmax(scaled, level * spread, PULL / number)
+        for bucket in range(len(HISTORY)):
+            here = asked.bucket == bucket
+            some = int(here.sum())
+            gates[:, bucket] = _softmax(scaled.of(here), everybody, PULL_BUCKET / some) if some else everybody
+            if some >= PLENTY:
+                gates[:, bucket] = _polished(scaled.of(here), gates[:, bucket])
+        gates /= spread[:, None]
+    gates[-1] = np.maximum(gates[-1], FLOOR)
+    return gates
+
+
+def _guarded(asked: Groups, gates: Array, alone: Mapping[str, Array]) -> tuple[Array, dict[int, float]]:
+    """Never worse than the best single source: where combining may cost more than ``COSTS``, take less of it.
+
+    In each bucket we go from the best single source's gates towards the combined ones, as far as the steps gain something
+    and their lower confidence bound against that source is above -``COSTS``.
+    """
+    gates, guarded = gates.copy(), {}
+    overall = {
+        name: np.mean(
+            [ndcg(asked.of(asked.bucket == bucket), one[:, bucket]).mean() for bucket in set(asked.bucket)]
+        )
+        for name, one in alone.items()
+    }
     for bucket in range(len(HISTORY)):
         here = asked.bucket == bucket
-        some = int(here.sum())
-        gates[:, bucket] = _softmax(scaled.of(here), everybody, PULL / some) if some else everybody
-    unscaled: Array = gates / scale[:, None]
-    unscaled[-1] = np.maximum(unscaled[-1], FLOOR)
-    return unscaled
+        if not here.any():
+            continue
+        some = asked.of(here)
+        values = {name: ndcg(some, one[:, bucket]) for name, one in alone.items()}
+        # With few questions chance would pick the source: what everybody's say weighs as much as ENOUGH of its own.
+        name = max(values, key=lambda one: values[one].sum() + ENOUGH * overall[one])
+        base, single = values[name], alone[name][:, bucket]
+        found = (0.0, single)
+        for step in STEPS:
+            mixed = (1 - step) * single + step * gates[:, bucket]
+            gain = ndcg(some, mixed) - base
+            least = gain.mean() - CONFIDENCE * gain.std() / np.sqrt(len(gain))
+            if gain.mean() > 0 and least >= -COSTS * base.mean():
+                found = (step, mixed)
+        if found[0] < 1:
+            guarded[bucket] = found[0]
+        gates[:, bucket] = found[1]
+    return gates, guarded
 
 
 def _softmax(asked: Groups, towards: Array, pull: float) -> Array:
@@ -246,6 +369,31 @@ def _softmax(asked: Groups, towards: Array, pull: float) -> Array:
     return result
 
 
+def _polished(asked: Groups, gates: Array) -> Array:
+    """Gates moved, one at a time, as far as more of what was wanted comes out on top: likelihood is not yet NDCG.
+
+    A move counts when it gains more than half of its standard error, so that few questions move nothing.
+    """
+    held = ndcg(asked, gates)
+    for _ in range(2):
+        before = gates
+        for feature in np.argsort(-gates):
+            for factor in MOVES:
+                if gates[feature] <= 0:
+                    break
+                moved = gates.copy()
+                moved[feature] *= factor
+                if not moved.any():
+                    continue
+                values = ndcg(asked, moved)
+                gain = values - held
+                if gain.mean() > 0.5 * gain.std() / np.sqrt(len(gain)):
+                    gates, held = moved, values
+        if gates is before:
+            break
+    return gates
+
+
 def _without_useless(asked: Groups, gates: Array) -> Array:
     """The gates without those features whose leaving costs nothing."""
     held = ndcg(asked, gates).mean()
@@ -267,10 +415,7 @@ def _without_useless(asked: Groups, gates: Array) -> Array:
 
 def ndcg(asked: Groups, gates: Array) -> Array:
     """NDCG@20 of each question, (questions,)."""
-    score = asked.features @ gates
-    order = np.lexsort((asked.truth, -score, asked.group))  # of equals what was wanted comes last: no luck
     starts = np.flatnonzero(np.diff(asked.group, prepend=-1))
-    rank = np.arange(len(order)) - starts[asked.group[order]]
-    gain = np.where(rank < TOP, asked.truth[order] / np.log2(rank + 2), 0.0)
-    found: Array = np.add.reduceat(gain, starts) / asked.ideal
+    gain = kernels.gains(asked.features @ gates, asked.truth, np.append(starts, len(asked.group)), TOP)
+    found: Array = gain / asked.ideal
     return found

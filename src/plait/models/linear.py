@@ -1,143 +1,198 @@
 """Which items go together, in closed form: ridge regression from what people touched to what they wanted.
 
-``B = argmin |Y - X B|^2 + ridge |B|^2`` with, where an item could explain itself, a diagonal of zero (EASE,
-Steck 2019). Two exact forms exist: the *primal* inverts a matrix of the columns, the *dual* one of the people; the smaller
-is taken. Beyond both, each row is a neighbourhood by shrunk cosine. Rows are cut to their largest values for serving.
+``B = argmin |Y - X B|^2 + ridge |B|^2`` with, where an item could explain itself, a diagonal of zero (EASE, Steck 2019). Two
+exact forms exist: the *primal* inverts a matrix of the columns, the *dual* one of the people; the smaller is taken. Beyond
+both, each row is a neighbourhood by shrunk cosine. Either way a row of B is a few rows of a thin matrix added up: ``Rows``
+keeps it so, which is exact and small, until rows are cut to their largest values for serving.
 """
 
 from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import scipy.linalg as la
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from plait.models import kernels
 
-LARGEST = 8_000  # people or columns that one matrix is inverted for: half a gigabyte, and some ten seconds on two cores
-RIDGE = 10.0  # times the mean square of a column
+Floats = NDArray[np.float32]
+
+LARGEST = 8_000  # people or columns that one matrix is inverted for: a quarter of a gigabyte, some ten seconds on two cores
+RIDGE = 4.0  # times the mean square of a person's row
 # A frequent item says less about those who touched it, an active person less about each item they touched.
 FREQUENCY = 0.25
 ACTIVITY = 0.25
 SHRINK = 10.0  # people; how many must share two items before their cosine is believed half
-CHUNK = 1_024  # rows of B that are dense at one time
+CHUNK = 256  # rows of B that are made at one time
 
 
-def item_item(x: sp.csr_matrix, y: sp.csr_matrix, *, own: bool, keep: int) -> sp.csr_matrix:
-    """The weights ``B`` of ``y ~ x @ B``.
+@dataclass(frozen=True)
+class Rows:
+    """B, not multiplied out: ``left @ right``.
+
+    Attributes:
+        left: (entities, thin).
+        right: (thin, items); ``None`` stands for the identity.
+        own: whether the diagonal is zero.
+    """
+
+    left: sp.csr_matrix
+    right: Floats | None
+    own: bool = False
+
+    def scores(self, x: sp.csr_matrix) -> Floats:
+        """``x @ B``, except for what an item says of itself: (people, items)."""
+        thin = x.astype(np.float32) @ self.left
+        if self.right is None:
+            dense: Floats = thin.toarray()
+            return dense
+        found: Floats = thin.toarray() @ self.right
+        return found
+
+    def before(self, x: sp.csr_matrix) -> Rows:
+        """The rows of ``x @ B``: of those who stand for what others touched."""
+        return Rows((x.astype(np.float32) @ self.left).tocsr(), self.right)
+
+    @property
+    def held(self) -> NDArray[np.intp]:
+        """The entities that have a row."""
+        return np.flatnonzero(np.diff(self.left.indptr))
+
+
+def ridge_rows(
+    x: sp.csr_matrix, y: sp.csr_matrix, *, own: bool, ridge: float = RIDGE, also: sp.csr_matrix | None = None
+) -> tuple[Rows, Rows | None]:
+    """The weights ``B`` of ``y ~ x @ B``, and those of ``also``.
 
     Args:
         x: (people, columns) what they touched, by one channel; >= 0 except where they disliked.
         y: (people, items) what they wanted; its items are the first columns of ``x``.
         own: whether what ``x`` tells is in ``y``: then an item must not explain itself, and B's diagonal is zero.
-        keep: the largest absolute values that are kept of each row.
+        ridge: times the mean square of a person's row.
+        also: (people, others) what explains besides.
 
     Returns:
-        (columns, items) float32, indices sorted in each row.
+        rows of the columns of ``x``, and of those of ``also``. They foretell ``y`` by frequency: an item that n people
+        wanted is scaled by n ** -FREQUENCY; ``scale`` gives that back.
     """
-    shape = (x.shape[1], y.shape[1])
-    people = np.flatnonzero(np.diff(x.indptr))
-    x, y = x[people], y[people]
-    columns = np.flatnonzero(np.diff(x.tocsc().indptr))
-    items = np.flatnonzero(np.diff(y.tocsc().indptr))
-    if not len(columns) or not len(items):
-        return sp.csr_matrix(shape, dtype=np.float32)
-    x, y = x[:, columns].tocsr(), y[:, items].tocsr()
-    heard = 1.0 / np.maximum(np.diff(x.indptr), 1.0) ** (ACTIVITY)
-    damped = _frequency(x), _frequency(y)
-    x = (sp.diags(heard) @ x @ sp.diags(1 / damped[0])).tocsr()
-    y = (sp.diags(heard) @ y @ sp.diags(1 / damped[1])).tocsr()
-    # Position in ``y`` of each column of ``x``, -1 when it is no item that anybody wanted.
-    self_of = np.full(len(columns), -1)
-    where = np.searchsorted(items, columns)
-    inside = where < len(items)
-    inside[inside] = items[where[inside]] == columns[inside]
-    self_of[inside] = where[inside]
-    if min(x.shape) > LARGEST:
-        rows = _neighbourhoods(x, y, self_of, own, keep)
-    elif x.shape[0] <= x.shape[1]:
-        rows = _dual(x, y, self_of, own, keep)
-    else:
-        rows = _primal(x, y, self_of, own, keep)
-    b = (sp.diags(1 / damped[0]) @ rows @ sp.diags(damped[1])).tocoo()
-    found = sp.csr_matrix(
-        (b.data.astype(np.float32), (columns[b.row], items[b.col])), shape=shape, dtype=np.float32
-    )
-    found.sort_indices()
-    return found
+    rows, items = x.shape[1], y.shape[1]
+    people = np.flatnonzero(np.diff(x.indptr) + (np.diff(also.indptr) if also is not None else 0))
+    empty = Rows(sp.csr_matrix((rows, 0), dtype=np.float32), np.zeros((0, items), np.float32), own)
+    if not len(people) or not y[people].nnz:
+        return empty, None
+    x, y = x[people].tocsr(), y[people].tocsr()
+    heard = sp.diags(1.0 / _activity(x, y))
+    damped = sp.diags(1.0 / frequency(x))
+    x_damped = (heard @ x @ damped).tocsr().astype(np.float32)
+    y_damped = (heard @ y @ sp.diags(1.0 / frequency(y))).tocsr().astype(np.float32)
+    if x.shape[0] > LARGEST and np.count_nonzero(np.diff(x.tocsc().indptr)) > LARGEST:
+        return Rows(
+            (damped @ _neighbourhoods(x_damped, y_damped, own)).tocsr().astype(np.float32), None, own
+        ), None
+    square = max(float(x_damped.multiply(x_damped).sum()) / len(people), 1e-9 if x_damped.nnz else 1.0)
+    blocks = [x_damped]
+    if also is not None:
+        blocks.append(also[people].astype(np.float32).tocsr())
+    left, right = _solved(blocks, y_damped, items if own else 0, ridge * square)
+    parts = np.cumsum([0, *(one.shape[1] for one in blocks)])
+    mine = left[: parts[1]]
+    mine = (damped @ mine).tocsr().astype(np.float32)
+    theirs = Rows(left[parts[-2] :].tocsr(), right) if also is not None else None
+    return Rows(mine, right, own), theirs
 
 
-def _frequency(x: sp.csr_matrix) -> Array:
+def frequency(x: sp.csr_matrix) -> NDArray[np.float64]:
+    """How much each column is damped, (columns,)."""
     counts = np.bincount(x.indices, minlength=x.shape[1]).astype(np.float64)
-    return np.maximum(counts, 1.0) ** FREQUENCY
+    damped: NDArray[np.float64] = np.maximum(counts, 1.0) ** FREQUENCY
+    return damped
 
 
-def _ridge(x: sp.csr_matrix) -> float:
-    return float(RIDGE * x.multiply(x).sum() / x.shape[1])
+def _activity(x: sp.csr_matrix, y: sp.csr_matrix) -> NDArray[np.float64]:
+    """How much each person is damped: by how many things they did, and how strongly they do things on the whole."""
+    count = np.maximum(np.diff(x.indptr), 1.0)
+    strength = np.asarray(abs(x).sum(axis=1)).ravel() / count
+    other = np.asarray(abs(y).sum(axis=1)).ravel() / np.maximum(np.diff(y.indptr), 1.0)
+    strength = np.where(strength > 0, strength, np.where(other > 0, other, 1.0))
+    damped: NDArray[np.float64] = count**ACTIVITY * strength
+    return damped
 
 
-def _inverse(symmetric: Array) -> Array:
+def _solved(
+    blocks: Sequence[sp.csr_matrix], y: sp.csr_matrix, own: int, ridge: float
+) -> tuple[sp.csr_matrix, Floats]:
+    """``B`` of the columns of all blocks; the first ``own`` of them do not explain themselves."""
+    everything = sp.hstack(blocks).tocsr() if len(blocks) > 1 else blocks[0]
+    used = np.flatnonzero(np.diff(everything.tocsc().indptr))
+    people = everything.shape[0]
+    if people <= len(used) or len(used) > LARGEST:
+        return _dual(everything, y, own, ridge)
+    place = sp.csr_matrix(
+        (np.ones(len(used), np.float32), (used, np.arange(len(used)))), shape=(everything.shape[1], len(used))
+    )
+    return place, _primal(everything[:, used].tocsr(), y, int(np.searchsorted(used, own)), used, ridge)
+
+
+def inverse(symmetric: Floats) -> Floats:
     """The inverse of a positive definite matrix, by Cholesky; its argument is destroyed."""
-    factor, _ = la.lapack.dpotrf(symmetric, lower=1, overwrite_a=1)
-    inverse, _ = la.lapack.dpotri(factor, lower=1, overwrite_c=1)
-    lower = np.tril(inverse)
-    result: Array = lower + np.tril(lower, -1).T
+    factor, _ = la.lapack.spotrf(symmetric, lower=1, overwrite_a=1)
+    found, _ = la.lapack.spotri(factor, lower=1, overwrite_c=1)
+    kernels.mirror(found)
+    result: Floats = found
     return result
 
 
-def _primal(
-    x: sp.csr_matrix, y: sp.csr_matrix, self_of: NDArray[np.intp], own: bool, keep: int
-) -> sp.csr_matrix:
-    gram = np.asfortranarray((x.T @ x).toarray())
-    gram[np.diag_indices_from(gram)] += _ridge(x)
-    p = _inverse(gram)
-    xy = (x.T @ y).tocsc()
-    b: Array = (xy.T @ p).T  # p is symmetric
-    if own:
-        inside = np.flatnonzero(self_of >= 0)
-        excess = b[inside, self_of[inside]] / p[inside, inside]
-        b[:, self_of[inside]] -= p[:, inside] * excess
-        b[inside, self_of[inside]] = 0.0
-    return sp.vstack([_largest(b[at : at + CHUNK], keep) for at in range(0, len(b), CHUNK)]).tocsr()
-
-
-def _dual(
-    x: sp.csr_matrix, y: sp.csr_matrix, self_of: NDArray[np.intp], own: bool, keep: int
-) -> sp.csr_matrix:
-    """``B = X' K^-1 (Y + X diag(excess))`` with ``K = X X' + ridge``: the same B, by a matrix of the people."""
-    ridge = _ridge(x)
-    gram = np.asfortranarray((x @ x.T).toarray())
+def _primal(x: sp.csr_matrix, y: sp.csr_matrix, inside: int, used: NDArray[np.intp], ridge: float) -> Floats:
+    gram = np.asfortranarray((x.T @ x).toarray(), np.float32)
     gram[np.diag_indices_from(gram)] += ridge
-    k = _inverse(gram)
-    inside = np.flatnonzero(self_of >= 0) if own else np.zeros(0, np.intp)
+    p = inverse(gram)
+    xy = (x.T @ y).tocsc()
+    b: Floats = np.ascontiguousarray((xy.T @ p).T)  # p is symmetric
+    if inside:
+        own = used[:inside]
+        excess = b[np.arange(inside), own] / p[np.arange(inside), np.arange(inside)]
+        b[:, own] -= p[:, :inside] * excess
+    return b
+
+
+def _dual(x: sp.csr_matrix, y: sp.csr_matrix, own: int, ridge: float) -> tuple[sp.csr_matrix, Floats]:
+    """``B = X' K^-1 (Y + X diag(excess))`` with ``K = X X' + ridge``: the same B, by a matrix of the people."""
+    gram = np.asfortranarray((x @ x.T).toarray(), np.float32)
+    gram[np.diag_indices_from(gram)] += ridge
+    k = inverse(gram)
     wanted = y.tocsc()
-    if len(inside):
-        mine = x.tocsc()[:, inside]
-        kx: Array = (mine.T @ k).T
-        lever = np.asarray(mine.multiply(kx).sum(axis=0)).ravel()  # x_j' K^-1 x_j < 1
-        ky: Array = (wanted[:, self_of[inside]].T @ k).T
-        fit = np.asarray(mine.multiply(ky).sum(axis=0)).ravel()  # the diagonal without the constraint
-        excess = fit / np.maximum(1.0 - lever, 1e-9)
-        place = sp.csc_matrix(
-            (np.ones(len(inside)), (np.arange(len(inside)), self_of[inside])),
-            shape=(len(inside), y.shape[1]),
-        )
-        wanted = (wanted + mine @ sp.diags(excess) @ place).tocsc()
-    a: Array = (wanted.T @ k).T
-    back = x.T.tocsr()
-    parts = []
-    for at in range(0, back.shape[0], CHUNK):
-        b = np.asarray(back[at : at + CHUNK] @ a)
-        if own:
-            here = np.flatnonzero(self_of[at : at + CHUNK] >= 0)
-            b[here, self_of[at : at + CHUNK][here]] = 0.0
-        parts.append(_largest(b, keep))
-    return sp.vstack(parts).tocsr()
+    ky = _times(wanted, k)
+    if own:
+        mine = x[:, :own].tocsc()
+        # Mostly x is y and needs no second product: what an installation does not call wanted is little.
+        kx = ky if mine.shape == wanted.shape and abs(mine - wanted).nnz == 0 else _times(mine, k)
+        columns = np.repeat(np.arange(own), np.diff(mine.indptr))
+        lever = np.bincount(columns, weights=mine.data * kx[mine.indices, columns], minlength=own)
+        fit = np.bincount(columns, weights=mine.data * ky[mine.indices, columns], minlength=own)
+        excess = (fit / np.maximum(1.0 - lever, 1e-6)).astype(np.float32)
+        if kx is ky:
+            ky *= 1.0 + excess
+        else:
+            ky[:, :own] += kx * excess
+    return x.T.tocsr(), ky
 
 
-def _neighbourhoods(
-    x: sp.csr_matrix, y: sp.csr_matrix, self_of: NDArray[np.intp], own: bool, keep: int
-) -> sp.csr_matrix:
+def _times(wanted: sp.csc_matrix, k: Floats) -> Floats:
+    """``k @ wanted``, k symmetric: (people, items), rows contiguous."""
+    found = np.empty((k.shape[0], wanted.shape[1]), np.float32)
+    size = 1_024
+    for at in range(0, wanted.shape[1], size):
+        found[:, at : at + size] = (wanted[:, at : at + size].T @ k).T
+    return found
+
+
+def _neighbourhoods(x: sp.csr_matrix, y: sp.csr_matrix, own: bool) -> sp.csr_matrix:
     squares = np.sqrt(np.asarray(x.multiply(x).sum(axis=0)).ravel())
     wanted = np.sqrt(np.asarray(y.multiply(y).sum(axis=0)).ravel())
     back = x.T.tocsr()
@@ -147,35 +202,97 @@ def _neighbourhoods(
         row, col = both.row, both.col
         value = both.data / (squares[at + row] * wanted[col] + SHRINK)
         if own:
-            other = self_of[at + row] != col
+            other = at + row != col
             row, col, value = row[other], col[other], value[other]
-        parts.append(_largest_sparse(sp.csr_matrix((value, (row, col)), shape=both.shape), keep))
+        parts.append(largest(sp.csr_matrix((value, (row, col)), shape=both.shape), 1_000))
     return sp.vstack(parts).tocsr()
 
 
-def _largest(dense: Array, keep: int) -> sp.csr_matrix:
-    """The ``keep`` largest absolute values of each row, zeros never."""
-    rows, items = dense.shape
-    if keep < items:
-        at = np.argpartition(-np.abs(dense), keep - 1, axis=1)[:, :keep]
-        values = np.take_along_axis(dense, at, axis=1)
+def cut(
+    parts: Sequence[tuple[float, Rows]], scale: NDArray[np.float64], keep: int
+) -> tuple[NDArray[np.intp], sp.csr_matrix]:
+    """Rows summed up, multiplied out and cut to their largest values.
+
+    Args:
+        parts: (weight, rows), all of the same entities.
+        scale: (items,) that every column is multiplied by; what is large then is kept.
+        keep: values of each row.
+
+    Returns:
+        the entities that have a row, and those rows: float32, indices sorted in each.
+    """
+    dense = [(weight, one) for weight, one in parts if one.right is not None]
+    loose = [np.float32(weight) * one.left for weight, one in parts if one.right is None]
+    items = len(scale)
+    rows = parts[0][1].left.shape[0]
+    own = any(one.own for _, one in parts)
+    if not dense:
+        summed = sum(loose[1:], loose[0])
+        found = largest((summed @ sp.diags(scale)).tocsr().astype(np.float32), keep)
+        held = np.flatnonzero(np.diff(found.indptr))
+        return held, found[held]
+    shared = len({id(one.right) for _, one in dense}) == 1
+    if shared:
+        left = sum(
+            (np.float32(weight) * one.left for weight, one in dense[1:]),
+            np.float32(dense[0][0]) * dense[0][1].left,
+        )
+        right = dense[0][1].right
     else:
-        at = np.broadcast_to(np.arange(items), dense.shape)
-        values = dense
-    found = sp.csr_matrix(
-        (values.ravel(), at.ravel(), np.arange(rows + 1) * values.shape[1]), shape=dense.shape
+        left = sp.hstack([np.float32(weight) * one.left for weight, one in dense])
+        right = np.concatenate([one.right for _, one in dense])
+    left = left.tocsr().astype(np.float32)
+    extra = (
+        sum(loose[1:], loose[0]).tocsr().astype(np.float32)
+        if loose
+        else sp.csr_matrix((rows, items), dtype=np.float32)
     )
-    found.data[np.abs(found.data) < 1e-9] = 0.0
+    held = np.flatnonzero(np.diff(left.indptr) + np.diff(extra.indptr))
+    assert right is not None
+    width = min(keep, items)
+    columns, values = np.zeros((len(held), width), np.int32), np.zeros((len(held), width), np.float32)
+    by = scale.astype(np.float32)
+
+    def make(at: int) -> None:
+        some = held[at : at + CHUNK]
+        kernels.largest_of_rows(
+            some, left.indptr, left.indices, left.data, right, extra.indptr, extra.indices, extra.data,
+            by, own, columns[at : at + CHUNK], values[at : at + CHUNK],
+        )  # fmt: skip
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(make, range(0, len(held), CHUNK)))
+    return held, _pressed(columns, values, items)
+
+
+def _pressed(columns: NDArray[np.int32], values: Floats, items: int) -> sp.csr_matrix:
+    """Rows of equal width as a sparse matrix without its zeros, indices sorted."""
+    starts = np.arange(len(values) + 1, dtype=np.int64) * values.shape[1]
+    found = sp.csr_matrix((values.ravel(), columns.ravel(), starts), shape=(len(values), items))
     found.eliminate_zeros()
+    found.sort_indices()
     return found
 
 
-def _largest_sparse(rows: sp.csr_matrix, keep: int) -> sp.csr_matrix:
+def largest(rows: sp.csr_matrix, keep: int) -> sp.csr_matrix:
+    """The ``keep`` largest absolute values of each row, zeros never; indices sorted."""
+    rows.eliminate_zeros()
     sizes = np.diff(rows.indptr)
-    if (sizes <= keep).all():
-        return rows
-    row = np.repeat(np.arange(rows.shape[0]), sizes)
-    order = np.lexsort((-np.abs(rows.data), row))
-    rank = np.arange(len(row)) - np.repeat(rows.indptr[:-1], sizes)
-    kept = order[rank < keep]
-    return sp.csr_matrix((rows.data[kept], (row[kept], rows.indices[kept])), shape=rows.shape)
+    if (sizes > keep).any():
+        row = np.repeat(np.arange(rows.shape[0]), sizes)
+        order = np.lexsort((-np.abs(rows.data), row))
+        rank = np.arange(len(row)) - np.repeat(rows.indptr[:-1], sizes)
+        kept = order[rank < keep]
+        rows = sp.csr_matrix((rows.data[kept], (row[kept], rows.indices[kept])), shape=rows.shape)
+    rows.sort_indices()
+    return rows
+
+
+def item_item(x: sp.csr_matrix, y: sp.csr_matrix, *, own: bool, keep: int) -> Any:
+    """B itself, (columns, items) float32, cut to the ``keep`` largest of each row."""
+    rows, _ = ridge_rows(x, y, own=own)
+    held, found = cut([(1.0, rows)], frequency(y), keep)
+    place = sp.csr_matrix(
+        (np.ones(len(held), np.float32), (held, np.arange(len(held)))), shape=(x.shape[1], len(held))
+    )
+    return (place @ found).tocsr()

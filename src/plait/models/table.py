@@ -19,6 +19,7 @@ from plait.models.meaning import Meanings
 from plait.profile import SEP, Entry
 
 AGAINST = frozenset({"remove"})  # acts that speak against; learned from, never wanted
+TIES = "ties"  # the kind of source whose acts are about people: who follows whom
 MOST_ENTRIES = (
     400  # of one person that are read, the heaviest; more would slow every answer and say little new
 )
@@ -50,7 +51,8 @@ def read(entries: Sequence[Entry], *, now: int, half_life: int) -> list[tuple[En
     """The entries that count, each with its intensity.
 
     Weights are taken relative to the person's newest act, so somebody who comes back after a year is known again. All
-    that one channel says about one thing saturates together: intensity = 2 w / (1 + |w|), of which each entry has its part.
+    that one channel says about one thing saturates together: intensity = log2(1 + |w|), of which each entry has its part. Ties
+    of one person weigh together as the square root of their number: who follows thousands does not drown in them.
 
     Args:
         entries: weights decayed to ``now``.
@@ -70,10 +72,17 @@ def read(entries: Sequence[Entry], *, now: int, half_life: int) -> list[tuple[En
         key = channel_of(one.source, one.signal), one.kind, one.id
         keys.append(key)
         total[key] = total.get(key, 0.0) + one.weight * fresh
-    return [
-        (one, one.weight * fresh * 2.0 / (1.0 + abs(total[key])))
-        for key, one in zip(keys, heard, strict=True)
-    ]
+    ties = [one for one in keys if one[0][0] == TIES]
+    told = {key: saturated(weight) for key, weight in total.items()}
+    for key in dict.fromkeys(ties):
+        told[key] = told[key] / math.sqrt(len(ties))
+    return [(one, one.weight * fresh * told[key]) for key, one in zip(keys, heard, strict=True)]
+
+
+def saturated(weight: float) -> float:
+    """What one unit of a weight says: ``log2(1 + |w|) / |w|``, near 1 for a single act."""
+    size = abs(weight)
+    return math.log2(1.0 + size) / size if size > 1e-9 else 1.0 / math.log(2.0)
 
 
 @dataclass
@@ -95,12 +104,20 @@ class Table:
     again: NDArray[np.bool_]  # whether it was done more than once
     at: NDArray[np.int64]
     topics: sp.csr_matrix  # (entities, topics), rows of items that have n topics hold 1/sqrt(n)
+    self_of: NDArray[np.int64]  # (people,) the entity that each is to others, -1 for none
+
+    @property
+    def tied(self) -> NDArray[np.bool_]:
+        """(channels + 1,) which channels tell of ties between people; past the last there is none."""
+        found = np.zeros(len(self.channels) + 1, np.bool_)
+        found[: len(self.channels)] = [kind == TIES for kind, _ in self.channels]
+        return found
 
     def only(self, kept: NDArray[np.bool_]) -> Table:
         """The table without the acts that are not kept."""
         return Table(
             self.channels, self.entities, self.items, self.people, self.person[kept], self.channel[kept],
-            self.entity[kept], self.value[kept], self.again[kept], self.at[kept], self.topics,
+            self.entity[kept], self.value[kept], self.again[kept], self.at[kept], self.topics, self.self_of,
         )  # fmt: skip
 
     def hearing(self, heard: NDArray[np.bool_]) -> Table:
@@ -167,9 +184,9 @@ def table_of(
     channels: dict[Channel, int] = {}
     topics: dict[int, tuple[int, ...]] = {}
     acts: list[tuple[int, int, int, float, bool, int]] = []
-    people = 0
-    for person, (_, entries) in enumerate(rows):
-        people = person + 1
+    people: list[str] = []
+    for person, (identifier, entries) in enumerate(rows):
+        people.append(identifier)
         for entry, value in read(entries, now=now, half_life=half_life):
             channel = channels.setdefault(channel_of(entry.source, entry.signal), len(channels))
             meaning = meanings.of(entry.kind, entry.id)
@@ -191,8 +208,9 @@ def table_of(
     arrays: list[NDArray[Any]] = [np.array(one, dtype) for one, dtype in zip(told, dtypes, strict=True)]
     columns = summed(*arrays)
     return Table(
-        list(channels), entities, len(shown), people, *columns,
+        list(channels), entities, len(shown), len(people), *columns,
         _topics(catalog, shown, topics, len(entities)),
+        np.array([named.get(f"person{SEP}{one}", -1) for one in people], np.int64),
     )  # fmt: skip
 
 

@@ -1,0 +1,161 @@
+"""Which rows a channel may have, and how well each would do: learned apart, weighed together.
+
+A channel's rows are a sum of parts, each ridge regression of its own:
+
+- ``own``: from what the channel tells to what people wanted;
+- ``pool``: from all channels together, the strongest act each;
+- for ties, ``joint``: what a person's friends explain that their own acts do not, with every person a friend of themselves;
+- for ties, ``friends``: what the friend wanted, as it is;
+- for ties, ``through``: what the friend wanted, by the pool's rows.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from plait.models.linear import FREQUENCY, RIDGE, Rows, frequency, ridge_rows
+from plait.models.table import Table
+
+FEW = 20  # people; a channel of fewer has no rows of its own
+
+
+class Shape(NamedTuple):
+    """What is tried out before gates are learned.
+
+    Attributes:
+        ridge: times the mean square of a person's row.
+        frequency: what an item foretells is scaled by the number of people who wanted it, to this power,
+        freshness: and by its popularity now against all it ever had, to this power.
+        half_life: of popularity now, ms; 0 for never fading.
+    """
+
+    ridge: float = RIDGE
+    frequency: float = FREQUENCY
+    freshness: float = 0.0
+    half_life: float = 0.0
+
+
+class Part(NamedTuple):
+    """Rows for the acts of a channel."""
+
+    channel: int
+    name: str
+    rows: Rows
+
+
+def pool_of(
+    table: Table, heard: NDArray[np.bool_], ridge: float, also: sp.csr_matrix | None = None
+) -> tuple[Rows | None, Rows | None]:
+    """The rows of all channels together, and those of ``also``; ``None`` where there are no items to learn from."""
+    x = items_only(table.hearing(heard))
+    if not x.nnz and also is None:
+        return None, None
+    rows, theirs = ridge_rows(x, table.target(), own=True, ridge=ridge, also=also)
+    return (rows if x.nnz else None), theirs
+
+
+def items_only(table: Table) -> sp.csr_matrix:
+    """(people, entities) of all channels, without people."""
+    return table.only(~table.tied[table.channel]).matrix()
+
+
+def parts_of(
+    table: Table, heard: NDArray[np.bool_], shape: Shape, wanted: NDArray[np.bool_] | None = None
+) -> tuple[list[Part], Rows | None]:
+    """Every part of every channel that is heard, and the pool.
+
+    Args:
+        table: what is learned from.
+        heard: (channels,).
+        shape: of the pool.
+        wanted: (channels,) those whose parts are asked for; all by default.
+    """
+    found: list[Part] = []
+    wanted = heard if wanted is None else heard & wanted
+    ties = [int(one) for one in np.flatnonzero(wanted) if table.tied[one]]
+    pool, _ = pool_of(table, heard & ~table.tied[:-1], shape.ridge)
+    target = table.target()
+    plain = [int(one) for one in np.flatnonzero(heard) if not table.tied[one]]
+    for channel in plain:
+        if not wanted[channel]:
+            continue
+        x = table.matrix(channel)
+        if pool is not None:
+            found.append(Part(channel, "pool", pool))
+        if len(plain) > 1 and np.count_nonzero(np.diff(x.indptr)) >= FEW:
+            rows, _ = ridge_rows(x, target, own=table.targets[channel], ridge=shape.ridge)
+            found.append(Part(channel, "own", rows))
+    for channel in ties:
+        x = table.matrix(channel)
+        if np.count_nonzero(np.diff(x.indptr)) < FEW:
+            continue
+        theirs = _wanted_by_friends(table, target)
+        found.append(Part(channel, "friends", theirs))
+        selves = sp.csr_matrix(
+            (
+                np.ones(np.count_nonzero(table.self_of >= 0)),
+                (np.flatnonzero(table.self_of >= 0), table.self_of[table.self_of >= 0]),
+            ),
+            shape=x.shape,
+        )
+        count = np.diff(x.indptr)
+        near = (
+            sp.diags(np.sqrt(np.maximum(count, 1.0) / (count + 1.0))) @ x
+            + sp.diags(1 / np.sqrt(count + 1.0)) @ selves
+        )
+        _, joint = pool_of(table, heard & ~table.tied[:-1], shape.ridge, near.tocsr())
+        if joint is not None:
+            found.append(Part(channel, "joint", joint))
+        if pool is not None:
+            found.append(
+                Part(
+                    channel,
+                    "through",
+                    pool.before(_of_friends(table, items_only(table.hearing(heard & ~table.tied[:-1])))),
+                )
+            )
+    return found, pool
+
+
+def _of_friends(table: Table, x: sp.csr_matrix) -> sp.csr_matrix:
+    """(entities, columns) what the person that an entity is did, each damped by how much they did."""
+    known = np.flatnonzero(table.self_of >= 0)
+    quiet = sp.diags(1 / np.sqrt(np.maximum(np.diff(x.indptr), 1.0)))
+    place = sp.csr_matrix(
+        (np.ones(len(known)), (table.self_of[known], known)), shape=(len(table.entities), table.people)
+    )
+    return (place @ quiet @ x).tocsr()
+
+
+def _wanted_by_friends(table: Table, target: sp.csr_matrix) -> Rows:
+    binary = target.copy()
+    binary.data[:] = 1.0
+    return Rows(
+        (_of_friends(table, binary) @ sp.diags(1 / frequency(target))).tocsr().astype(np.float32), None
+    )
+
+
+def scale(table: Table, shape: Shape) -> NDArray[np.float64]:
+    """(items,) what each column of rows is multiplied by."""
+    kept = table.wanted
+    counts = np.bincount(table.entity[kept], minlength=table.items).astype(np.float64)
+    found = np.maximum(counts, 1.0) ** shape.frequency
+    if shape.freshness:
+        now = recent(table, shape.half_life)
+        found *= ((now + 1e-6) / (now.max() + 1e-6)) ** shape.freshness
+    fit: NDArray[np.float64] = found
+    return fit
+
+
+def recent(table: Table, half_life: float) -> NDArray[np.float64]:
+    """(items,) how many people wanted each, faded to the newest act; a half-life of 0 never fades."""
+    kept = table.wanted
+    weights = None
+    if half_life:
+        newest = int(table.at.max()) if len(table.at) else 0
+        weights = np.exp2((table.at[kept] - newest) / half_life)
+    return np.bincount(table.entity[kept], weights=weights, minlength=table.items).astype(np.float64)
