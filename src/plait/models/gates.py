@@ -145,6 +145,7 @@ def groups(cut: Split, score: Score, random: np.random.Generator) -> Groups:
     people = np.flatnonzero(np.diff(cut.truth.indptr))
     people = np.sort(random.permutation(people)[:PEOPLE])
     found: list[tuple[Array, Array, Array, int, float]] = []
+    whole = cut.rest.target()
     for length in (None, *CUTS):
         table = cut.rest if length is None else _cut_short(cut.rest, people, length, random)
         wanted = table.target()
@@ -157,7 +158,9 @@ def groups(cut: Split, score: Score, random: np.random.Generator) -> Groups:
                 if length is not None and len(mine) < length:
                     continue  # it is among the uncut ones
                 truth = cut.truth.indices[cut.truth.indptr[person] : cut.truth.indptr[person + 1]]
-                found.append(_question([one[place] for one in features], truth, mine, random))
+                # Rows were learned from all that they did, so what is only cut away must not stand against the truth.
+                known = whole.indices[whole.indptr[person] : whole.indptr[person + 1]]
+                found.append(_question([one[place] for one in features], truth, known, len(mine), random))
     sizes = [len(one[1]) for one in found]
     width = found[0][0].shape[1] if found else len(score(cut.rest, people))
     return Groups(
@@ -171,24 +174,28 @@ def groups(cut: Split, score: Score, random: np.random.Generator) -> Groups:
 
 
 def _question(
-    scores: Sequence[Array], truth: NDArray[Any], mine: NDArray[Any], random: np.random.Generator
+    scores: Sequence[Array],
+    truth: NDArray[Any],
+    known: NDArray[Any],
+    history: int,
+    random: np.random.Generator,
 ) -> tuple[Array, Array, Array, int, float]:
     candidates: list[NDArray[Any]] = [truth]
     for one in scores:
-        if len(mine):
-            one[mine] = 0.0
+        if len(known):
+            one[known] = 0.0
         n = min(EACH, len(one))
         top = np.argpartition(-one, n - 1)[:n]
         candidates.append(top[one[top] > 0])
-    best = np.setdiff1d(np.concatenate(candidates), mine)
-    others = np.setdiff1d(random.integers(0, len(scores[0]), OTHERS), np.concatenate([best, mine]))
+    best = np.setdiff1d(np.concatenate(candidates), known)
+    others = np.setdiff1d(random.integers(0, len(scores[0]), OTHERS), np.concatenate([best, known]))
     items = np.concatenate([best, others])
     features = np.stack([one[items] for one in scores], axis=1)
     wanted = np.isin(items, truth).astype(float)
     stands_for = np.ones(len(items))
-    stands_for[len(best) :] = (len(scores[0]) - len(best) - len(mine)) / max(1, len(others))
+    stands_for[len(best) :] = (len(scores[0]) - len(best) - len(known)) / max(1, len(others))
     ideal = float((1 / np.log2(np.arange(min(len(truth), TOP)) + 2)).sum())
-    return features, wanted, stands_for, len(mine), ideal
+    return features, wanted, stands_for, history, ideal
 
 
 def _cut_short(table: Table, people: NDArray[np.int64], length: int, random: np.random.Generator) -> Table:
