@@ -18,6 +18,8 @@ ROOT = HERE.parent
 
 # Each lock holds all of the one before it, at the same versions: installing a later one on top changes nothing.
 LOCKS = {"run": (), "dev": ("dev",), "all": ("dev", "peers", "bench")}
+# What cannot live beside us, since it wants other versions: an environment of its own, made by the bench that needs it.
+APART = {"rivals": ("rivals",)}
 
 
 def main(argv: list[str]) -> int:
@@ -33,13 +35,16 @@ def main(argv: list[str]) -> int:
                 *(line for group in LOCKS[name] for line in project["dependency-groups"][group]),
             ]
             _lock(python, name, wanted, upgrade=("--upgrade" in argv and name == "all"))
+        for name, groups in APART.items():
+            wanted = [line for group in groups for line in project["dependency-groups"][group]]
+            _lock(python, name, wanted, upgrade="--upgrade" in argv, apart=True)
     return 0
 
 
-def _lock(python: Path, name: str, wanted: list[str], *, upgrade: bool) -> None:
+def _lock(python: Path, name: str, wanted: list[str], *, upgrade: bool, apart: bool = False) -> None:
     told = HERE / f"{name}.lock"
     widest = HERE / "all.lock"
-    bound = [] if told == widest else ["--constraint", str(widest)]
+    bound = [] if apart or told == widest else ["--constraint", str(widest)]
     if bound:
         told.unlink(missing_ok=True)  # what the widest set says counts, not what stood here
     subprocess.run(

@@ -130,14 +130,15 @@ def fit(data: str | None) -> None:
 
 
 @main.command()
-@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@click.argument("folder", required=False, type=click.Path(file_okay=False, path_type=Path))
+@click.option("--live", is_flag=True, help="Evaluate the installation in the data folder instead of FOLDER.")
+@_data
 @click.option("--test", type=click.Path(dir_okay=False, path_type=Path), help="A test file (person,item).")
 @click.option(
     "--cold",
-    "keep",
     type=click.IntRange(min=0),
     metavar="K",
-    help="Cut some people's activity to K rows, and ask about them.",
+    help="Cut some people's activity to K rows, ask about them.",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Of everything that is drawn.")
 @click.option(
@@ -145,18 +146,32 @@ def fit(data: str | None) -> None:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the whole report as JSON.")
 def evaluate(
-    folder: Path, test: Path | None, keep: int | None, seed: int, social: str | None, as_json: bool
+    folder: Path | None,
+    live: bool,
+    data: str | None,
+    test: Path | None,
+    cold: int | None,
+    seed: int,
+    social: str | None,
+    as_json: bool,
 ) -> None:
     """Tell what each kind of data in FOLDER is worth, and what combining them is worth."""
     from plait import evaluate as work
+    from plait.evaluate.live import evaluate_installation
     from plait.evaluate.shown import as_text
 
+    if live == (folder is not None) or (live and (test is not None or cold is not None)):
+        raise click.UsageError("give a FOLDER, maybe with --test and --cold, or --live without them")
     named = work.SOCIAL_SIGNALS if social is None else frozenset(filter(None, social.split(",")))
     with _working("evaluating") as progress:
-        found = work.evaluate(
-            folder, test=test, keep=keep, seed=seed, social=named,
-            told=lambda what: progress.update(TaskID(0), description=what),
-        )  # fmt: skip
+
+        def told(what: str) -> None:
+            progress.update(TaskID(0), description=what)
+
+        if folder is None:
+            found = evaluate_installation(load(data), seed=seed, social=named, told=told)
+        else:
+            found = work.evaluate(folder, test=test, keep=cold, seed=seed, social=named, told=told)
     click.echo(json.dumps(found, indent=2) if as_json else as_text(found))
 
 

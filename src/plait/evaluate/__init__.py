@@ -63,8 +63,20 @@ def report(
     seed: int,
     social: Collection[str],
     told: Callable[[str], object] = lambda _: None,
+    table: Table | None = None,
+    now: int = 0,
+    half_life: int = lines.HALF_LIFE,
 ) -> dict[str, Any]:
     """Fit each line on the train rows of a dataset and compare them on its test.
+
+    Args:
+        dataset: train rows and test.
+        seed: see ``evaluate``.
+        social: see ``evaluate``.
+        told: see ``evaluate``.
+        table: of the train rows, where they are not the dataset's own.
+        now: the time that ``table`` was read at, ms since the epoch.
+        half_life: of what people did, ms.
 
     Raises:
         Rejected: the test asks about nobody.
@@ -76,8 +88,9 @@ def report(
             field="test",
         )
     told("fitting")
-    table, now = lines.table_of(dataset, social)
-    models = lines.fitted(table, now, social, seed=seed)
+    if table is None:
+        table, now = lines.table_of(dataset, social, half_life=half_life)
+    models = lines.fitted(table, now, social, seed=seed, half_life=half_life)
     told("ranking")
     people, sizes = np.unique(dataset.test_person, return_counts=True)
     order = np.lexsort((dataset.test_item, dataset.test_person))
@@ -100,8 +113,28 @@ def report(
         "lines": {name: metrics.summary(each[name], ranked[name], shelf, seed=seed) for name in models},
         "lift": _lifts(each, seed),
         "by_history": _by_history(each, history_of(table)[people], seed),
+        "gates": _gates(models["combined"]),
         "gated_off": combined.gated_off,
         "notes": dataset.notes,
+    }
+
+
+def _gates(model: Model) -> dict[str, Any]:
+    """How loud each channel is, by history, and where combining was held back to a part, or 0, of itself."""
+    names = ["/".join(one) for one in model.manifest.channels]
+    gates = [*model.gates[: len(names)], *model.gates[-2:]]
+    held = {
+        least: one["held_back_to"]
+        for least, one in model.manifest.quality.get("by_history", {}).items()
+        if "held_back_to" in one
+    }
+    return {
+        "history": list(HISTORY),
+        "channels": {
+            name: [round(float(one), 4) for one in row]
+            for name, row in zip([*names, "topics", "popularity"], gates, strict=True)
+        },
+        "held_back_to": held,
     }
 
 

@@ -19,6 +19,7 @@ from plait.profile import SEP
 HALF_LIFE = 14 * DAY
 TIED = (TIES, "follow")  # the channel of who follows whom
 SOCIAL_SIGNALS = frozenset(map(str, SOCIAL)) | {str(Signal.SHARE)}
+NAMES = ("popularity", "activity", "social", "combined")
 AT_ONCE = 16_000_000  # scores that are in memory at a time
 
 
@@ -101,6 +102,15 @@ def _heard(table: Table, social: Collection[str]) -> dict[str, NDArray[np.bool_]
     }
 
 
-def fitted(table: Table, now: int, social: Collection[str], *, seed: int) -> dict[str, Model]:
-    """The models of the lines: ``activity``, ``social``, ``combined``, ``popularity``."""
-    return fit_lines(table, _heard(table, social), now=now, half_life=HALF_LIFE, seed=seed)
+def fitted(
+    table: Table,
+    now: int,
+    social: Collection[str],
+    *,
+    seed: int,
+    only: Collection[str] = NAMES,
+    half_life: int = HALF_LIFE,
+) -> dict[str, Model]:
+    """The models of the lines that are asked for: ``popularity``, ``activity``, ``social``, ``combined``."""
+    heard = {name: one for name, one in _heard(table, social).items() if name in only}
+    return fit_lines(table, heard, now=now, half_life=half_life, seed=seed)

@@ -156,38 +156,52 @@ def _stacked(
 ) -> tuple[NDArray[np.int32], sp.csr_matrix]:
     """All channels' rows that hold something under one another, the pool's last, and where each entity's stands."""
     used = np.asarray(fitted.gates[:-2].any(axis=1))
-    parts, pool = parts_of(table, heard, shape, used)
-    by = scale(table, shape)
+    weight = {
+        name: share
+        for name, share in zip(fitted.names, fitted.mix, strict=True)
+        if share > 0 and used[name[0]]
+    }
+    parts, pool = parts_of(table, heard, shape, weight)
+    by = np.maximum(scale(table, shape), 1e-9)
     blocks = len(table.channels) + 1
     keep = max(10, min(KEEP, BUDGET // max(1, len(table.entities) * blocks)))
     place = np.full((blocks, len(table.entities)), -1, np.int32)
     stacked: list[sp.csr_matrix] = []
     height = 0
-    sums: list[tuple[list[int], list[tuple[float, Rows]]]] = []
-    if pool is not None:
-        sums.append(([blocks - 1], [(1.0, pool)]))
-    weight = {(channel, name): share for (channel, name), share in zip(fitted.names, fitted.mix, strict=True)}
-    for channel in np.flatnonzero(used):
-        mine = [
-            (share, part.rows)
-            for part in parts
-            if part.channel == channel and (share := weight.get((part.channel, part.name), 0.0)) > 0
-        ]
-        if len(mine) == 1 and mine[0][1] is pool:
-            sums[0][0].append(int(channel))
-        elif mine:
-            sums.append(([int(channel)], mine))
-    for numbers, mine in sums:
+
+    def put(numbers: list[int], mine: list[tuple[float, Rows]]) -> None:
+        nonlocal height
         held, rows = cut(mine, by, keep)
         for number in numbers:
             place[number, held] = height + np.arange(len(held))
         height += len(held)
         stacked.append(rows)
+
+    alone = [
+        one for one in range(len(table.channels)) if [name for at, name in weight if at == one] == ["pool"]
+    ]
+    if pool is not None:
+        put([blocks - 1, *alone], [(1.0, pool)])
+    for channel in np.flatnonzero(used).tolist():
+        mine = [(weight[channel, one.name], one.rows) for one in parts if one.channel == channel]
+        if mine and channel not in alone:
+            # What friends touched goes through the pool's rows as they are served: as good, and a hundredth of the work.
+            put([channel], [(share, _served(one, place[-1], stacked, by)) for share, one in mine])
     for number in range(blocks - 1):
         # What a channel never saw, the pool may know.
         place[number] = np.where(place[number] < 0, place[-1], place[number])
     found = sp.vstack(stacked).tocsr() if stacked else sp.csr_matrix((0, table.items), dtype=np.float32)
     return place, found
+
+
+def _served(
+    rows: Rows, place: NDArray[np.int32], stacked: list[sp.csr_matrix], by: NDArray[np.float64]
+) -> Rows:
+    if rows.via is None:
+        return rows
+    held = np.flatnonzero(place >= 0)
+    pool = stacked[0][place[held]] @ sp.diags(1.0 / by)
+    return Rows((rows.via.tocsc()[:, held] @ pool).tocsr().astype(np.float32), None)
 
 
 def popularity(table: Table, shape: Shape) -> NDArray[np.float64]:

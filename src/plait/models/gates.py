@@ -23,13 +23,15 @@ Array = NDArray[np.float64]
 
 HELD_OUT = 0.2  # of what a person wanted, drawn
 HELD_OUT_BY_TIME = 0.1  # of what anybody wanted, the newest
-PEOPLE = 600  # whose held-out items gates are fitted on; standard errors are small enough then
+PEOPLE = 1_500  # whose held-out items gates are fitted on at most
+CHOSEN = 0.35  # of all people at most, since rows are learned without what is cut
 CUTS = (0, 1, 2, 5, 10)  # items that histories are cut to, one for each bucket below the last
+UNCUT = 2  # in so many parts of the people beside
 EACH = 40  # best items by each feature that stand against the held-out ones
 OTHERS = 100  # drawn from all the rest, to stand for it
 PULL = 20.0  # groups; a bucket with as many weighs its own evidence and everybody's alike
 PULL_BUCKET = 60.0  # the same for one bucket against everybody
-PLENTY = 400  # questions from which on the gates of a bucket are moved by NDCG of its own
+PLENTY = 300  # questions from which on the gates of a bucket are moved by NDCG of its own
 TOP = 20
 COSTS = 0.003  # of NDCG, that combining may cost against the best single source
 CONFIDENCE = 1.64  # standard errors; one-sided 95 %
@@ -49,31 +51,39 @@ class Split(NamedTuple):
 
 
 def split(table: Table, random: np.random.Generator) -> Split:
-    """Hold out what people wanted last: the newest part of all where we know when, else a part of each person's, drawn."""
+    """Hold out what people wanted last, and cut the histories of some short: the newest part of all acts where we know when
+    they happened, else a part of each person's, drawn.
+
+    Whose history is cut is new to the rows that are learned, too: were they learned from the whole of it, friends' rows
+    would know the person all the same.
+    """
     wanted = np.flatnonzero(table.wanted)
     if not len(wanted):
         return Split(table, sp.csr_matrix((table.people, table.items)))
     pair, back = np.unique(table.person[wanted] * table.items + table.entity[wanted], return_inverse=True)
     newest = np.zeros(len(pair), np.int64)
     np.maximum.at(newest, back, table.at[wanted])
-    person, item = pair // table.items, pair % table.items
+    person = pair // table.items
     sizes = np.bincount(person, minlength=table.people)
-    chosen = np.zeros(table.people, np.bool_)
-    several = np.flatnonzero(sizes > 1)
-    chosen[random.permutation(several)[: max(PEOPLE, len(several) // 5)]] = True
-    timed = newest.min() < newest.max() and newest.min() > 0
-    if timed:
+    several = random.permutation(np.flatnonzero(sizes > 1))
+    chosen = several[: max(1, min(PEOPLE, int(len(several) * CHOSEN)))]
+    asked = np.zeros(table.people, np.bool_)
+    asked[chosen] = True
+    gone = np.zeros(len(table.person), np.bool_)
+    held = np.zeros(len(pair), np.bool_)
+    if newest.min() < newest.max() and newest.min() > 0:
         # As answers will be asked: nothing is known of what came later, by anybody.
         moment = np.quantile(newest, 1 - HELD_OUT_BY_TIME)
         held, gone = newest > moment, table.at > moment
-    if not timed or not held.any() or gone.all():
-        timed = False
+    if not held.any() or gone.all():
         order = np.lexsort((random.random(len(pair)), -newest, person))
         starts = np.cumsum(sizes) - sizes
         rank = np.empty(len(pair), np.int64)
         rank[order] = np.arange(len(pair)) - starts[person[order]]
-        held = chosen[person] & (rank < np.ceil(HELD_OUT * sizes[person])) & (sizes[person] > 1)
+        held = asked[person] & (rank < np.ceil(HELD_OUT * sizes[person]))
         gone = np.zeros(len(table.person), np.bool_)
+    else:
+        asked[:] = True  # who comes later is a question that costs nothing
     about = np.flatnonzero(table.entity < table.items)
     where = np.searchsorted(pair, table.person[about] * table.items + table.entity[about])
     where = np.minimum(where, len(pair) - 1)
@@ -84,11 +94,40 @@ def split(table: Table, random: np.random.Generator) -> Split:
     first = np.where(_repeated(table, wanted, back, len(pair)), -1, newest)
     told_before = social_of(table)[about] & (table.at[about] < first[where])
     gone[about] |= held[where] & ~told_before
-    asked = held & (timed | chosen[person])
-    truth = sp.csr_matrix(
-        (np.ones(int(asked.sum())), (person[asked], item[asked])), shape=(table.people, table.items)
+    for number, length in enumerate(CUTS):
+        cut = chosen[number :: len(CUTS) + UNCUT]
+        gone |= _beyond(table, cut, length, gone, random)
+    left = table.only(~gone)
+    known = np.unique(
+        left.person[left.entity < left.items] * table.items + left.entity[left.entity < left.items]
     )
-    return Split(table.only(~gone), truth)
+    truth = np.setdiff1d(pair[asked[person]], known)
+    return Split(
+        left,
+        sp.csr_matrix(
+            (np.ones(len(truth)), (truth // table.items, truth % table.items)),
+            shape=(table.people, table.items),
+        ),
+    )
+
+
+def _beyond(
+    table: Table, people: NDArray[np.int64], length: int, gone: NDArray[np.bool_], random: np.random.Generator
+) -> NDArray[np.bool_]:
+    """The acts that some people's history is cut by, to ``length`` things they did; what is social stays."""
+    where = np.flatnonzero(~social_of(table) & ~gone & np.isin(table.person, people))
+    pair, back = np.unique(
+        table.person[where] * len(table.entities) + table.entity[where], return_inverse=True
+    )
+    person = pair // len(table.entities)
+    order = np.lexsort((random.random(len(pair)), person))
+    sizes = np.bincount(person, minlength=table.people)
+    starts = np.cumsum(sizes) - sizes
+    rank = np.empty(len(pair), np.int64)
+    rank[order] = np.arange(len(pair)) - starts[person[order]]
+    found = np.zeros(len(table.person), np.bool_)
+    found[where] = rank[back] >= length
+    return found
 
 
 def _repeated(
@@ -141,26 +180,22 @@ Score = Callable[
 
 
 def groups(cut: Split, score: Score, random: np.random.Generator) -> Groups:
-    """Turn people with held-out items into questions, each also with its history cut short."""
+    """Turn people with held-out items into questions."""
     people = np.flatnonzero(np.diff(cut.truth.indptr))
-    people = np.sort(random.permutation(people)[:PEOPLE])
+    people = np.sort(random.permutation(people)[: 2 * PEOPLE])
     found: list[tuple[Array, Array, Array, int, float]] = []
-    whole = cut.rest.target()
-    for length in (None, *CUTS):
-        table = cut.rest if length is None else _cut_short(cut.rest, people, length, random)
-        wanted = table.target()
-        size = max(1, 2_000_000 // max(1, table.items))
-        for at in range(0, len(people), size):
-            some = people[at : at + size]
-            features = score(table, some)
-            for place, person in enumerate(some):
-                mine = wanted.indices[wanted.indptr[person] : wanted.indptr[person + 1]]
-                if length is not None and len(mine) < length:
-                    continue  # it is among the uncut ones
-                truth = cut.truth.indices[cut.truth.indptr[person] : cut.truth.indptr[person + 1]]
-                # Rows were learned from all that they did, so what is only cut away must not stand against the truth.
-                known = whole.indices[whole.indptr[person] : whole.indptr[person + 1]]
-                found.append(_question([one[place] for one in features], truth, known, len(mine), random))
+    wanted = cut.rest.target()
+    touched = cut.rest.only(cut.rest.entity < cut.rest.items)
+    everything = touched.matrix()[:, : cut.rest.items].tocsr()
+    size = max(1, 2_000_000 // max(1, cut.rest.items))
+    for at in range(0, len(people), size):
+        some = people[at : at + size]
+        features = score(cut.rest, some)
+        for place, person in enumerate(some):
+            truth = cut.truth.indices[cut.truth.indptr[person] : cut.truth.indptr[person + 1]]
+            known = everything.indices[everything.indptr[person] : everything.indptr[person + 1]]
+            history = int(wanted.indptr[person + 1] - wanted.indptr[person])
+            found.append(_question([one[place] for one in features], truth, known, history, random))
     sizes = [len(one[1]) for one in found]
     width = found[0][0].shape[1] if found else len(score(cut.rest, people))
     return Groups(
@@ -196,24 +231,6 @@ def _question(
     stands_for[len(best) :] = (len(scores[0]) - len(best) - len(known)) / max(1, len(others))
     ideal = float((1 / np.log2(np.arange(min(len(truth), TOP)) + 2)).sum())
     return features, wanted, stands_for, history, ideal
-
-
-def _cut_short(table: Table, people: NDArray[np.int64], length: int, random: np.random.Generator) -> Table:
-    """Keep ``length`` of the items that people wanted, and all they did elsewhere."""
-    about = ~social_of(table) & np.isin(table.person, people)
-    where = np.flatnonzero(about)
-    pair, back = np.unique(
-        table.person[where] * len(table.entities) + table.entity[where], return_inverse=True
-    )
-    person = pair // len(table.entities)
-    order = np.lexsort((random.random(len(pair)), person))
-    sizes = np.bincount(person, minlength=table.people)
-    starts = np.cumsum(sizes) - sizes
-    rank = np.empty(len(pair), np.int64)
-    rank[order] = np.arange(len(pair)) - starts[person[order]]
-    kept = np.ones(len(table.person), np.bool_)
-    kept[where] = rank[back] < length
-    return table.only(kept)
 
 
 def believed(channels: Sequence[int]) -> Array:

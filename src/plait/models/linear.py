@@ -29,6 +29,7 @@ RIDGE = 4.0  # times the mean square of a person's row
 FREQUENCY = 0.25
 ACTIVITY = 0.25
 SHRINK = 10.0  # people; how many must share two items before their cosine is believed half
+SPARSE = 0.03  # filled; a product with a sparser matrix is quicker one by one
 CHUNK = 256  # rows of B that are made at one time
 
 
@@ -40,11 +41,13 @@ class Rows:
         left: (entities, thin).
         right: (thin, items); ``None`` stands for the identity.
         own: whether the diagonal is zero.
+        via: (entities, columns) that ``left`` is a product of, where these rows stand for what others touched.
     """
 
     left: sp.csr_matrix
     right: Floats | None
     own: bool = False
+    via: sp.csr_matrix | None = None
 
     def scores(self, x: sp.csr_matrix) -> Floats:
         """``x @ B``, except for what an item says of itself: (people, items)."""
@@ -52,12 +55,14 @@ class Rows:
         if self.right is None:
             dense: Floats = thin.toarray()
             return dense
-        found: Floats = thin.toarray() @ self.right
+        # Few acts know few others: then most of a dense product would be of zeros.
+        few = thin.nnz < SPARSE * thin.shape[0] * thin.shape[1]
+        found: Floats = np.asarray(thin @ self.right) if few else thin.toarray() @ self.right
         return found
 
     def before(self, x: sp.csr_matrix) -> Rows:
         """The rows of ``x @ B``: of those who stand for what others touched."""
-        return Rows((x.astype(np.float32) @ self.left).tocsr(), self.right)
+        return Rows((x.astype(np.float32) @ self.left).tocsr(), self.right, via=x)
 
     @property
     def held(self) -> NDArray[np.intp]:

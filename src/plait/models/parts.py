@@ -11,6 +11,7 @@ A channel's rows are a sum of parts, each ridge regression of its own:
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import NamedTuple
 
 import numpy as np
@@ -64,7 +65,7 @@ def items_only(table: Table) -> sp.csr_matrix:
 
 
 def parts_of(
-    table: Table, heard: NDArray[np.bool_], shape: Shape, wanted: NDArray[np.bool_] | None = None
+    table: Table, heard: NDArray[np.bool_], shape: Shape, wanted: Collection[tuple[int, str]] | None = None
 ) -> tuple[list[Part], Rows | None]:
     """Every part of every channel that is heard, and the pool.
 
@@ -72,53 +73,49 @@ def parts_of(
         table: what is learned from.
         heard: (channels,).
         shape: of the pool.
-        wanted: (channels,) those whose parts are asked for; all by default.
+        wanted: (channel, name) of the parts that are asked for; all by default.
     """
     found: list[Part] = []
-    wanted = heard if wanted is None else heard & wanted
-    ties = [int(one) for one in np.flatnonzero(wanted) if table.tied[one]]
-    pool, _ = pool_of(table, heard & ~table.tied[:-1], shape.ridge)
     target = table.target()
-    plain = [int(one) for one in np.flatnonzero(heard) if not table.tied[one]]
+    items = heard & ~table.tied[:-1]
+    pool, _ = pool_of(table, items, shape.ridge)
+    plain = [int(one) for one in np.flatnonzero(items)]
+
+    def asked(channel: int, name: str) -> bool:
+        return wanted is None or (channel, name) in wanted
+
     for channel in plain:
-        if not wanted[channel]:
+        if pool is not None and asked(channel, "pool"):
+            found.append(Part(channel, "pool", pool))
+        if len(plain) < 2 or not asked(channel, "own"):
             continue
         x = table.matrix(channel)
-        if pool is not None:
-            found.append(Part(channel, "pool", pool))
-        if len(plain) > 1 and np.count_nonzero(np.diff(x.indptr)) >= FEW:
+        if np.count_nonzero(np.diff(x.indptr)) >= FEW:
             rows, _ = ridge_rows(x, target, own=table.targets[channel], ridge=shape.ridge)
             found.append(Part(channel, "own", rows))
-    for channel in ties:
+    for channel in np.flatnonzero(heard & table.tied[:-1]).tolist():
         x = table.matrix(channel)
         if np.count_nonzero(np.diff(x.indptr)) < FEW:
             continue
-        theirs = _wanted_by_friends(table, target)
-        found.append(Part(channel, "friends", theirs))
-        selves = sp.csr_matrix(
-            (
-                np.ones(np.count_nonzero(table.self_of >= 0)),
-                (np.flatnonzero(table.self_of >= 0), table.self_of[table.self_of >= 0]),
-            ),
-            shape=x.shape,
-        )
-        count = np.diff(x.indptr)
-        near = (
-            sp.diags(np.sqrt(np.maximum(count, 1.0) / (count + 1.0))) @ x
-            + sp.diags(1 / np.sqrt(count + 1.0)) @ selves
-        )
-        _, joint = pool_of(table, heard & ~table.tied[:-1], shape.ridge, near.tocsr())
-        if joint is not None:
-            found.append(Part(channel, "joint", joint))
-        if pool is not None:
-            found.append(
-                Part(
-                    channel,
-                    "through",
-                    pool.before(_of_friends(table, items_only(table.hearing(heard & ~table.tied[:-1])))),
-                )
-            )
+        if asked(channel, "friends"):
+            found.append(Part(channel, "friends", _wanted_by_friends(table, target)))
+        if asked(channel, "joint"):
+            _, joint = pool_of(table, items, shape.ridge, _near(table, x))
+            if joint is not None:
+                found.append(Part(channel, "joint", joint))
+        if pool is not None and asked(channel, "through"):
+            theirs = _of_friends(table, items_only(table.hearing(items)))
+            found.append(Part(channel, "through", pool.before(theirs)))
     return found, pool
+
+
+def _near(table: Table, x: sp.csr_matrix) -> sp.csr_matrix:
+    """(people, entities) whom each follows and themselves, who count as one more; rows of length one."""
+    known = np.flatnonzero(table.self_of >= 0)
+    selves = sp.csr_matrix((np.ones(len(known)), (known, table.self_of[known])), shape=x.shape)
+    count = np.diff(x.indptr)
+    theirs = sp.diags(np.sqrt(np.maximum(count, 1.0) / (count + 1.0)))
+    return (theirs @ x + sp.diags(1 / np.sqrt(count + 1.0)) @ selves).tocsr()
 
 
 def _of_friends(table: Table, x: sp.csr_matrix) -> sp.csr_matrix:

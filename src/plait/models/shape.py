@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plait.events import DAY
-from plait.models.gates import PEOPLE, TOP, Split
+from plait.models.gates import TOP, Split
 from plait.models.parts import Shape, items_only, pool_of, recent, scale
 from plait.models.table import Table
 
@@ -20,7 +20,9 @@ FRESH = (0.0, 0.4, 0.7, 1.0)
 HALF_LIVES = (0.25 * DAY, 1.0 * DAY, 3.0 * DAY, 10.0 * DAY, 40.0 * DAY, 400.0 * DAY)
 LOUD = (0.05, 0.2, 0.6)  # of what is personal beside what is popular, in standard deviations
 WINDOW, WINDOWS = 0.1, 4  # parts of all acts that half-lives are tried on
+ASKED = 600  # people
 MOST = 24_000_000  # scores that are looked at for each trial
+LONG = 4  # items; who has a history as long shows best what it is worth
 FEWEST = 30  # people with something held out; fewer choose nothing
 
 
@@ -34,7 +36,10 @@ def tuned(cut: Split, heard: NDArray[np.bool_], random: np.random.Generator) -> 
     """
     table = cut.rest
     people = np.flatnonzero(np.diff(cut.truth.indptr))
-    people = np.sort(random.permutation(people)[: max(1, min(PEOPLE, MOST // max(1, table.items)))])
+    history = np.diff(table.target().indptr)
+    long = people[history[people] >= LONG]
+    people = long if len(long) >= FEWEST else people
+    people = np.sort(random.permutation(people)[: max(1, min(ASKED, MOST // max(1, table.items)))])
     if len(people) < FEWEST:
         return Shape()
     truth = cut.truth[people].toarray() > 0
@@ -75,7 +80,7 @@ def _half_life(table: Table, random: np.random.Generator) -> float:
     for since, until in pairwise(edges):
         late = (at > since) & (at <= until)
         people = np.unique(person[late])
-        people = np.sort(random.permutation(people)[: max(1, min(PEOPLE, MOST // max(1, table.items)))])
+        people = np.sort(random.permutation(people)[: max(1, min(ASKED, MOST // max(1, table.items)))])
         if not len(people) or not (at <= since).any():
             continue
         place = np.full(table.people, -1, np.int64)
