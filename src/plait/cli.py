@@ -17,7 +17,15 @@ from typing import Any
 
 import click
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
 
 from plait import __version__
 from plait.errors import Corrupt, PlaitError, Rejected, Unavailable
@@ -116,6 +124,39 @@ def import_events(file: Path, data: str | None, names: tuple[str, ...]) -> None:
     from plait.feeds import read_events
 
     _bring(read_events(file, names), data, what="events")
+
+
+@import_.command(name="dataset")
+@click.argument("name")
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option(
+    "--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="The folder to write."
+)
+@click.option(
+    "--format", "form", type=click.Choice(["csv", "csv.gz", "parquet"]), default="csv", show_default=True,
+    help="What to write.",
+)  # fmt: skip
+@click.option(
+    "--map",
+    "more",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A TOML file of maps of your own.",
+)
+def import_dataset(name: str, folder: Path, out: Path, form: str, more: Path | None) -> None:
+    """Rewrite the published files of a public data set (movielens, yelp, …) for `plait evaluate`."""
+    from plait.feeds.public import import_set
+
+    with _measuring(f"importing {name}") as bar:
+
+        def tell(what: str, part: float) -> None:
+            bar.update(TaskID(0), description=f"importing {name}: {what}", completed=part)
+
+        told = import_set(name, folder, out, form=form, more=more, progress=tell)
+    for sample in told.samples:
+        _say.print(f"refused: {sample}", soft_wrap=True, markup=False)
+    if told.refused > len(told.samples):
+        _say.print(f"… and {told.refused - len(told.samples):,} more")
+    click.echo(json.dumps({"variant": told.variant, "written": told.written, "refused": told.refused}))
 
 
 @main.command()
@@ -347,6 +388,21 @@ def _working(what: str) -> Progress:
         disable=not _say.is_terminal,
     )
     bar.add_task(what)
+    return bar
+
+
+def _measuring(what: str) -> Progress:
+    """A bar on a terminal, nothing elsewhere."""
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+        console=_say,
+        transient=True,
+        disable=not _say.is_terminal,
+    )
+    bar.add_task(what, total=1.0)
     return bar
 
 
