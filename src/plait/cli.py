@@ -218,6 +218,16 @@ def evaluate(
 
 @main.command()
 @_data
+def explored(data: str | None) -> None:
+    """Tell what placements that explore have learned, and what other ways to choose would have been worth."""
+    from plait.explore import current
+
+    found = current(Path(load(data).data))
+    click.echo(json.dumps({"learned_at": found.learned_at, **found.report}, indent=2))
+
+
+@main.command()
+@_data
 @click.option("--check", is_flag=True, help="Change nothing; tell whether the state equals the log.")
 def replay(data: str | None, check: bool) -> None:
     """Rebuild the state from the log."""

@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 
 from plait.catalog import ASIDE, MAX_SHOWN, Catalog, Placement
 from plait.errors import Rejected
-from plait.events import MAX_WHO
+from plait.events import DAY, MAX_WHO
+from plait.explore import CANDIDATES, Explorer, chance_of, features_of, pick
+from plait.explore import prior as unexplored
 from plait.models import Model, prior
 from plait.models.ranker import Acts, Ranker
 from plait.profile import Profile
@@ -22,6 +24,7 @@ from plait.profile import Profile
 MAX_PLACEMENTS = 32  # of one question
 MAX_EXCLUDED = 1_000
 MOST_TIED = 500  # posts or promotions that one placement chooses from
+MUCH_KNOWN = 16  # reasons to choose by; the bandit takes everybody of whom we have more alike
 
 
 class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -115,11 +118,14 @@ def encode_hook(told: Any) -> Any:
     raise NotImplementedError(type(told).__name__)
 
 
+EXPLORING = Reasons(msgspec.json.encode([Because("plait", "exploring", 0.0, 1.0)]))
+
+
 class Chosen(msgspec.Struct, omit_defaults=True, gc=False):
-    """One item that is to be shown."""
+    """One item that is to be shown; what is tried has a reason and no score."""
 
     item: str
-    score: float
+    score: float | msgspec.UnsetType = msgspec.UNSET
     because: Reasons | msgspec.UnsetType = msgspec.UNSET
     details: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
 
@@ -132,13 +138,14 @@ class Shown(msgspec.Struct):
 
 
 class Decision(msgspec.Struct, omit_defaults=True):
-    """The answer."""
+    """The answer; ``explored`` goes to the log and is taken off before it leaves."""
 
     decision: str
     placements: dict[str, Shown]
     took_ms: float = 0.0
     degraded: bool = False
     refused: list[dict[str, Any]] = []
+    explored: dict[str, list[dict[str, Any]]] = {}
 
 
 class Decider:
@@ -147,6 +154,7 @@ class Decider:
     Attributes:
         catalog: what there is to show.
         ranker: the current model, laid over it.
+        explorer: which unproven items placements try.
     """
 
     def __init__(
@@ -154,6 +162,7 @@ class Decider:
     ) -> None:
         self.catalog = catalog
         self.ranker = Ranker(model or prior(half_life), catalog)
+        self.explorer: Explorer = unexplored()
         self._masks: dict[tuple[tuple[str, ...], str | None, str | None], NDArray[np.bool_]] = {}
         self._turns: NDArray[np.float64] = np.zeros(0)  # when something starts or ends, ms
         self._last, self._next = math.inf, -math.inf  # the two between which the masks hold
@@ -182,11 +191,11 @@ class Decider:
             Rejected: unknown placement, wrong number, or a condition that cannot be read; ``field`` says where.
         """
         self._refresh()
-        page = _Page(self, question, profile, now)
+        page = _Page(self, question, profile, now, id)
         try:
             for number, asked in enumerate(question.placements):
                 page.fill(asked, number)
-            return Decision(decision=id, placements=page.shown())
+            return Decision(decision=id, placements=page.shown(), explored=page.explored)
         finally:
             page.close()
 
@@ -272,7 +281,9 @@ class _Slot(NamedTuple):
 class _Page:
     """One page while it is filled."""
 
-    def __init__(self, decider: Decider, question: Question, profile: Profile | None, now: int) -> None:
+    def __init__(
+        self, decider: Decider, question: Question, profile: Profile | None, now: int, id: str
+    ) -> None:
         self._decider = decider
         self._catalog, self._ranker = decider.catalog, decider.ranker
         self._question = question
@@ -282,6 +293,8 @@ class _Page:
         self._about = decider.row_of(question.page)
         self._used: list[int] = []
         self._slots: list[_Slot] = []
+        self._id = id
+        self.explored: dict[str, list[dict[str, Any]]] = {}
         self._acts = self._scored = self._ranker.acts(self._entries, now=now)
         self._ranker.score(self._acts)
         self._use(self._rows(question.exclude))
@@ -297,18 +310,42 @@ class _Page:
         acts = self._score(about if placement.related else None)
         allowed = self._decider.allowed(placement, asked, number, self._now)
         n = int(asked.n or placement.n)
+        # Nobody could learn from what an unknown person did with it.
+        tries = min(placement.explore, n) if placement.explore and self._profile is not None else 0
         hidden = self._use(self._hidden(placement, asked, about))
         if ASIDE.intersection(placement.kinds):
             slot = _Slot(asked.id, acts, *self._mixed(n, allowed, acts))
         else:
-            slot = _Slot(asked.id, acts, *self._ranker.best(n, allowed, acts.base_gate), None)
-        # What one placement leaves out, another may show.
-        if hidden:
-            self._ranker.used[hidden] = False
+            slot = _Slot(asked.id, acts, *self._ranker.best(n - tries, allowed, acts.base_gate), None)
         if slot.rows:  # chosen among those that were not used
             self._ranker.used[slot.rows] = True
             self._used += slot.rows
+        if tries:
+            self._explore(slot, tries, allowed)
+        # What one placement leaves out, another may show.
+        if hidden:
+            self._ranker.used[hidden] = False
         self._slots.append(slot)
+
+    def _explore(self, slot: _Slot, tries: int, allowed: NDArray[np.bool_]) -> None:
+        """Choose for the slots of a placement that try something, from what comes next by score."""
+        rows, scores = self._ranker.best(CANDIDATES + tries - 1, allowed, slot.acts.base_gate)
+        best = max([*slot.scores[:1], *scores[:1]], default=0.0)
+        ages = (self._now - self._catalog.published[rows]) / DAY
+        known = min(1.0, len(slot.acts.labels) / MUCH_KNOWN)
+        features = features_of(np.array(scores), best, ages, known).round(6)
+        left = list(range(len(rows)))
+        told = self.explored[slot.name] = []
+        for number in range(min(tries, len(rows))):
+            some = left[:CANDIDATES]
+            chances = self._decider.explorer.chances(features[some]).round(6)
+            chosen = pick(chances, chance_of(self._id, slot.name, str(number)))
+            told.append({
+                "chosen": chosen, "items": [self._catalog.ids[rows[at]] for at in some],
+                "chances": chances.tolist(), "features": features[some].tolist(),
+            })  # fmt: skip
+            self._use([rows[some[chosen]]])
+            left.remove(some[chosen])
 
     def _score(self, about: int | None) -> Acts:
         acts = self._acts if about is None else self._ranker.acts(self._entries, now=self._now, page=about)
@@ -374,6 +411,13 @@ class _Page:
 
     def shown(self) -> dict[str, Shown]:
         """What stands where, with reasons where they are asked for."""
+        found = self._ranked()
+        for name, tried in self.explored.items():
+            because = EXPLORING if self._question.explain else msgspec.UNSET
+            found[name].items += [Chosen(one["items"][one["chosen"]], because=because) for one in tried]
+        return found
+
+    def _ranked(self) -> dict[str, Shown]:
         if not self._question.explain:
             return {slot.name: Shown(_arm(slot.acts), self._plain(slot)) for slot in self._slots}
         found: dict[str, Shown] = {}

@@ -81,6 +81,7 @@ class Placement(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown
         public: whether a browser may ask for it with the write key.
         related: whether its items are related to the item the page is about.
         bought: whether it shows what the person has bought already.
+        explore: how many of its last items are tries of something unproven, 0..n.
     """
 
     id: str
@@ -91,6 +92,7 @@ class Placement(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown
     public: bool = True
     related: bool = False
     bought: bool = False
+    explore: int = 0
 
 
 DEFAULT_PLACEMENTS = (
@@ -168,6 +170,16 @@ def checked_placement(raw: Any, *, field: str, attributes: Iterable[str] | None 
         raise _refused(f"{field}.id", "holds a /, which has a meaning in paths", code="invalid_placement")
     if not 1 <= placement.n <= MAX_SHOWN:
         raise _refused(f"{field}.n", f"must be 1 to {MAX_SHOWN}, not {placement.n}", code="invalid_placement")
+    if not 0 <= placement.explore <= placement.n:
+        raise _refused(
+            f"{field}.explore",
+            f"must be 0 to n ({placement.n}), not {placement.explore}",
+            code="invalid_placement",
+        )
+    if placement.explore and ASIDE.intersection(placement.kinds):
+        raise _refused(
+            f"{field}.explore", "is for items; posts and promotions are not tried", code="invalid_placement"
+        )
     if placement.where is not None:
         known = None if attributes is None else frozenset(attributes)
         compile(placement.where, known, field=f"{field}.where")

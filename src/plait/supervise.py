@@ -158,9 +158,14 @@ def _fold(settings: Settings) -> None:
 
 
 def _fit(settings: Settings) -> dict[str, Any]:
+    from plait.explore.learn import learn
     from plait.models.fit import fit_installation
 
     manifest: dict[str, Any] = fit_installation(settings)
+    try:
+        learn(settings)
+    except PlaitError as error:  # a model without it is better than none
+        _log.error("explorer_not_learned", code=error.code, message=error.message)
     return manifest
 
 

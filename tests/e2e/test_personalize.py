@@ -277,3 +277,42 @@ def test_a_browser_may_ask_from_another_site(server):
     assert asked.status_code == 204
     assert asked.headers["access-control-allow-origin"] == "*"
     assert asked.headers["access-control-allow-headers"] == "authorization"
+
+
+def test_a_try_has_no_score_and_its_chance_is_in_the_log_only(server):
+    more = [{"id": f"p-sock-{n}", "title": "A sock", "topics": ["p-socks"]} for n in range(8)]
+    server.ask("POST", "/v1/items", {"items": more})
+    server.ask("PUT", "/v1/placements/p.try", {"n": 4, "explore": 1, "where": "'p-socks' in topics"})
+    who = "anonymous:5b1f8e0c-7a6d-4c3b-9e2f-1a0b9c8d7e6f"
+    viewed = {"signal": "view", "about": {"item": "p-sock-1"}}
+
+    answer = ask(server, who, viewed, placements=({"id": "p.try"},), explain=True)
+    *best, tried = answer["placements"]["p.try"]["items"]
+
+    assert all("score" in one for one in best)
+    assert "score" not in tried
+    assert [one["signal"] for one in tried["because"]] == ["exploring"]
+    assert "explored" not in answer
+    until = time.monotonic() + 20
+    while time.monotonic() < until:
+        told = server.ask("GET", f"/v1/profiles/{who}/export").json().get("events", [])
+        kept = [one["properties"]["explored"] for one in told if "explored" in (one.get("properties") or {})]
+        if kept:
+            break
+        time.sleep(0.05)
+    [one] = kept[0]["p.try"]
+    assert one["items"][one["chosen"]] == tried["item"]
+    assert sum(one["chances"]) == pytest.approx(1.0, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    "placement", [{"n": 2, "explore": 3}, {"explore": -1}, {"explore": 1, "kinds": ["promotion"]}]
+)
+def test_a_placement_cannot_try_more_than_it_shows_nor_promotions(server, placement):
+    answer = server.ask("PUT", "/v1/placements/p.wrong", placement)
+
+    assert (answer.status_code, answer.json()["code"], answer.json()["field"].split(".")[-1]) == (
+        400,
+        "invalid_placement",
+        "explore",
+    )

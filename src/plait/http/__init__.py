@@ -22,6 +22,9 @@ from urllib.parse import parse_qs
 import msgspec
 
 from plait.events import Record, encode_record
+from plait.explore import Explorer
+from plait.explore import current as explorer_of
+from plait.explore import prior as unexplored
 from plait.http.arrivals import Arrivals
 from plait.http.metrics import Metrics
 from plait.keys import Keys, Role
@@ -53,6 +56,7 @@ class Installation:
         catalog: items and placements in memory; updated by the routes once a change is durable.
         door: consents in memory; told by collect once a statement is durable.
         model: the current one, replaced whole; ``None`` before the first fit.
+        explorer: which unproven items placements try, likewise.
         ready: it listens, and does not stop.
         following: the fold has taken in what was in the log at the start, so that answers count what was.
     """
@@ -67,6 +71,7 @@ class Installation:
     signals: SignalMap
     metrics: Metrics
     model: Model | None = None
+    explorer: Explorer = field(default_factory=unexplored)
     clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000
     stop: Callable[[], None] = lambda: None
     fit_work: Callable[[], Awaitable[dict[str, Any]]]
@@ -121,7 +126,8 @@ class Installation:
         self.following = True
 
     def take_model(self) -> None:
-        """Take the newest model into use, if there is a newer one."""
+        """Take the newest model into use, if there is a newer one, and what was learned of tries."""
+        self.explorer = explorer_of(Path(self.settings.data))
         found = current(Path(self.settings.data) / "models")
         if found is not None:
             self.model = found

@@ -47,6 +47,8 @@ class Decided:
             "items": {name: [one.item for one in shown.items] for name, shown in decision.placements.items()},
             "arms": {name: shown.arm for name, shown in decision.placements.items()},
         }
+        if decision.explored:
+            properties["explored"] = decision.explored
         if not self._events:
             asyncio.get_running_loop().call_later(TOGETHER, self.write)
         self._events.append(_encode(told | {"properties": properties}))

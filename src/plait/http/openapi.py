@@ -303,7 +303,7 @@ def _schemas() -> dict[str, Schema]:
     placement: dict[str, Schema] = {
         "title": {"type": "string", "pattern": "^[^\\x00-\\x1f\\x7f]{0,200}$"}, "n": {"type": "integer", "minimum": 1, "maximum": 100}, "kinds": _TEXTS,
         "where": {"enum": ["price < 200", "available", "'tents' in topics"]}, "public": _FLAG, "related": _FLAG,
-        "bought": _FLAG,
+        "bought": _FLAG, "explore": {"const": 0},
     }  # fmt: skip
     because = _object(
         ["source", "signal"], source=_TEXT, signal=_TEXT, about=_TEXT, share=_NUMBER, weight=_NUMBER

@@ -176,12 +176,14 @@ class Personalize:
         profile = self._profile(person, role, inline, now)
         if here.model is not None and here.model is not self._decider.model:
             await self._take(here.model)
+        self._decider.explorer = here.explorer
         decision = self._decider.decide(question, profile, now=now, id=_decision_id(now))
         decision.refused = refused
         if question.details:
             self._describe(decision)
         decision.degraded = self._degraded()
         self._tell_decided(decision, person, now)
+        decision.explored = {}  # what else could have been shown is nobody's business
         # The wait for the disk is told apart, in the metrics: it is the disk's time, not the decision's.
         decision.took_ms = round((time.perf_counter() - began - waited) * 1_000, 3)
         return decision
