@@ -186,6 +186,12 @@ def fit(data: str | None) -> None:
     "--social", metavar="A,B", help="Signals that are social.  [default: like,comment,reply,share,...]"
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the whole report as JSON.")
+@click.option(
+    "--report",
+    "page",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the report as a page, too.",
+)
 def evaluate(
     folder: Path | None,
     live: bool,
@@ -195,9 +201,11 @@ def evaluate(
     seed: int,
     social: str | None,
     as_json: bool,
+    page: Path | None,
 ) -> None:
     """Tell what each kind of data in FOLDER is worth, and what combining them is worth."""
     from plait import evaluate as work
+    from plait.evaluate.html import as_html
     from plait.evaluate.live import evaluate_installation
     from plait.evaluate.shown import as_text
 
@@ -213,7 +221,18 @@ def evaluate(
             found = evaluate_installation(load(data), seed=seed, social=named, told=told)
         else:
             found = work.evaluate(folder, test=test, keep=cold, seed=seed, social=named, told=told)
+    if page is not None:
+        cut = "" if cold is None else f", {cold} kept of some people"
+        name = "This installation" if folder is None else folder.resolve().name
+        _write_page(page, as_html(found, name=name + cut))
     click.echo(json.dumps(found, indent=2) if as_json else as_text(found))
+
+
+def _write_page(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, "utf-8")
+    except OSError as exc:
+        raise Unavailable(f"{path} cannot be written: {exc.strerror}", code="report_not_written") from exc
 
 
 @main.command()
