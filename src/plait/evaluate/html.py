@@ -232,7 +232,9 @@ def _dots(rows: Sequence[tuple[str, str, dict[str, float]]]) -> str:
 
 def _forest(rows: Sequence[tuple[str, dict[str, Any]]]) -> str:
     """Lifts with their intervals beside zero, one row for each bucket."""
-    ends: list[float] = sorted(end for _, told in rows if told["relative"] is not None for end in told["ci95"]) or [
+    ends: list[float] = sorted(
+        end for _, told in rows if told["relative"] is not None for end in told["ci95"]
+    ) or [
         -0.1,
         0.1,
     ]
@@ -241,7 +243,7 @@ def _forest(rows: Sequence[tuple[str, dict[str, Any]]]) -> str:
     low, high = max(-most, min(ends[0], 0.0)), min(most, max(ends[-1], 0.0))
     _, steps = _scale(max(high - low, 0.02))
     step = steps[1]
-    first, last = int(math.floor(low / step + 1e-9)), int(math.ceil(high / step - 1e-9))
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
 
     def x(value: float) -> float:
         return LEFT + (WIDE - LEFT - RIGHT) * (min(max(value / step, first), last) - first) / max(
