@@ -183,6 +183,7 @@ def groups(cut: Split, score: Score, random: np.random.Generator) -> Groups:
     """Turn people with held-out items into questions."""
     people = np.flatnonzero(np.diff(cut.truth.indptr))
     people = np.sort(random.permutation(people)[: 2 * PEOPLE])
+    cut = cut._replace(rest=cut.rest.of(people))
     found: list[tuple[Array, Array, Array, int, float]] = []
     wanted = cut.rest.target()
     touched = cut.rest.only(cut.rest.entity < cut.rest.items)

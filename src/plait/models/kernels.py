@@ -716,6 +716,63 @@ def largest_of_rows(
 
 
 @_compiled
+def neighbours(
+    which: NDArray[np.int64],
+    indptr: Ints,
+    people: Ints,
+    data: NDArray[np.float32],
+    wanted_indptr: Ints,
+    wanted: Ints,
+    wanted_data: NDArray[np.float32],
+    squares: NDArray[np.float32],
+    wanted_squares: NDArray[np.float32],
+    shrink: np.float32,
+    own: bool,
+    columns: Ints,
+    values: NDArray[np.float32],
+) -> None:
+    """The items nearest to some columns by shrunk cosine, ``columns`` and ``values`` (columns, width) are filled.
+
+    ``indptr, people, data`` are who touched a column, ``wanted_...`` what people wanted. Zeros stand where there is no more.
+    """
+    items, width = len(wanted_squares), columns.shape[1]
+    both = np.zeros(items, np.float32)
+    touched = np.empty(items, np.int32)
+    for k in range(len(which)):
+        column, count = which[k], 0
+        for p in range(indptr[column], indptr[column + 1]):
+            by = data[p]
+            for q in range(wanted_indptr[people[p]], wanted_indptr[people[p] + 1]):
+                item = wanted[q]
+                if both[item] == 0.0:
+                    touched[count] = item
+                    count += 1
+                both[item] += by * wanted_data[q]
+                if both[item] == 0.0:  # what cancels out exactly is still touched, and once
+                    both[item] = np.float32(1e-30)
+        size = np.empty(count, np.float32)
+        for j in range(count):
+            item = touched[j]
+            if own and item == column:
+                both[item] = 0.0
+            both[item] /= squares[column] * wanted_squares[item] + shrink
+            size[j] = abs(both[item])
+        edge = _edge(size, width)
+        filled = 0
+        for least in (
+            True,
+            False,
+        ):  # first what is above the edge, then of what is on it as many as there is room for
+            for j in range(count):
+                item = touched[j]
+                if filled < width and size[j] > 1e-20 and (size[j] > edge if least else size[j] == edge):
+                    columns[k, filled], values[k, filled] = item, both[item]
+                    filled += 1
+        for j in range(count):
+            both[touched[j]] = 0.0
+
+
+@_compiled
 def gains(scores: Floats, truth: Floats, starts: NDArray[np.int64], top: int) -> Floats:
     """The DCG of each question over its ``top`` best; of equals what was wanted comes last: no luck."""
     found = np.zeros(len(starts) - 1)

@@ -30,6 +30,8 @@ FREQUENCY = 0.25
 ACTIVITY = 0.25
 SHRINK = 10.0  # people; how many must share two items before their cosine is believed half
 SPARSE = 0.03  # filled; a product with a sparser matrix is quicker one by one
+NEIGHBOURS = 20_000_000  # of all rows together where nothing is inverted: what one part holds in memory
+MOST_NEIGHBOURS = (100, 1_000)  # of one row, at least and at most
 CHUNK = 256  # rows of B that are made at one time
 
 
@@ -96,7 +98,7 @@ def ridge_rows(
     damped = sp.diags(1.0 / frequency(x))
     x_damped = (heard @ x @ damped).tocsr().astype(np.float32)
     y_damped = (heard @ y @ sp.diags(1.0 / frequency(y))).tocsr().astype(np.float32)
-    if x.shape[0] > LARGEST and np.count_nonzero(np.diff(x.tocsc().indptr)) > LARGEST:
+    if not is_exact(x):
         return Rows(
             (damped @ _neighbourhoods(x_damped, y_damped, own)).tocsr().astype(np.float32), None, own
         ), None
@@ -110,6 +112,14 @@ def ridge_rows(
     mine = (damped @ mine).tocsr().astype(np.float32)
     theirs = Rows(left[parts[-2] :].tocsr(), right) if also is not None else None
     return Rows(mine, right, own), theirs
+
+
+def is_exact(x: sp.csr_matrix) -> bool:
+    """Whether a regression on these columns is solved exactly: people or columns are few enough for an inversion."""
+    if x.shape[0] <= LARGEST or x.shape[1] <= LARGEST:
+        return True
+    few = np.count_nonzero(np.diff(x.indptr)) <= LARGEST
+    return bool(few or len(np.unique(x.indices)) <= LARGEST)
 
 
 def frequency(x: sp.csr_matrix) -> NDArray[np.float64]:
@@ -198,19 +208,29 @@ def _times(wanted: sp.csc_matrix, k: Floats) -> Floats:
 
 
 def _neighbourhoods(x: sp.csr_matrix, y: sp.csr_matrix, own: bool) -> sp.csr_matrix:
-    squares = np.sqrt(np.asarray(x.multiply(x).sum(axis=0)).ravel())
-    wanted = np.sqrt(np.asarray(y.multiply(y).sum(axis=0)).ravel())
+    squares = np.sqrt(np.asarray(x.multiply(x).sum(axis=0)).ravel()).astype(np.float32)
+    wanted = np.sqrt(np.asarray(y.multiply(y).sum(axis=0)).ravel()).astype(np.float32)
     back = x.T.tocsr()
-    parts = []
-    for at in range(0, back.shape[0], CHUNK):
-        both = (back[at : at + CHUNK] @ y).tocoo()
-        row, col = both.row, both.col
-        value = both.data / (squares[at + row] * wanted[col] + SHRINK)
-        if own:
-            other = at + row != col
-            row, col, value = row[other], col[other], value[other]
-        parts.append(largest(sp.csr_matrix((value, (row, col)), shape=both.shape), 1_000))
-    return sp.vstack(parts).tocsr()
+    held = np.flatnonzero(np.diff(back.indptr))
+    width = int(max(MOST_NEIGHBOURS[0], min(MOST_NEIGHBOURS[1], NEIGHBOURS // max(1, len(held)))))
+    columns, values = np.zeros((len(held), width), np.int32), np.zeros((len(held), width), np.float32)
+
+    def make(at: int) -> None:
+        kernels.neighbours(
+            held[at : at + CHUNK], back.indptr, back.indices, back.data, y.indptr, y.indices, y.data, squares, wanted,
+            np.float32(SHRINK), own, columns[at : at + CHUNK], values[at : at + CHUNK],
+        )  # fmt: skip
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(make, range(0, len(held), CHUNK)))
+    starts = np.zeros(x.shape[1] + 1, np.int64)
+    starts[held + 1] = width
+    found = sp.csr_matrix(
+        (values.ravel(), columns.ravel(), np.cumsum(starts)), shape=(x.shape[1], y.shape[1])
+    )
+    found.eliminate_zeros()
+    found.sort_indices()
+    return found
 
 
 def cut(

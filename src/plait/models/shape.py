@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from plait.events import DAY
 from plait.models.gates import TOP, Split
+from plait.models.linear import is_exact
 from plait.models.parts import Shape, items_only, pool_of, recent, scale
 from plait.models.table import Table
 
@@ -43,14 +44,15 @@ def tuned(cut: Split, heard: NDArray[np.bool_], random: np.random.Generator) -> 
     if len(people) < FEWEST:
         return Shape()
     truth = cut.truth[people].toarray() > 0
-    known = table.only(table.entity < table.items).matrix()[people][:, : table.items].toarray() != 0
+    theirs = table.of(people)
+    known = theirs.only(theirs.entity < table.items).matrix()[people][:, : table.items].toarray() != 0
     timed = is_timed(table)
     half_life = _half_life(table, random) if timed else 0.0
     popular = np.log1p(recent(table, half_life))
     popular = (popular / max(popular.max(), 1e-9)).astype(np.float32)
-    x = items_only(table.hearing(heard))[people]
+    x = items_only(theirs.hearing(heard))[people]
     best, found = -1.0, Shape(half_life=half_life)
-    for ridge in RIDGES:
+    for ridge in RIDGES if is_exact(items_only(table.hearing(heard))) else RIDGES[:1]:
         pool, _ = pool_of(table, heard & ~table.tied[:-1], ridge)
         if pool is None:
             return found

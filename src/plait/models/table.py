@@ -23,6 +23,15 @@ TIES = "ties"  # the kind of source whose acts are about people: who follows who
 MOST_ENTRIES = (
     400  # of one person that are read, the heaviest; more would slow every answer and say little new
 )
+SLICE = 1_000_000  # acts that are Python's at one time
+Columns = tuple[
+    NDArray[np.int64],
+    NDArray[np.int64],
+    NDArray[np.int64],
+    NDArray[np.float64],
+    NDArray[np.bool_],
+    NDArray[np.int64],
+]
 
 
 @lru_cache(10_000)
@@ -113,12 +122,19 @@ class Table:
         found[: len(self.channels)] = [kind == TIES for kind, _ in self.channels]
         return found
 
-    def only(self, kept: NDArray[np.bool_]) -> Table:
-        """The table without the acts that are not kept."""
+    def only(self, kept: NDArray[np.bool_] | NDArray[np.intp]) -> Table:
+        """The table without the acts that are not kept: a mask, or their places in order."""
         return Table(
             self.channels, self.entities, self.items, self.people, self.person[kept], self.channel[kept],
             self.entity[kept], self.value[kept], self.again[kept], self.at[kept], self.topics, self.self_of,
         )  # fmt: skip
+
+    def of(self, people: NDArray[np.int64]) -> Table:
+        """The table with only the acts of some people, by the same numbers: what is asked of few need not read all."""
+        starts = np.searchsorted(self.person, people)
+        sizes = np.searchsorted(self.person, people, side="right") - starts
+        kept = np.repeat(starts - np.cumsum(sizes) + sizes, sizes) + np.arange(sizes.sum())
+        return self.only(np.sort(kept))
 
     def hearing(self, heard: NDArray[np.bool_]) -> Table:
         """The table without the acts of channels that are not heard, (channels,)."""
@@ -157,11 +173,17 @@ class Table:
 def _strongest(
     row: NDArray[np.int64], col: NDArray[np.int64], value: NDArray[np.float64], shape: tuple[int, int]
 ) -> sp.csr_matrix:
-    order = np.lexsort((-np.abs(value), col, row))
-    row, col, value = row[order], col[order], value[order]
-    first = np.ones(len(row), np.bool_)
-    first[1:] = (row[1:] != row[:-1]) | (col[1:] != col[:-1])
-    return sp.csr_matrix((value[first], (row[first], col[first])), shape=shape)
+    key = row * shape[1] + col
+    if (key[1:] < key[:-1]).any():  # one channel's acts are in order already
+        order = np.argsort(key, kind="stable")
+        key, value = key[order], value[order]
+    first = np.flatnonzero(np.diff(key, prepend=-1)) if len(key) else np.zeros(0, np.int64)
+    if len(first) < len(key):
+        high, low = np.maximum.reduceat(value, first), np.minimum.reduceat(value, first)
+        value = np.where(high >= -low, high, low)
+    row, col = np.divmod(key[first], shape[1])
+    starts = np.searchsorted(row, np.arange(shape[0] + 1))
+    return sp.csr_matrix((value, col, starts), shape=shape)
 
 
 def table_of(
@@ -184,9 +206,13 @@ def table_of(
     channels: dict[Channel, int] = {}
     topics: dict[int, tuple[int, ...]] = {}
     acts: list[tuple[int, int, int, float, bool, int]] = []
+    slices: list[tuple[NDArray[Any], ...]] = []
     people: list[str] = []
     for person, (identifier, entries) in enumerate(rows):
         people.append(identifier)
+        if len(acts) >= SLICE:  # people come whole, so slices add up to the table of all
+            slices.append(summed(*_columns(acts)))
+            acts.clear()
         for entry, value in read(entries, now=now, half_life=half_life):
             channel = channels.setdefault(channel_of(entry.source, entry.signal), len(channels))
             meaning = meanings.of(entry.kind, entry.id)
@@ -203,15 +229,29 @@ def table_of(
                     entities.append(meaning.own)
                     topics[place] = meaning.topics
                 acts.append((person, channel, place, value, again, entry.at))
-    told = list(zip(*acts, strict=True)) if acts else [()] * 6
-    dtypes = (np.int64, np.int64, np.int64, np.float64, np.bool_, np.int64)
-    arrays: list[NDArray[Any]] = [np.array(one, dtype) for one, dtype in zip(told, dtypes, strict=True)]
-    columns = summed(*arrays)
+    slices.append(summed(*_columns(acts)))
+    acts.clear()
+    columns = _joined(slices)
     return Table(
         list(channels), entities, len(shown), len(people), *columns,
         _topics(catalog, shown, topics, len(entities)),
         np.array([named.get(f"person{SEP}{one}", -1) for one in people], np.int64),
     )  # fmt: skip
+
+
+def _columns(acts: list[tuple[int, int, int, float, bool, int]]) -> list[NDArray[Any]]:
+    told = list(zip(*acts, strict=True)) if acts else [()] * 6
+    dtypes = (np.int64, np.int64, np.int64, np.float64, np.bool_, np.int64)
+    return [np.array(one, dtype) for one, dtype in zip(told, dtypes, strict=True)]
+
+
+def _joined(slices: list[tuple[NDArray[Any], ...]]) -> Columns:
+    found = []
+    while slices[0]:  # one by one, so that no more than one column is there twice
+        found.append(np.concatenate([one[0] for one in slices]))
+        slices[:] = [one[1:] for one in slices]
+    person, channel, entity, value, again, at = found
+    return person, channel, entity, value, again, at
 
 
 def summed(
@@ -221,18 +261,12 @@ def summed(
     value: NDArray[np.float64],
     again: NDArray[np.bool_],
     at: NDArray[np.int64],
-) -> tuple[
-    NDArray[np.int64],
-    NDArray[np.int64],
-    NDArray[np.int64],
-    NDArray[np.float64],
-    NDArray[np.bool_],
-    NDArray[np.int64],
-]:
+) -> Columns:
     """One act per (person, channel, entity): sections of an item add up, as they do in an answer."""
     if not len(person):
         return person, channel, entity, value, again, at
-    order = np.lexsort((entity, channel, person))
+    key = (person * (channel.max() + 1) + channel) * (entity.max() + 1) + entity
+    order = np.argsort(key, kind="stable")
     person, channel, entity = person[order], channel[order], entity[order]
     fresh = np.ones(len(order), np.bool_)
     fresh[1:] = (person[1:] != person[:-1]) | (channel[1:] != channel[:-1]) | (entity[1:] != entity[:-1])
