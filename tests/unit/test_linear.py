@@ -131,3 +131,32 @@ def test_nobody_and_nothing_give_an_empty_model():
     nothing = sp.csr_matrix((5, 4))
 
     assert linear.item_item(nothing, nothing, own=True, keep=3).nnz == 0
+
+
+def test_neighbours_are_the_nearest_by_shrunk_cosine():
+    random = np.random.default_rng(2)
+    x = sp.random(60, 30, 0.2, random_state=random, format="csr", dtype=np.float32)
+    y = sp.random(60, 25, 0.2, random_state=random, format="csr", dtype=np.float32)
+    both = (x.T @ y).toarray()
+    size = np.sqrt((x.toarray() ** 2).sum(axis=0))[:, None] * np.sqrt((y.toarray() ** 2).sum(axis=0))[None, :]
+    wanted = both / (size + linear.SHRINK)
+
+    found = linear._neighbourhoods(x, y, False).toarray()
+    without_own = linear._neighbourhoods(x, y, True).toarray()
+
+    assert np.allclose(found, wanted, atol=1e-6)
+    np.fill_diagonal(wanted[:25], 0.0)
+    assert np.allclose(without_own, wanted, atol=1e-6)
+
+
+def test_of_many_neighbours_the_best_are_kept(monkeypatch):
+    monkeypatch.setattr(linear, "MOST_NEIGHBOURS", (3, 3))
+    random = np.random.default_rng(2)
+    x = sp.random(60, 30, 0.3, random_state=random, format="csr", dtype=np.float32)
+    everything = linear._neighbourhoods(x, x, True)
+    monkeypatch.setattr(linear, "MOST_NEIGHBOURS", (30, 30))
+    whole = linear._neighbourhoods(x, x, True).toarray()
+
+    assert (np.diff(everything.indptr) == 3).all()
+    for row, kept in zip(whole, everything.toarray(), strict=True):
+        assert np.allclose(np.sort(kept)[-3:], np.sort(row)[-3:])
