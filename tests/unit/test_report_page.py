@@ -31,6 +31,7 @@ def found(**more: Any) -> dict[str, Any]:
     told = {
         "people": 102, "items": 2_000, "train_rows": 30_000, "ties": 0, "seed": 7, "fit_seconds": 1.5, "tuning_seconds": 3.0,
         "lines": lines, "lift": lift(0.125, 0.05, 0.2), "by_history": rows, "gated_off": [], "notes": [],
+        "gates": {"history": [0, 1], "channels": {"web/view": [0.0, 2.0], "web/add": [0.0, 0.0]}, "held_back_to": {"0": 0.5}},
     }  # fmt: skip
     return copy.deepcopy(told | more)
 
@@ -61,10 +62,7 @@ class _Page(HTMLParser):
 
 
 def test_the_page_is_whole_and_asks_nobody_for_anything():
-    text = as_html(
-        found(shares={"web/view": 0.7}, gates={"from": [0, 1], "channels": {"web/view": [0.0, 2.0]}}),
-        name="ours",
-    )
+    text = as_html(found(), name="ours")
     page = _Page()
     page.feed(text)
 
@@ -131,3 +129,11 @@ def test_zeros_and_few_people_draw_a_page_too():
             one |= {"mean": 0.0, "se": 0.0}
 
     assert "<h1>ours</h1>" in as_html(told, name="ours")
+
+
+def test_the_gates_are_told_by_how_much_is_known():
+    text = as_html(found(gated_off=["web/add"]), name="ours")
+
+    assert "<b>web/add</b> did not help, and is off" in text
+    assert "With nothing known, combining was held back to 50% of itself" in text
+    assert re.search(r"web/view</th><td style='--part:0.000'>·</td><td style='--part:1.000'>100</td>", text)

@@ -40,7 +40,7 @@ def as_html(found: dict[str, Any], *, name: str) -> str:
         name: of the data, as people call it.
     """
     body = "".join([
-        _headline(found, name), _figures(found), _lines(found), _history(found), _shares(found), _gates(found), _how(found),
+        _headline(found, name), _figures(found), _lines(found), _history(found), _gates(found), _how(found),
     ])  # fmt: skip
     return f"""<!doctype html>
 <html lang="en">
@@ -135,29 +135,16 @@ def _history(found: dict[str, Any]) -> str:
     )
 
 
-def _shares(found: dict[str, Any]) -> str:
-    """What each source adds to what is shown, where the report says it."""
-    shares = found.get("shares") or {}
-    if not shares:
-        return ""
-    most = max(shares.values()) or 1.0
-    rows = "".join(
-        f"<tr><th>{escape(source)}</th><td><span class='bar' style='--part:{value / most:.4f}'></span></td><td>{value:.1%}</td></tr>"
-        for source, value in sorted(shares.items(), key=lambda one: -one[1])
-    )
-    return _section(
-        "What the combined line rests on",
-        "Each source's part of the scores of the 20 items shown, by absolute value.",
-        f"<table class='bars'>{rows}</table>",
-    )
-
-
 def _gates(found: dict[str, Any]) -> str:
     off = [f"<li><b>{escape(one)}</b> did not help, and is off</li>" for one in found["gated_off"]]
     off = off or ["<li>Every source helped: none was gated off.</li>"]
+    off += [
+        f"<li>With {_known(least)} known, combining was held back to {float(part):.0%} of itself: the best single source did as well</li>"
+        for least, part in found["gates"]["held_back_to"].items()
+    ]
     table = ""
-    if found.get("gates"):
-        buckets = found["gates"]["from"]
+    if any(max(values) > 0 for values in found["gates"]["channels"].values()):
+        buckets = found["gates"]["history"]
         head = "".join(f"<th>{bucket}{'+' if bucket == buckets[-1] else ''}</th>" for bucket in buckets)
         most = [max(values) or 1.0 for values in found["gates"]["channels"].values()]
         rows = "".join(
@@ -173,6 +160,10 @@ def _gates(found: dict[str, Any]) -> str:
         "A source is trusted as far as it foretold what was held back of the train rows, by how much is known of a person.",
         f"<ul>{''.join(off)}</ul>{table}",
     )
+
+
+def _known(least: str) -> str:
+    return "nothing" if least == "0" else "one item" if least == "1" else f"{least} items or more"
 
 
 def _cell(value: float, top: float) -> str:
@@ -408,7 +399,6 @@ svg .range{stroke:var(--c);stroke-width:5;stroke-linecap:round;opacity:.38}svg .
 table{border-collapse:collapse;font-size:.9375rem;width:100%}th{font-weight:500;text-align:left;white-space:nowrap}td{text-align:right;white-space:nowrap}
 .figures{font-size:.8125rem}th,td{padding:.45rem .5rem;border-bottom:1px solid var(--rule)}thead th{color:var(--soft);font-size:.8125rem;text-align:right}thead th:first-child{text-align:left}small{color:var(--soft)}
 .scroll{overflow-x:auto}.note{color:var(--soft);font-size:.875rem;margin:.6rem 0 0}
-.bars td:nth-child(2){width:70%}.bar{display:block;height:.75rem;border-radius:4px;background:var(--combined);width:calc(var(--part)*100%);min-width:2px}
 .heat td{text-align:center;background:color-mix(in srgb,var(--combined) calc(var(--part)*62%),var(--card));border:3px solid var(--paper);border-radius:8px;min-width:3.5rem}.heat thead th{text-align:center}.heat thead th:first-child{text-align:left}.heat th{border:0}
 section>ul:not(.legend){margin:0 0 1.25rem;padding-left:1.1rem}
 @media(max-width:40rem){.grid.first figure:first-child svg text{font-size:19px}.wide svg text{font-size:17px}.hero{flex-direction:column;align-items:flex-start;gap:.75rem}main{padding-top:1.75rem}}
