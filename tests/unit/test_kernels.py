@@ -248,7 +248,7 @@ def test_reasons_are_written_as_they_are(told):
 @given(
     st.lists(
         st.tuples(
-            st.sampled_from(["web", "bluesky:a", "bluesky:b"]), st.sampled_from(["view", "like", "remove", "shown"]),
+            st.sampled_from(["web", "bluesky:a", "bluesky:b", "ties"]), st.sampled_from(["view", "like", "remove", "shown"]),
             st.sampled_from(["item", "post", ""]), st.integers(1, 3), st.sampled_from(["", "specs"]),
             st.floats(-3, 30).filter(lambda weight: abs(weight) > 1e-6) | st.just(0.0), st.integers(0, 9 * HALF_LIFE),
         ),

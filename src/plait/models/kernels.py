@@ -24,7 +24,11 @@ Mask = NDArray[np.bool_]
 
 SMALLEST_BASE = 1e-9  # of the gate of popularity, so that it orders those that nothing else tells apart
 NOT_MET = -(1 << 63)  # the bits of -0.0
-COUNTS, ON_TOPIC = 1, 2  # of a saying's fourth fact: it is read at all; it says something about topics
+COUNTS, ON_TOPIC, TIED = (
+    1,
+    2,
+    4,
+)  # of a saying's fourth fact: it is read; it speaks of topics; it is about a person
 SHARE = tuple(b',"share":')
 NULL = tuple(b"null")
 INLINE = 4  # topics that stand in an item's line; of more the first place says where in the pool they begin
@@ -66,9 +70,9 @@ def hear(
 ) -> tuple[Ints, Floats, Ints, int, int, Ints, float]:
     """What a person's acts say together: rows of B first, then points, then topics, each by its weight.
 
-    The intensities are those of ``table.read``: weights relative to the newest act, and all that one channel says about
-    one thing saturates together, ``2 w / (1 + |w|)``. An act speaks by the gate that its channel has for people who
-    wanted as many different items.
+    The intensities are those of ``table.read``: weights relative to the newest act, all that one channel says about one
+    thing saturates together, and ties share the root of their number. An act speaks by the gate that its channel has for
+    people who wanted as many different items.
 
     Given:
         numbers: (acts,) of their sayings, see ``Sayings``.
@@ -93,15 +97,19 @@ def hear(
         if weights[k] != 0.0 and facts[numbers[k], 3] & COUNTS:
             newest = max(newest, ats[k])
     fresh = 2.0 ** min((now - newest) / half_life, 1_000.0)
-    value = np.zeros(acts + 1)
+    value, ties = np.zeros(acts + 1), 0
     for k in range(acts):
-        if facts[numbers[k], 3] & COUNTS:
+        if weights[k] != 0.0 and facts[numbers[k], 3] & COUNTS:
             value[k] = weights[k] * fresh
             sums[facts[numbers[k], 2]] += value[k]
+            ties += 1 if facts[numbers[k], 3] & TIED else 0
     wanted, spoken, room = 0, 0.0, 0
     for k in range(acts):
         number = numbers[k]
-        value[k] *= 2.0 / (1.0 + abs(sums[facts[number, 2]]))
+        size = abs(sums[facts[number, 2]])
+        value[k] *= np.log2(1.0 + size) / size if size > 1e-9 else 1.0 / np.log(2.0)
+        if facts[number, 3] & TIED:
+            value[k] /= np.sqrt(max(1, ties))
         if value[k] == 0.0:
             continue
         room += spans[number, 3] - spans[number, 0]

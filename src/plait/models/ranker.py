@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from plait.catalog import Catalog
 from plait.models import Channel, Model, kernels, rarity
 from plait.models.meaning import Meaning, Meanings
-from plait.models.table import AGAINST, MOST_ENTRIES, channel_of, counts, heaviest, wants
+from plait.models.table import AGAINST, MOST_ENTRIES, TIES, channel_of, counts, heaviest, wants
 from plait.profile import SEP, Entry
 
 Label = tuple[str, str, str]  # source, signal, about
@@ -324,7 +324,7 @@ class Sayings:
     were touched themselves from ``spans[s, 1]``, topics' codes from ``spans[s, 2]``, and slots that it shows to be wanted
     from ``spans[s, 3]`` up to ``spans[s, 4]``. ``facts[s]`` holds its channel in the model (one past the last for those
     that the model does not know), the number of its label, the number of the group that it saturates with, and flags
-    (``kernels.COUNTS``, ``kernels.ON_TOPIC``).
+    (``kernels.COUNTS``, ``kernels.ON_TOPIC``, ``kernels.TIED``).
     """
 
     def __init__(self) -> None:
@@ -391,7 +391,9 @@ class Sayings:
         grouped = self._groups.setdefault(group, len(self._groups))
         if max(labelled, grouped) >= len(self.sums):
             self.sums, self.places = np.zeros(2 * len(self.sums)), np.full(2 * len(self.sums), -1, np.int32)
-        flags = counts * kernels.COUNTS + bool(topics) * kernels.ON_TOPIC
+        flags = (
+            counts * kernels.COUNTS + bool(topics) * kernels.ON_TOPIC + (group[0][0] == TIES) * kernels.TIED
+        )
         self.facts[number] = channel, labelled, grouped, flags
         self._count, self._filled = number + 1, end
         return number
