@@ -41,7 +41,7 @@ from plait.settings import Settings
 from plait.signals import load_signals
 from plait.store import Store, open_store
 from plait.supervise import Child, once
-from plait.workers import compact_erased, pending_erasures, redact_erased
+from plait.workers import UNLEARN, compact_erased, pending_erasures, redact_erased
 
 _log = structlog.get_logger()
 
@@ -50,6 +50,8 @@ _DRAIN = 10  # seconds that answers under way get when the server stops
 _FIRST_FIT = (
     60.0  # seconds; a model is worth fitting again when the log doubled, but not more often than this
 )
+
+_UNLEARN_AFTER = 30.0  # seconds after an erasure when the model is learned anew without the person
 
 
 class Serving(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,7 +95,7 @@ async def running(
         here = Installation(
             settings=settings, keys=keys, log=log, committer=committer, store=store,
             catalog=catalog, door=door, signals=load_signals(settings.data), metrics=metrics,
-            stop=stop, fit_work=lambda: once("fit", settings),
+            stop=stop, fit_work=lambda: once("fit", settings), forget_work=lambda: once("forget", settings),
             redact_work=_redaction(settings, log, store, door),
         )  # fmt: skip
         here.keys = _with_run_key(here.keys, here.run_key)
@@ -102,7 +104,13 @@ async def running(
         steady()
         tasks = [
             asyncio.create_task(work)
-            for work in (fold.run(here.follows), _watch(here), _fit_on_clock(here), _forget(here))
+            for work in (
+                fold.run(here.follows),
+                _watch(here),
+                _fit_on_clock(here),
+                _forget(here),
+                _unlearn(here),
+            )
         ]
         try:
             yield here
@@ -206,6 +214,36 @@ async def _fit_on_clock(here: Installation) -> None:
         fitted_to, fitted_at = last, time.monotonic()
         with _carried_on("fit"):
             await here.fit()
+
+
+async def _unlearn(here: Installation) -> None:
+    """Learn the model anew some time after somebody was erased, once for all of that time."""
+    while True:
+        await asyncio.sleep(1)
+        with _carried_on("unlearning"):
+            await unlearn_erased(here, now=time.time())
+
+
+async def unlearn_erased(here: Installation, *, now: float, after: float = _UNLEARN_AFTER) -> bool:
+    """Learn the model anew if somebody was erased ``after`` seconds ago; whether it was done.
+
+    The note of it goes first and comes back if the work fails: who is erased meanwhile leaves a note of their own.
+    """
+    note = Path(here.settings.data) / UNLEARN
+    try:
+        if now - note.stat().st_mtime < after:
+            return False
+    except FileNotFoundError:
+        return False
+    note.unlink()
+    if here.model is None:
+        return False
+    try:
+        await here.unlearn()
+    except BaseException:
+        note.touch()
+        raise
+    return True
 
 
 async def _forget(here: Installation) -> None:

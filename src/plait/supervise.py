@@ -157,11 +157,11 @@ def _fold(settings: Settings) -> None:
     follow(settings, following=lambda: sys.stdout.buffer.write(_AT_WORK) and sys.stdout.buffer.flush())
 
 
-def _fit(settings: Settings) -> dict[str, Any]:
+def _fit(settings: Settings, *, forgetting: bool = False) -> dict[str, Any]:
     from plait.explore.learn import learn
     from plait.models.fit import fit_installation
 
-    manifest: dict[str, Any] = fit_installation(settings)
+    manifest: dict[str, Any] = fit_installation(settings, forgetting=forgetting)
     try:
         learn(settings)
     except PlaitError as error:  # a model without it is better than none
@@ -169,7 +169,11 @@ def _fit(settings: Settings) -> dict[str, Any]:
     return manifest
 
 
-WORK: dict[str, Callable[[Settings], Any]] = {"fold": _fold, "fit": _fit}
+def _forget(settings: Settings) -> dict[str, Any]:
+    return _fit(settings, forgetting=True)
+
+
+WORK: dict[str, Callable[[Settings], Any]] = {"fold": _fold, "fit": _fit, "forget": _forget}
 
 
 def _leave_with_the_parent() -> None:

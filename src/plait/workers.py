@@ -41,6 +41,7 @@ _MOST = 5_000  # records in one step
 _LAKE_EVENTS = 20_000  # events in one run of the lake
 _COMPACT_AFTER = 6 * 3_600  # seconds after an erasure when old copies are rewritten; a day is the law
 COMPACT = "compact"  # in the data folder: says since when the log waits to be compacted
+UNLEARN = "unlearn"  # in the data folder: somebody was erased whom a model may have learned from
 
 
 # -- following -------------------------------------------------------------------------------------------------
@@ -286,13 +287,16 @@ def redact_erased(log: Log, lake: Lake | None, snapshot: Snapshot, settings: Set
         log: opened for writing.
         lake: ``None`` when there is none.
         snapshot: of the state, which says what has to leave.
-        settings: for the data folder, where it is noted that the log waits to be compacted.
+        settings: for the data folder, where it is noted that the log waits to be compacted, and models to unlearn.
 
     Returns:
         How many records were written anew.
     """
     changes: dict[int, Record] = {}
     pending = pending_erasures(snapshot)
+    if any(erasure.who for _, erasure in pending):
+        with suppress(FileExistsError):
+            (Path(settings.data) / UNLEARN).touch(exist_ok=False)
     for position, erasure in pending:
         if lake is not None and erasure.who:
             lake.redact(erasure.who, up_to=position)

@@ -75,6 +75,7 @@ class Installation:
     clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000
     stop: Callable[[], None] = lambda: None
     fit_work: Callable[[], Awaitable[dict[str, Any]]]
+    forget_work: Callable[[], Awaitable[dict[str, Any]]]
     redact_work: Callable[[], None]
     run_key: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
     ready: bool = False
@@ -201,11 +202,25 @@ class Installation:
             Unavailable: the fit failed; the model in use stays.
         """
         if self._fitting is None or self._fitting.done():
-            self._fitting = asyncio.create_task(self._fit())
+            self._fitting = asyncio.create_task(self._fit(self.fit_work))
         return await asyncio.shield(self._fitting)
 
-    async def _fit(self) -> dict[str, Any]:
-        manifest = await self.fit_work()
+    async def unlearn(self) -> dict[str, Any]:
+        """Learn the model anew from who is left, as the last fit decided; after a fit that is under way.
+
+        Returns:
+            The manifest of the model.
+
+        Raises:
+            Unavailable: the fit failed; the model in use stays.
+        """
+        if self._fitting is not None and not self._fitting.done():
+            await asyncio.wait([self._fitting])  # it may have read what is erased now
+        self._fitting = asyncio.create_task(self._fit(self.forget_work))
+        return await asyncio.shield(self._fitting)
+
+    async def _fit(self, work: Callable[[], Awaitable[dict[str, Any]]]) -> dict[str, Any]:
+        manifest = await work()
         await asyncio.to_thread(self.take_model)
         return manifest
 

@@ -186,6 +186,12 @@ def _names(folder: Path) -> list[str]:
     return sorted(one.name for one in folder.iterdir() if not one.name.startswith("."))
 
 
+def newest(folder: Path) -> Path | None:
+    """The folder of the newest model under ``folder``."""
+    names = _names(folder)
+    return folder / names[-1] if names else None
+
+
 def drop_old(folder: Path, *, keep: int = 2) -> None:
     """Remove all but the newest models; who has one mapped keeps it until it lets go."""
     for name in _names(folder)[:-keep]:

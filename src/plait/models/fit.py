@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from plait.catalog import Catalog
 from plait.events import SOCIAL
-from plait.models import HISTORY, Manifest, Model, drop_old, prior
+from plait.models import HISTORY, Manifest, Model, drop_old, newest, prior
 from plait.models.batch import topic_scores
 from plait.models.gates import Fitted, Groups, fit_gates, groups, ndcg, split
 from plait.models.linear import Rows, cut
@@ -32,12 +32,35 @@ KEEP = 400  # values of each row of B that are kept; at 200 NDCG falls by a hund
 BUDGET = 60_000_000  # values of all rows together: half a gigabyte, mapped from disk
 
 
-def fit_installation(settings: Settings, *, now: int | None = None) -> dict[str, Any]:
+class Frozen(msgspec.Struct, frozen=True):
+    """What a fit decided before it learned rows; a fit with it differs only by whom it learns from.
+
+    Attributes:
+        shape: the fields of ``Shape``.
+        mix: (kind of source, signal, part) and its share.
+        gates: of each channel by its names, and of ``topics`` and ``popularity``, by history.
+        quality: what the manifest said of it.
+    """
+
+    shape: tuple[float, ...]
+    mix: list[tuple[str, str, str, float]]
+    gates: list[tuple[str, str, list[float]]]
+    quality: dict[str, Any]
+
+
+FROZEN = "frozen.json"  # in a model's folder
+
+
+def fit_installation(
+    settings: Settings, *, now: int | None = None, forgetting: bool = False
+) -> dict[str, Any]:
     """Fit a model on the state of an installation and save it; called in a process of its own.
 
     Args:
         settings: of the installation.
         now: ms since the epoch.
+        forgetting: keep the gates and all else that the last fit decided, and learn the rows anew from who is left; no older
+            model stays. Without a last fit it is a plain one.
 
     Returns:
         The manifest, as plain values.
@@ -46,6 +69,9 @@ def fit_installation(settings: Settings, *, now: int | None = None) -> dict[str,
         Unavailable: the model cannot be saved.
     """
     now = time.time_ns() // 1_000_000 if now is None else now
+    folder = Path(settings.data) / "models"
+    frozen = _frozen(folder) if forgetting else None
+    half_life = half_life_ms(settings.half_life_days)
     store = open_store(settings.url("store"))
     try:
         snapshot = store.snapshot()
@@ -53,17 +79,31 @@ def fit_installation(settings: Settings, *, now: int | None = None) -> dict[str,
             catalog = Catalog.load(snapshot)
             position = snapshot.position
             rows = training_rows(snapshot, settings, now=now)
-            model = fit(rows, catalog, now=now, half_life=half_life_ms(settings.half_life_days))
+            table = table_of(rows, catalog, now=now, half_life=half_life)
+            heard = np.ones(len(table.channels), np.bool_)
+            model, decided = _fit(table, heard, now=now, half_life=half_life, seed=0, frozen=frozen)
         finally:
             snapshot.close()
     finally:
         store.close()
     model = dataclasses.replace(model, manifest=msgspec.structs.replace(model.manifest, position=position))
-    folder = Path(settings.data) / "models"
-    model.save(folder)
-    drop_old(folder)
+    done = model.save(folder)
+    if decided is not None:
+        (done / FROZEN).write_bytes(msgspec.json.encode(decided))
+    drop_old(folder, keep=1 if forgetting else 2)  # the one before knows who was erased
     told: dict[str, Any] = msgspec.to_builtins(model.manifest)
     return told
+
+
+def _frozen(folder: Path) -> Frozen | None:
+    """What the newest fit decided; ``None`` when there is none, or it was made before this was kept."""
+    last = newest(folder)
+    if last is None:
+        return None
+    try:
+        return msgspec.json.decode((last / FROZEN).read_bytes(), type=Frozen)
+    except (OSError, msgspec.MsgspecError):
+        return None
 
 
 def fit(
@@ -107,17 +147,25 @@ def fit_lines(
         seed: of the part that is held out.
     """
     return {
-        name: _fit(table, heard, now=now, half_life=half_life, seed=seed) for name, heard in lines.items()
+        name: _fit(table, heard, now=now, half_life=half_life, seed=seed)[0] for name, heard in lines.items()
     }
 
 
-def _fit(table: Table, heard: NDArray[np.bool_], *, now: int, half_life: int, seed: int) -> Model:
+def _fit(
+    table: Table,
+    heard: NDArray[np.bool_],
+    *,
+    now: int,
+    half_life: int,
+    seed: int,
+    frozen: Frozen | None = None,
+) -> tuple[Model, Frozen | None]:
     began = time.perf_counter()
     random = np.random.default_rng(seed)
     if not len(table.person) or not table.items:
         manifest = Manifest(id=_id(now), fitted_at=now, half_life=half_life, people=table.people)
-        return dataclasses.replace(prior(half_life), manifest=manifest)
-    shape, fitted, quality = _learned(table, heard, random)
+        return dataclasses.replace(prior(half_life), manifest=manifest), frozen
+    shape, fitted, quality = _learned(table, heard, random) if frozen is None else _thawed(frozen, table)
     tuned = time.perf_counter()
     place, b = _stacked(table, heard, shape, fitted)
     manifest = Manifest(
@@ -141,10 +189,41 @@ def _fit(table: Table, heard: NDArray[np.bool_], *, now: int, half_life: int, se
     target = np.array(table.targets) & heard
     other = fitted.gates[:-2][target].mean(axis=0) if target.any() else np.zeros(len(HISTORY))
     gates = np.vstack([fitted.gates[:-2], other, fitted.gates[-2:]])
-    return Model(
+    model = Model(
         manifest, table.entities, place, b.indptr.astype(np.int64), b.indices.astype(np.int32),
         b.data.astype(np.float32), popularity(table, shape).astype(np.float32), gates, _returns(table),
     )  # fmt: skip
+    return model, _decided(table, shape, fitted, quality)
+
+
+def _decided(table: Table, shape: Shape, fitted: Fitted, quality: dict[str, Any]) -> Frozen:
+    rows = [*table.channels, ("", "topics"), ("", "popularity")]
+    return Frozen(
+        tuple(shape),
+        [
+            (*table.channels[channel], name, float(share))
+            for (channel, name), share in zip(fitted.names, fitted.mix, strict=True)
+        ],
+        [(*row, gate) for row, gate in zip(rows, fitted.gates.tolist(), strict=True)],
+        quality,
+    )
+
+
+def _thawed(frozen: Frozen, table: Table) -> tuple[Shape, Fitted, dict[str, Any]]:
+    """The decisions for a table whose channels may stand in another order; one that is new waits for the next fit."""
+    number = {tuple(channel): place for place, channel in enumerate(table.channels)}
+    known = [one for one in frozen.mix if one[:2] in number]
+    gates = {(kind, signal): gate for kind, signal, gate in frozen.gates}
+    silent = [0.0] * len(HISTORY)
+    rows = [*table.channels, ("", "topics"), ("", "popularity")]
+    fitted = Fitted(
+        [(number[kind, signal], name) for kind, signal, name, _ in known],
+        np.array([share for *_, share in known]),
+        np.array([gates.get((row[0], row[1]), silent) for row in rows]),
+        {},
+        {},
+    )
+    return Shape(*frozen.shape), fitted, frozen.quality
 
 
 def _id(now: int) -> str:
