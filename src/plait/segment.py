@@ -120,6 +120,14 @@ def numbered_events_of(
     Raises:
         Corrupt: the body is not what we let into a log.
     """
+    found = _read(record, signals, ua)
+    if signals.places:
+        for _, event in found:
+            event.about = signals.places.about(event.about)
+    return found
+
+
+def _read(record: Record, signals: SignalMap, ua: Agent) -> list[tuple[int, Event]]:
     try:
         if record.kind == "segment":
             batch = _batches.decode(record.body)

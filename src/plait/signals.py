@@ -17,6 +17,7 @@ import msgspec
 
 from plait.errors import Rejected
 from plait.events import SOCIAL, Purpose, Signal
+from plait.places import PageRule, Places, SectionRule
 
 FILE = "signals.toml"
 _MEMO = 20_000  # distinct spellings remembered; senders choose names, so it must have an end
@@ -58,8 +59,13 @@ class SignalMap:
     """Names to rules. Immutable in what it answers; it only remembers spellings it has seen."""
 
     def __init__(
-        self, rules: Mapping[str, Rule], plain: Rule, consent: Mapping[str, tuple[Purpose, ...]]
+        self,
+        rules: Mapping[str, Rule],
+        plain: Rule,
+        consent: Mapping[str, tuple[Purpose, ...]],
+        places: Places | None = None,
     ) -> None:
+        self.places = places or Places()
         self._rules = dict(rules)
         self._memo: dict[str, Rule] = {}
         self.consent = dict(consent)
@@ -131,7 +137,10 @@ def compile_signals(told: Iterable[tuple[str, str]]) -> SignalMap:
     rules: dict[str, Rule] = {}
     for one in files_:
         rules |= {folded(name): _rule(entry, plain) for entry in one.event for name in entry.names}
-    return SignalMap(rules, plain, consent)
+    # Of rules that fit the first counts, so the operator's come first.
+    pages = [rule for one in reversed(files_) for rule in one.page]
+    sections = [rule for one in reversed(files_) for rule in one.section]
+    return SignalMap(rules, plain, consent, Places(pages, sections))
 
 
 class _Product(msgspec.Struct, forbid_unknown_fields=True):
@@ -190,6 +199,8 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
     find: _Find = msgspec.field(default_factory=_Find)
     event: list[_Entry] = []
     consent: dict[str, tuple[Purpose, ...]] = {}
+    page: list[PageRule] = []
+    section: list[SectionRule] = []
 
 
 def _read(where: str, text: str) -> _File:
@@ -210,11 +221,11 @@ def _wrong(where: str, line: int, what: str) -> Rejected:
 def _line(text: str, path: str, what: str) -> int:
     """The line of a wrong value: the one that sets it, inside the table that the path counts to."""
     lines = text.splitlines()
-    number = re.search(r"event\[(\d+)\]", path)
+    number = re.search(r"(event|page|section)\[(\d+)\]", path)
     start = 0
     if number:
-        heads = [at for at, line in enumerate(lines) if line.strip() == "[[event]]"]
-        start = heads[int(number[1])] if int(number[1]) < len(heads) else 0
+        heads = [at for at, line in enumerate(lines) if line.strip() == f"[[{number[1]}]]"]
+        start = heads[int(number[2])] if int(number[2]) < len(heads) else 0
     value = re.search(r"value '(.+)'", what)
     for at in range(start, len(lines) if value else 0):
         if value and re.search(rf'["\']{re.escape(value[1])}["\']', lines[at]):

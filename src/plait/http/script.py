@@ -11,6 +11,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from plait.http.plain import installation
+
+_RULED = ("plait.js",)  # the core knows marked sections only
 _FOLDER = Path(__file__).parent / "static"
 # Without a version in its address a script must be asked for again; an hour is what a new one may take to arrive.
 _FRESH = "public, max-age=3600, stale-while-revalidate=86400"
@@ -18,20 +21,20 @@ _FOREVER = "public, max-age=31536000, immutable"
 
 
 @cache
-def _built(name: str) -> tuple[bytes, bytes, str]:
-    """The script, the same as gzip, and its version."""
+def _built(name: str, rules: bytes = b"") -> tuple[bytes, bytes, str]:
+    """The script behind the operator's rules for it, the same as gzip, and its version."""
     text = (_FOLDER / name).read_bytes()
+    if rules:
+        text = b"window.plait_rules=%b;%b" % (rules, text)
     return text, gzip.compress(text, 9, mtime=0), hashlib.sha256(text).hexdigest()[:16]
-
-
-def version(name: str = "plait.js") -> str:
-    """What stands after ``?v=`` in the address under which a script never changes."""
-    return _built(name)[2]
 
 
 async def script(request: Request) -> Response:
     """``/plait.js``: for an hour, or for ever where the address says which version is meant (``?v=``)."""
-    text, zipped, newest = _built(request.url.path[1:])
+    name = request.url.path[1:]
+    text, zipped, newest = _built(
+        name, installation(request).signals.places.selectors if name in _RULED else b""
+    )
     wanted = request.query_params.get("v")
     headers = {
         "cache-control": _FOREVER if wanted == newest else _FRESH,
