@@ -129,6 +129,10 @@ class Chromium:
         """Another visitor: cookies and storage of their own."""
         return str(self.send("Target.createBrowserContext")["browserContextId"])
 
+    def leave(self, context: str) -> None:
+        """A visitor goes, and all windows and storage of theirs."""
+        self.send("Target.disposeBrowserContext", browserContextId=context)
+
     def tab(
         self, url: str = "about:blank", *, context: str | None = None, size: tuple[int, int] = (1200, 800)
     ) -> Tab:

@@ -31,18 +31,14 @@ window.enter = () => {
   }
   diary.push({ at: real(), visible: document.visibilityState === "visible", focused: document.hasFocus(), seen: Object.keys(seen) });
 };
-// `faster = n` lets the page's clock run n times as fast from then on: half a minute without input takes seconds.
-const slow = performance.now.bind(performance);
-let from = 0, times = 1;
-performance.now = () => times === 1 ? slow() : from + (slow() - from) * times;
-Object.defineProperty(window, "faster", { set: (n) => { from = slow(); times = n; } });
 window.real = () => performance.now();
 window.inputs = [0];
 for (const name of ["keydown", "pointerdown", "pointermove", "wheel", "touchmove", "scroll"])
   addEventListener(name, () => inputs.push(real()), true);
 for (const name of ["focus", "blur", "scroll", "resize", "load"]) addEventListener(name, enter);
 document.addEventListener("visibilitychange", () => { enter(); if (!document.hidden) inputs.push(real()); });
-new PerformanceObserver((list) => { // told late: nobody scrolled yet, so what is seen now was seen then
+new PerformanceObserver((list, self) => { // told late: nobody scrolled yet, so what is seen now was seen then
+  self.disconnect(); // the first paint; that of content comes later
   enter();
   const first = list.getEntries()[0].startTime;
   diary.unshift({ ...diary.pop(), at: first });
@@ -77,12 +73,14 @@ class Site:
         self.heads: dict[str, str] = {}
         self.headers: dict[str, dict[str, str]] = {}
         self.diaries: dict[str, dict[str, Any]] = {}
+        self.asked: list[str] = []
         site = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 path = self.path.partition("?")[0]
                 page = site.pages.get(path)
+                site.asked.append(path)
                 body = (page or "").encode()
                 if not path.endswith(".js"):
                     body = f"<!doctype html><html><head><title>{path}</title>{site.heads.get(path, '')}</head>{page}</html>".encode()

@@ -1,6 +1,6 @@
 // What people do besides looking: clicks that were marked, links away, searches, forms. Never what they type.
 import { about } from "./sections";
-import { near, on, target, told } from "./page";
+import { near, now, on, target, told } from "./page";
 import type { More, Signal } from "./types";
 
 export type Track = (signal: Signal, more?: More) => void;
@@ -15,7 +15,7 @@ const said = (form: HTMLFormElement, held: Form): More => {
     about: about(form),
     properties: {
       form: form.getAttribute("name") || form.id,
-      seconds: Math.round((performance.now() - held.began) / 100) / 10,
+      seconds: Math.round((now() - held.began) / 100) / 10,
       field_names: held.names,
       invalid_fields: held.wrong,
       last_field: held.last,
@@ -52,7 +52,7 @@ export const watchActs = (track: Track) => {
     if (!form || !typed(field) || form.hasAttribute("data-plait-off")) return undefined;
     let held = forms.get(form);
     if (!held) {
-      forms.set(form, (held = { began: performance.now(), names: [], wrong: [] }));
+      forms.set(form, (held = { began: now(), names: [], wrong: [] }));
       track("form_start", said(form, held));
     }
     held.last = named(field);

@@ -8,7 +8,8 @@ import type { About } from "./types";
 
 const IDLE = 30_000; // ms without input after which nobody is taken to be there
 const LONGEST = 10_000; // ms between two looks while visible; more, and the computer was asleep
-const LATE = 2_000; // ms after the first paint; a script that comes later knows nothing of what was before
+const LATE = 5_000; // ms after the first paint; a script that comes later knows nothing of what was before
+const SOON = 250; // the same where the page is scrolled already
 
 /** Seconds are kept as ms; `attention` is active time that no other section shares. */
 export interface Clock {
@@ -30,9 +31,11 @@ let page: Clock | undefined;
 let seen: Iterable<Clock> = [];
 let sharing: Clock[] = [];
 
-let visible = false;
+/** Whether the page is in front. */
+export let visible = false;
 let focused = false;
 let last = 0; // when time was last added up
+let first = 0; // the frame from which on time was added up, until we know when the first paint was
 let input = 0; // when somebody last did something
 
 const add = (one: Clock, ms: number, active: number) => {
@@ -44,9 +47,14 @@ const add = (one: Clock, ms: number, active: number) => {
 /** Add up the time since the last call, under what held until now. */
 export const settle = (at = now()) => {
   if (at < last && last < 1 / 0) at = last;
+  // Browsers tell late of the first paint, and it was not with the frame that we heard of first: busy ones show it later.
+  if (first && paint() < at) {
+    last -= first - paint();
+    first = 0;
+  }
   if (visible && page) {
     const ms = at - last > LONGEST ? 1000 : at - last;
-    const active = Math.max(0, Math.min(at, input + IDLE) - (at - ms));
+    const active = Math.max(Math.min(0, ms), Math.min(at, input + IDLE) - (at - ms));
     add(page, ms, active);
     for (const one of seen) add(one, ms, active);
     if (sharing.length) for (const one of sharing) one.attention += active / sharing.length;
@@ -61,11 +69,12 @@ export const from = (at: number) => {
   settle();
   page = undefined;
   last = at;
+  first = 0;
 };
 
 /** From this time on these tick. */
 export const run = (whole: Clock | undefined, sections: Iterable<Clock>, leaves: Clock[], at = now()) => {
-  if (last > at) last = Math.min(painted(), at);
+  if (last == Infinity) last = first = at;
   settle(at);
   page = whole;
   seen = sections;
@@ -79,11 +88,9 @@ export const stirred = () => {
   input = at;
 };
 
-export const isVisible = () => visible;
-
 const look = () => {
   settle();
-  const shown = document.visibilityState == "visible" && !(document as any).prerendering;
+  const shown = !document.hidden; // a page that is prepared in case somebody comes is hidden
   if (shown && !visible) stirred();
   visible = shown;
   focused = document.hasFocus();
@@ -110,12 +117,11 @@ export const watch = (changed: () => void) => {
   look();
 };
 
-/** When the visitor began to see this page, if that was a moment ago; else now. Before the first paint there is nothing to
- * see: then it begins when the first frame tells what is on screen. */
-export const painted = () => {
-  const found = performance.getEntriesByType("paint")[0]?.startTime ?? Infinity;
-  return now() - found > LATE ? now() : found;
-};
+const paint = () => performance.getEntriesByType("paint")[0]?.startTime ?? Infinity;
+
+/** When the visitor began to see this page, if that was a moment ago; else now: who scrolled meanwhile saw other parts of it.
+ * Before the first paint there is nothing to see: then it begins with the first frame that tells what is on screen. */
+export const painted = () => (now() - paint() > (scrollY ? SOON : LATE) ? now() : paint());
 
 /** What of a stretch of active time is attention, in seconds: reading a thing for much longer than it takes adds less and
  * less. Without an expectation all of it counts. It never falls while time grows. */

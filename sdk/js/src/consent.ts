@@ -1,8 +1,14 @@
 // What the visitor allows, as the shop or the browser says it.
-import { forget, keep, kept } from "./keep";
-import type { Consent, Options, Purpose } from "./types";
+import { allow, forget, keep, kept } from "./keep";
+import type { Consent, Purpose } from "./types";
 
 let needed = false;
+
+/** Nothing is kept and sent until somebody says that it may be. */
+export const need = () => {
+  needed = true;
+  allow(mayCollect());
+};
 
 /** Whether anything may be kept and sent. */
 export const mayCollect = () => kept.consent?.collect ?? !needed;
@@ -10,6 +16,9 @@ export const mayCollect = () => kept.consent?.collect ?? !needed;
 /** Take in what was said. Returns only what is new. */
 export const said = (told: Consent): Consent | undefined => {
   const fresh: Consent = {};
+  // Global Privacy Control forbids passing people on and putting them together, whatever a page says; what a shop itself
+  // saw is its own.
+  if ((navigator as any).globalPrivacyControl) told = { ...told, link: false, social: false };
   let any = false;
   for (const purpose in told) {
     const allowed = told[purpose as Purpose];
@@ -20,11 +29,4 @@ export const said = (told: Consent): Consent | undefined => {
   if (fresh.collect === false) forget();
   else keep();
   return fresh;
-};
-
-/** Take the operator's rule and the browser's word. */
-export const listen = (options: Options, tell: (told: Consent) => void) => {
-  needed = options.consent == "required";
-  // Global Privacy Control forbids passing people on and putting them together; what a shop itself saw is its own.
-  if ((navigator as { globalPrivacyControl?: boolean }).globalPrivacyControl) tell({ link: false, social: false });
 };

@@ -1,6 +1,6 @@
 // What stays on the device: an id in a cookie, a running number, and events that were not delivered yet.
-import { random, safely } from "./page";
-import type { Consent, Fact, Options } from "./types";
+import { options, random, safely } from "./page";
+import type { Consent, Fact } from "./types";
 
 const NAME = "plait";
 
@@ -8,22 +8,29 @@ interface Kept { id: string; user?: string | undefined; consent?: Consent | unde
 
 export let kept: Kept = { id: random() };
 let lasting = false;
-let domain = "";
 
-/** Read what an earlier page kept; `may` says whether this one may keep anything. */
-export const open = (options: Options, may: boolean) => {
+/** What the cookie says: an earlier page kept it, or another tab. */
+export const read = safely((): Partial<Kept> | undefined => {
+  const found = document.cookie.match(/\bplait=([^;]+)/);
+  return found && !options.cookieless ? JSON.parse(decodeURIComponent(found[1]!)) : undefined;
+});
+
+/** Be who the cookie says. */
+export const become = (who: Partial<Kept> | undefined) => {
+  kept = { ...kept, ...who };
+};
+
+/** Take up what an earlier page kept. */
+export const open = () => become(read());
+
+/** Say whether this page may keep anything. */
+export const allow = (may: boolean) => {
   lasting = may && !options.cookieless;
-  domain = options.domain ? ";domain=" + options.domain : "";
-  safely(() => {
-    const found = document.cookie.match(/\bplait=([^;]+)/);
-    if (found && !options.cookieless) kept = { ...kept, ...JSON.parse(decodeURIComponent(found[1]!)) };
-  })();
-  keep();
 };
 
 // It is one cookie and not two, so that a server that renders the page knows the id and the consent at once.
 const write = safely((told: Partial<Kept>) => {
-  document.cookie = `${NAME}=${encodeURIComponent(JSON.stringify(told))};path=/;max-age=31536000;samesite=lax${domain}${location.protocol == "https:" ? ";secure" : ""}`;
+  document.cookie = `${NAME}=${encodeURIComponent(JSON.stringify(told))};path=/;max-age=31536000;samesite=lax${options.domain ? ";domain=" + options.domain : ""}${location.protocol == "https:" ? ";secure" : ""}`;
 });
 
 /** Keep who this is and what they allow. */
@@ -77,16 +84,13 @@ const store = (mode: IDBTransactionMode, work: (store: IDBObjectStore) => void) 
 
 /** Keep the events of one page view until they are delivered; none: let go of them. */
 export const stash = (view: string, facts: Fact[]) =>
-  store("readwrite", (kept) => (facts.length ? kept.put(JSON.stringify({ view, at: Date.now(), facts }), view) : kept.delete(view)));
+  store("readwrite", (kept) => (facts.length ? kept.put({ view, at: Date.now(), facts }, view) : kept.delete(view)));
 
 /** What earlier pages could not deliver. Pages that still live keep their stash fresh and are left alone. */
 export const leftovers = (found: (view: string, facts: Fact[]) => void) =>
   store("readonly", (kept) => {
     const asked = kept.getAll();
     asked.onsuccess = () => {
-      for (const text of asked.result) {
-        const { view, at, facts } = JSON.parse(text);
-        if (Math.abs(Date.now() - at) > 3000) found(view, facts);
-      }
+      for (const { view, at, facts } of asked.result) if (Math.abs(Date.now() - at) > 3000) found(view, facts);
     };
   });

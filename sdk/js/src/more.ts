@@ -1,15 +1,17 @@
 // What a page tells without being asked to: what it is about, what was searched for, how far somebody scrolled, what
 // played, where links lead; and what other tools on it already say about carts and consent.
-import { on, near, now, safely, target, told, wall } from "./page";
-import { consent, options, track } from "./plait";
+import { on, near, now, options, safely, target, told, wall } from "./page";
+import { mayCollect, need } from "./consent";
+import { kept } from "./keep";
+import { consent, track } from "./plait";
 import { about, more } from "./sections";
-import { fact, push, viewId } from "./send";
-import type { Consent, Signal } from "./types";
+import { fact, flush, view } from "./send";
+import type { About, Consent, Fact, Signal } from "./types";
 
 // -- the page
 
 // The product a page is about, from its JSON-LD; of several kinds of ids, those that catalogs use as ids come first.
-more.item = () => {
+more.product = () => {
   for (const script of document.querySelectorAll('script[type="application/ld+json"]')) {
     const read = safely(() => JSON.parse(script.textContent || ""))();
     const things: any[] = [read?.mainEntity, read, ...[read?.["@graph"], Array.isArray(read) && read].flat()];
@@ -43,7 +45,9 @@ more.grown = () => ({ depth: Math.round(measure() * 100) / 100 });
 let ready = false;
 more.viewed = () => {
   deepest = 0;
+  const plays = [...films].filter(([, held]) => held.since);
   films.clear();
+  for (const [film] of plays) running(film);
   const asked = new URLSearchParams(location.search);
   for (const name of (options.search || "q,query,search,s").split(",")) {
     const query = asked.get(name.trim());
@@ -60,15 +64,42 @@ more.viewed = () => {
 
 // -- sections nobody marked
 
+interface Rule { selector: string; section?: string; item?: string; topic?: string }
+
+// The operator's rules, as the server put them before the script. An attribute's name after `@` stands for what is in it.
+const rules: Rule[] = (window as any).plait_rules || [];
+const meant = (element: Element | null, text: string | undefined) =>
+  (element && text?.[0] == "@" ? element.getAttribute(text.slice(1)) : text) || undefined;
+
 const heading = (element: Element) => element.querySelector("h1,h2,h3,h4");
-more.find = (root) =>
-  options.learn
-    ? [...root.querySelectorAll("section, article, div[id]")].filter((one) => !one.closest("nav,header,footer,form") && heading(one) && !one.querySelector("section, article"))
-    : [];
-more.name = (element) =>
-  options.learn && element.matches("section, article, div")
-    ? element.id || heading(element)?.textContent?.trim().toLowerCase().replace(/\W+/g, "-").slice(0, 60)
-    : undefined;
+const slug = (element: Element) => element.id || heading(element)?.textContent?.trim().toLowerCase().replace(/[^\p{L}\d]+/gu, "-").replace(/^-|-$/g, "").slice(0, 60);
+let learned = new Set<Element>();
+
+// The innermost of what has a heading: a part of the page with a title is a section, what holds several is not.
+const learn = (root: ParentNode) => {
+  const all = [...root.querySelectorAll("section, article, [id]:not(body)")].filter((one) => heading(one) && !one.closest("nav,header,footer,form"));
+  const around = new Set<Element>();
+  for (const one of all) for (let up = one.parentElement; up && !around.has(up); up = up.parentElement) around.add(up);
+  return all.filter((one) => !around.has(one));
+};
+
+more.marks = (root) => {
+  const found = rules.filter((one) => one.section).flatMap((one) => safely(() => [...root.querySelectorAll(one.selector)])() || []);
+  if (!options.learn) return found;
+  const fresh = learn(root);
+  learned = root == document ? new Set(fresh) : new Set([...learned, ...fresh]);
+  return found.concat(fresh);
+};
+
+more.called = (element, what) => {
+  for (const rule of rules) {
+    const text = rule[what as "section"];
+    const name = text && safely(() => meant(near(element, rule.selector), text))();
+    if (name && near(element, rule.selector)) return name;
+  }
+  if (what == "section") for (let up: Element | null = element; up; up = up.parentElement) if (learned.has(up)) return slug(up);
+  return undefined;
+};
 
 // -- links and films
 
@@ -84,24 +115,47 @@ on(document, "click", (event) => {
 });
 
 // Seconds played, as a counter like those of the clocks: of all that is told of one film the largest counts.
-const films = new Map<Element, { since: number; started: number; played: number }>();
+interface Film { name: string; about: About; since: number; started: number; played: number; told: number }
+const films = new Map<Element, Film>();
+let count = 0;
+
+const running = (film: Element) => {
+  let held = films.get(film);
+  if (!held) {
+    const section = told(film, "name") || film.id;
+    // Its counter has a name of its own, whether it has one or not: two films are two.
+    held = { name: view + ".p" + ++count, about: { ...about(film), ...(section && { section }) }, since: 0, started: wall(), played: 0, told: 0 };
+    films.set(film, held);
+  }
+  held.since = now();
+};
+
+const stopped = (held: Film) => {
+  if (held.since) held.played += now() - held.since;
+  held.since = 0;
+};
+
+more.counted = (tell) => {
+  const found: Fact[] = [];
+  for (const held of films.values()) {
+    const runs = held.since;
+    stopped(held);
+    if (runs) held.since = now();
+    if (held.played <= held.told) continue;
+    if (tell) held.told = held.played;
+    found.push(
+      fact("play", { about: held.about, value: Math.floor(held.played) / 1000, counter: { view: held.name, started_at: held.started, epoch: 0 } }, tell),
+    );
+  }
+  return found;
+};
 
 on(document, "playing pause ended waiting", (event) => {
-  const film = event.target as HTMLMediaElement;
-  let held = films.get(film);
-  if (!held) films.set(film, (held = { since: 0, started: wall(), played: 0 }));
-  if (held.since) held.played += now() - held.since;
-  held.since = event.type == "playing" ? now() : 0;
-  if (event.type == "pause" || event.type == "ended") {
-    const what = about(film);
-    const name = told(film, "name") || film.id;
-    push(
-      fact("play", {
-        about: name ? { ...what, section: name } : what,
-        value: Math.floor(held.played) / 1000,
-        counter: { view: viewId() + name, started_at: held.started, epoch: 0 },
-      }),
-    );
+  const film = event.target as Element;
+  if (event.type == "playing") running(film);
+  else if (films.has(film)) {
+    stopped(films.get(film)!);
+    if (event.type != "waiting" && mayCollect()) flush();
   }
 });
 
@@ -137,19 +191,34 @@ const cart = (entry: any) => {
       });
 };
 
-// Google's Consent Mode.
-follow("dataLayer", (entry) => {
+// Google's Consent Mode. A default is what holds until somebody was asked, on every page anew: it takes nothing back.
+const asked = (entry: any) => {
   if (entry[0] != "consent") return;
   const read = (name: string) => entry[2][name] && entry[2][name] == "granted";
-  consent({ collect: read("analytics_storage"), personalize: read("personalization_storage") ?? read("ad_personalization") } as Consent);
-});
+  const told = { collect: read("analytics_storage"), personalize: read("personalization_storage") ?? read("ad_personalization") } as Consent;
+  if (entry[1] == "update") consent(told);
+  else {
+    if (told.collect === false) need();
+    if (told.personalize === false && kept.consent?.personalize == undefined) consent({ personalize: false });
+  }
+};
 
 // The banners of the TCF: 1 store on the device, 8 measure content; 5 and 6 choose content by a profile.
-safely(() =>
-  (window as any).__tcfapi?.("addEventListener", 2, (data: any, fine: boolean) => {
-    if (!fine || data.eventStatus == "cmpuishown" || !data.gdprApplies) return;
-    const given = data.purpose.consents;
-    consent({ collect: !!(given[1] && given[8]), personalize: !!(given[5] && given[6]) });
-  }),
-)();
+const banner = (data: any, fine: boolean) => {
+  if (!fine || !data.gdprApplies) return;
+  if (data.eventStatus == "cmpuishown") return need();
+  const given = data.purpose.consents;
+  consent({ collect: !!(given[1] && given[8]), personalize: !!(given[5] && given[6]) });
+};
 
+// Some banners come after us.
+const find = safely((tries: number) => {
+  const api = (window as any).__tcfapi;
+  if (api) api("addEventListener", 2, safely(banner));
+  else if (tries) setTimeout(find, 500, tries - 1);
+});
+
+more.began = () => {
+  follow("dataLayer", asked);
+  find(20);
+};

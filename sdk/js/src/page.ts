@@ -1,5 +1,13 @@
 // The page we live in: its clock, its events, and what it lets us keep. Nothing here may throw into it.
 
+import type { Options } from "./types";
+
+/** What the shop asked for. */
+export let options: Options;
+export const take = (given: Options) => {
+  options = given;
+};
+
 /** Milliseconds that only grow, whatever happens to the computer's clock. */
 export const now = () => performance.now();
 

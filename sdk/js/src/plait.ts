@@ -3,18 +3,17 @@
 // This is where the pieces are put together. One page view is one stretch between two navigations; within it each change
 // of who somebody is begins an epoch of its own, so that nothing seen before is told of somebody else.
 import { giveUp, watchActs, type Track } from "./acts";
-import { attention, isVisible, painted, settle, watch } from "./clocks";
-import { listen, mayCollect, said } from "./consent";
-import { keep, kept, open, renew } from "./keep";
-import { here, now, on, safely, wall } from "./page";
+import { attention, painted, settle, visible, watch } from "./clocks";
+import { mayCollect, need, said } from "./consent";
+import { allow, become, keep, kept, open, read, renew } from "./keep";
+import { here, now, on, options, safely, take, wall } from "./page";
 import { about, begin, clocks, follow, halt, more, scan, zero } from "./sections";
-import { ask, cutOff, fact, flush, gather, hold, leave, push, recover, renewView, resume, setUp, source, stop, viewId, who } from "./send";
-import type { Asked, Consent, Decision, Fact, More, Options, Signal } from "./types";
+import { ask, cutOff, fact, flush, gather, hold, leave, push, recover, renewView, resume, retry, source, stop, view as viewId, who } from "./send";
+import type { Asked, Consent, Decision, More, Options, Signal } from "./types";
 
 const SHORTEST = 200; // ms on screen below which a section was only passed
 const LONGEST = 60_000; // ms between two reports of the clocks
 
-export let options: Options;
 let started = false;
 let epoch = 0;
 let since = 0; // wall time at which this epoch began
@@ -33,7 +32,7 @@ const seconds = (ms: number) => Math.floor(ms) / 1000;
 // What the clocks have to tell. With `tell` it is sent; without, it is kept in case the browser dies.
 source.clocks = (tell) => {
   settle();
-  const found: Fact[] = [];
+  const found = more.counted?.(tell) || [];
   for (const one of clocks()) {
     if (one.visible <= one.told || one.visible < SHORTEST) continue;
     if (tell) one.told = one.visible;
@@ -43,7 +42,7 @@ source.clocks = (tell) => {
         {
           about: one.about,
           value: Math.floor(attention(one) * 1000) / 1000,
-          counter: { view: viewId(), started_at: since, epoch },
+          counter: { view: viewId, started_at: since, epoch },
           properties: {
             visible: seconds(one.visible),
             focused: seconds(one.focused),
@@ -75,8 +74,13 @@ const end = () => {
   gather();
 };
 
-const moved = () => {
-  if (started && mayCollect() && here() != place) {
+const path = (url: string) => url.split("?")[0];
+
+const moved = (event?: { navigationType?: string }) => {
+  if (!since || !mayCollect() || here() == place) return;
+  // An address that is only tidied up (a campaign taken out, a filter put in) is the same page.
+  if (event?.navigationType == "replace" && path(here()) == path(place)) place = here();
+  else {
     end();
     view();
   }
@@ -88,62 +92,71 @@ const turn = (change: () => void) => {
   change();
   epoch++;
   since = wall();
-  zero();
+  if (mayCollect()) zero();
 };
 
 const tick = () => {
-  if (!isVisible() || !mayCollect()) return;
+  if (!visible || !mayCollect()) return;
   settle(); // each second, so that a longer gap means that the computer slept
   moved();
-  if (now() >= report) {
+  // Out of reach nothing is put into the queue, or an hour of it would be written down each second; the clocks are all there is.
+  if (cutOff()) hold();
+  else if (now() >= report) {
     report = now() + (pause = Math.min(LONGEST, pause * 2));
     flush();
-  } else if (cutOff() || ++ticks % 8 == 0) hold();
+  } else if (++ticks % 8 == 0) hold();
 };
 
 const go = (at?: number) => {
-  open(options, mayCollect());
+  allow(true);
+  keep();
   resume();
   view(at);
   setTimeout(recover, 3_500);
 };
 
+/** Another tab may have signed in or out, or been told yes or no: the cookie is the last word. */
+const agree = () => {
+  const other = read();
+  if (other?.id && (other.id != kept.id || other.user != kept.user)) turn(() => become({ user: undefined, ...other, consent: kept.consent }));
+  consent(other?.consent || {});
+};
+
 /** Begin. A second time, or inside a frame, does nothing. */
 export const init = safely((given: Options) => {
   if (started || (self != top && !given.frame)) return;
-  options = given;
-  setUp(options.url, options.key);
-  open(options, false);
-  listen(options, consent);
-  const start = () => {
-    started = true;
-    watch(() => {
-      if (!mayCollect()) return;
-      if (isVisible()) recover();
-      else flush();
-    });
-    watchActs(track);
-    follow();
-    on(window, "pagehide", () => {
-      if (mayCollect()) {
-        giveUp(track);
-        leave();
-      }
-    });
-    on(window, "pageshow", (event) => event.persisted && mayCollect() && view());
-    on(window, "online", flush);
-    // Where there is no Navigation API, the second hand notices.
-    on((window as any).navigation || window, "currententrychange popstate", moved);
-    setInterval(safely(tick), 1000);
-    if (mayCollect()) go(painted());
-  };
-  if ((document as any).prerendering) document.addEventListener("prerenderingchange", safely(start), { once: true });
-  else start();
+  take(given);
+  open();
+  allow(mayCollect());
+  if (options.consent == "required") need();
+  started = true;
+  watch(() => {
+    if (visible) agree();
+    if (!mayCollect()) return;
+    if (visible) recover();
+    else flush();
+  });
+  watchActs(track);
+  follow();
+  on(window, "pagehide", () => {
+    if (mayCollect()) {
+      giveUp(track);
+      leave();
+    }
+  });
+  on(window, "pageshow", (event) => event.persisted && mayCollect() && view());
+  on(window, "online", retry);
+  // Where there is no Navigation API, the second hand notices.
+  on((window as any).navigation || window, "currententrychange popstate", moved);
+  setInterval(safely(tick), 1000);
+  more.began?.();
+  consent({});
+  if (mayCollect() && !since) go(painted());
 });
 
 /** Say who this is. What was seen before is not told of them; the server links it if they allow. */
 export const identify = (user: string, traits?: Record<string, unknown>) => {
-  if (!started || !mayCollect()) return;
+  if (!user || !started || !mayCollect()) return;
   if (kept.user != user)
     turn(() => {
       kept.user = "" + user;
@@ -167,11 +180,11 @@ export const consent = (told: Consent) => {
   if (!fresh || !started || !(before || may)) return;
   if (!before) go();
   else if (may) turn(() => {});
-  // The last word counts for the id that was collected until now.
-  push({ ...fact("consent", { consent: fresh }), who: was });
+  // The last word counts for the id that was collected until now; what was said while nothing was, is said now.
+  push({ ...fact("consent", { consent: before ? fresh : kept.consent! }), who: was });
   if (may) return;
   flush();
-  setTimeout(stop, 5_000);
+  setTimeout(() => mayCollect() || stop(), 5_000);
   halt();
 };
 
@@ -185,7 +198,7 @@ export const personalize = (placements: (string | Asked)[], how: { token?: strin
   });
 
 /** The id of this browser, and of this page view. */
-export const ids = () => ({ anonymous: kept.id, view: viewId() });
+export const ids = () => ({ anonymous: kept.id, view: viewId });
 
 const act = (signal: Signal) => (item?: string, said: Omit<More, "about"> = {}) => track(signal, { ...said, ...(item && { about: { item } }) });
 type Act = ReturnType<typeof act>;

@@ -4,7 +4,7 @@
 // sections larger than the screen have an observer with finer steps, since half of them may never be visible at once.
 import { clock, from, run, type Clock } from "./clocks";
 import { here, near, told } from "./page";
-import type { About } from "./types";
+import type { About, Fact } from "./types";
 
 const MOST = 1000; // sections of a page that are measured; what comes after is not
 const FINE = Array.from({ length: 101 }, (_, step) => step / 100);
@@ -17,11 +17,15 @@ let known = false; // whether the observer told what is on screen
 /** What else can be known of a page; filled by pieces that are not in the core. */
 export const more: {
   /** Finds sections that are not marked. */
-  find?: (root: ParentNode) => Iterable<Element>;
-  /** Names one. */
-  name?: (element: Element) => string | undefined;
+  marks?: (root: ParentNode) => Iterable<Element>;
+  /** Says of what is not marked which section, item or topic it belongs to. */
+  called?: (element: Element, what: string) => string | undefined;
   /** What the page is about. */
-  item?: () => string | undefined;
+  product?: () => string | undefined;
+  /** Everything is set up; nothing is kept or sent yet. */
+  began?: () => void;
+  /** What else has a counter. */
+  counted?: (tell: boolean) => Fact[];
   /** A page view began. */
   viewed?: () => void;
   /** What goes with a view. */
@@ -32,7 +36,7 @@ export const more: {
 
 const seen = (records: IntersectionObserverEntry[]) => {
   for (const { target, isIntersecting, intersectionRect: part, boundingClientRect: box, rootBounds } of records) {
-    const screen = (rootBounds || document.documentElement.getBoundingClientRect()).height;
+    const screen = rootBounds?.height || innerHeight;
     const tall = box.height > screen;
     (tall ? fine : coarse).observe(target);
     (tall ? coarse : fine).unobserve(target);
@@ -66,10 +70,10 @@ const above = (element: Element): Element | null => element.parentElement || (el
 
 /** What an element is about: the item, topic and section it stands in. Without one: what the page is about. */
 export const about = (element: Element | null = document.querySelector("main") || document.body): About => {
-  const find = (name: string) => told(near(element, `[data-plait-${name}]`), name);
+  const find = (name: string) => told(near(element, `[data-plait-${name}]`), name) || (element && more.called?.(element, name));
   const found: About = {};
-  const section = find("section") || (element && more.name?.(element));
-  const item = find("item") || whole?.about.item || more.item?.();
+  const section = find("section");
+  const item = find("item") || whole?.about.item || more.product?.();
   const topic = find("topic") || whole?.about.topic;
   if (item) found.item = item;
   else {
@@ -90,7 +94,7 @@ export const scan = () => {
   const roots: ParentNode[] = [document];
   for (const root of roots) {
     for (const host of root.querySelectorAll("[data-plait-shadow]")) if (host.shadowRoot) roots.push(host.shadowRoot);
-    for (const element of [...root.querySelectorAll("[data-plait-section]"), ...(more.find?.(root) || [])]) if (found.size < MOST) found.add(element);
+    for (const element of [...root.querySelectorAll("[data-plait-section]"), ...(more.marks?.(root) || [])]) if (found.size < MOST) found.add(element);
   }
   for (const element of ofElement.keys())
     if (!found.has(element)) {
@@ -150,10 +154,12 @@ export const clocks = (): Clock[] => (whole ? [whole, ...ofName.values()] : []);
 /** Look again a moment after the page changed, however often it changes. */
 export const follow = () => {
   let soon = 0;
-  new MutationObserver(() => {
-    soon ||= setTimeout(() => {
-      soon = 0;
-      scan();
-    }, 100);
+  new MutationObserver((records) => {
+    // Text that changes, as counters on a page do, is no reason to look.
+    if (records.some((one) => [...one.addedNodes, ...one.removedNodes].some((node) => node.nodeType == 1)))
+      soon ||= setTimeout(() => {
+        soon = 0;
+        scan();
+      }, 100);
   }).observe(document, { childList: true, subtree: true });
 };

@@ -1,34 +1,27 @@
 // Getting events to the server: in batches, again and again until it has them, each with an id by which it counts once.
 import { kept, leftovers, numbered, stash } from "./keep";
-import { random, wall } from "./page";
+import { now, options, random, wall } from "./page";
 import type { Fact, More, Signal } from "./types";
 
 const FULL = 80; // events of one request: browsers send 64 kB at most for a page that is going
 const SOON = 300; // ms; what happens together travels together
 const LATEST = 60_000; // ms between tries
 
-let url = "";
-let key = "";
 let waiting: Fact[] = [];
 let going: Fact[] = []; // sent, or being sent again; not yet acknowledged
 let timer = 0;
+let rests = 0; // `now` before which the server wants to hear nothing
 let tries = 0;
 let busy = false;
 let stopped = false;
-let view = random();
+/** The id of this page view; another after each navigation. */
+export let view = random();
 const first = view; // the stash has one name for the life of this document
 let count = 0;
 
 /** What the clocks have to tell; given by who owns them. */
 export const source: { clocks: (tell: boolean) => Fact[] } = { clocks: () => [] };
 
-export const setUp = (to: string, as: string) => {
-  url = to;
-  key = as;
-};
-
-/** The id of this page view; another after each navigation. */
-export const viewId = () => view;
 export const renewView = () => {
   view = random();
 };
@@ -62,7 +55,7 @@ export const gather = () => {
 
 /** Keep on the device what would be lost if the browser died now. */
 export const hold = () => {
-  if (!stopped) stash(key + first, numbered(pending()).concat(source.clocks(false)));
+  if (!stopped) stash(options.key + first, numbered(pending()).concat(source.clocks(false)));
 };
 
 /** Whether the server is out of reach, as far as we know. */
@@ -78,21 +71,28 @@ export const flush = () => {
   send();
 };
 
+/** The line is there again: what kept us waiting is over. */
+export const retry = () => {
+  rests = 0;
+  flush();
+};
+
 // Without the clocks, which always have something to tell: a rest that is sent must not make another.
 const send = () => {
   clearTimeout(timer);
   timer = 0;
   if (stopped || busy) return;
+  if (now() < rests) return soon(rests - now());
   if (!going.length) going = waiting.splice(0, FULL);
   if (going.length) post();
 };
 
-const body = (events: Fact[]) => JSON.stringify({ writeKey: key, sent_at: wall(), events: numbered(events) });
+const body = (events: Fact[]) => JSON.stringify({ writeKey: options.key, sent_at: wall(), events: numbered(events) });
 
 // Text and not JSON: browsers ask for leave before they send JSON to another origin, and there is no time for that when
 // a page goes. The server looks at the bytes.
 const request = (path: string, text: string) =>
-  fetch(url + path, { method: "POST", body: text, keepalive: document.hidden, credentials: "omit", signal: AbortSignal.timeout(30_000) });
+  fetch(options.url + path, { method: "POST", body: text, keepalive: document.hidden, credentials: "omit", signal: AbortSignal.timeout(30_000) });
 
 const post = () => {
   busy = true;
@@ -104,7 +104,7 @@ const post = () => {
         // Nobody's key: no later try can help, and the shop should hear of it.
         stop();
         console.warn("plait: wrong key");
-      } else if (status == 429 || status == 408 || status >= 500) {
+      } else if (/408|429|5../.test("" + status)) {
         wait = +answer.headers.get("retry-after")! * 1000;
         throw status;
       }
@@ -114,6 +114,7 @@ const post = () => {
       // Half of the wait is chance, or all browsers would come back in the same second.
       const step = Math.min(LATEST, 1000 * 2 ** tries++);
       wait = Math.max(wait, step / 2 + (Math.random() * step) / 2);
+      rests = now() + wait;
     })
     .then(() => {
       busy = false;
@@ -134,7 +135,7 @@ const done = () => {
 export const leave = () => {
   if (stopped) return;
   const facts = gather();
-  for (let from = 0; from < facts.length; from += FULL) navigator.sendBeacon(url + "/v1/events", body(facts.slice(from, from + FULL)));
+  for (let from = 0; from < facts.length; from += FULL) navigator.sendBeacon(options.url + "/v1/events", body(facts.slice(from, from + FULL)));
   // Nobody tells us whether it arrived; the next page sends it once more, and the server counts it once.
   hold();
 };
@@ -142,7 +143,7 @@ export const leave = () => {
 /** Send what earlier pages could not. */
 export const recover = () =>
   leftovers((name, facts) => {
-    if (name == key + first || !name.startsWith(key) || left.includes(name)) return;
+    if (name == options.key + first || !name.startsWith(options.key) || left.includes(name)) return;
     left.push(name);
     waiting.push(...facts);
     soon(0);
@@ -162,9 +163,9 @@ export const resume = () => {
 
 /** Ask for a page: what just happened goes with the question, so that it counts in the answer. */
 export const ask = async (question: Record<string, unknown>): Promise<any> => {
-  const mine = gather();
+  const mine = gather().slice(-FULL);
   const text = JSON.stringify({ ...question, ...(mine.length && { events: numbered(mine) }) });
-  const answer = await request("/v1/personalize?writeKey=" + encodeURIComponent(key), text);
+  const answer = await request("/v1/personalize?writeKey=" + encodeURIComponent(options.key), text);
   const found = await answer.json();
   if (!answer.ok) throw new Error(found.message);
   // What went along is durable now.

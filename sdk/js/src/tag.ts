@@ -1,12 +1,14 @@
 // The script tag: reads its settings from the tag, and takes up the calls that came before it was there.
-import { safely } from "./page";
+import { on, safely } from "./page";
 import { api, init } from "./plait";
 import type { Options } from "./types";
 
 type Call = [name: keyof typeof api, ...told: any[]];
 
-/** Begin with the attributes of the tag that loaded us. */
+/** Begin with the attributes of the tag that loaded us. While the page is only prepared in case somebody comes, nothing is begun,
+ * and calls wait where they waited before. */
 export const start = safely((script: HTMLScriptElement) => {
+  if ((document as any).prerendering) return on(document, "prerenderingchange", () => start(script));
   const told: Record<string, string> = { url: new URL(script.src).origin };
   for (const name in script.dataset) told[name] = script.dataset[name] || "yes";
   const early = (window as any).plait;
@@ -14,4 +16,5 @@ export const start = safely((script: HTMLScriptElement) => {
   (window as any).plait = Object.assign(plait, api);
   init(told as unknown as Options);
   for (const call of (early?.q || []) as Call[]) plait(...call);
+  return undefined;
 });
