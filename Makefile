@@ -45,6 +45,7 @@ soak: $(VENV)/all
 	$(BIN)/python -m pytest -m soak --timeout 7200
 
 bench: $(VENV)/all
+	$(BIN)/python tests/peers/setup.py
 	$(BIN)/python -m bench
 
 docs: $(VENV)/dev

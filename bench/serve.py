@@ -107,6 +107,46 @@ def fresh(url: str, times: int) -> list[float]:
     return waited
 
 
+def changed(url: str, times: int) -> list[float]:
+    """Seconds from the moment a page's beacon is sent, with a dwell in it, to the first home grid in another order because of it."""
+    waited = []
+    with client(url) as web, httpx.Client(base_url=url, timeout=60, trust_env=False) as page:
+
+        def grid(person: str) -> tuple[list[str], set[str]]:
+            asked = {"identifiers": [person], "placements": [{"id": "home.grid", "n": 12}], "explain": True}
+            items = web.post("/v1/personalize", json=asked).json()["placements"]["home.grid"]["items"]
+            causes = {one["about"] for item in items for one in item["because"] if one["signal"] == "dwell"}
+            return [one["item"] for one in items], causes
+
+        for number in range(times):
+            person, item = (
+                f"anonymous:{number:06d}-reads-c2f6-4b6a-9f5e-3d2c1b0a9f8e",
+                f"i{number * 37 % 500}",
+            )
+            before, _ = grid(person)
+            now = int(time.time() * 1000)
+            dwell = {
+                "id": f"d{number}.1", "signal": "dwell", "at": now, "who": [person], "value": 24.0,
+                "about": {"item": item, "section": "specs"},
+                "counter": {"view": f"d{number}", "started_at": now - 30_000, "epoch": 0},
+            }  # fmt: skip
+            body = json.dumps({"writeKey": "wk_of_the_bench", "sent_at": now, "events": [dwell]})
+            begun = time.perf_counter()
+            assert (
+                page.post("/v1/events", content=body, headers={"content-type": "text/plain"}).status_code
+                == 200
+            )
+            while True:
+                after, causes = grid(person)
+                if after != before and f"{item}#specs" in causes:
+                    break
+                if time.perf_counter() - begun > 30:
+                    raise RuntimeError("a dwell never showed")
+                time.sleep(0.005)
+            waited.append(time.perf_counter() - begun)
+    return waited
+
+
 def measure(quick: bool) -> Iterator[Line]:
     # Half of what the fold gets done on this machine now.
     rate = in_child("lmdb", *((10_000, 10_000) if quick else (100_000, 60_000)))["rate"] / 2
@@ -118,6 +158,7 @@ def measure(quick: bool) -> Iterator[Line]:
                 for n in range(500)
             ]
             assert web.post("/v1/items", json={"items": items}).status_code == 200
+            moved = changed(url, 30 if quick else 200)
             stop = threading.Event()
             thread = threading.Thread(target=load, args=(url, rate, stop))
             thread.start()
@@ -135,6 +176,14 @@ def measure(quick: bool) -> Iterator[Line]:
             )
             yield Line("the same, p50", statistics.median(waited) * 1000, "ms")
             yield Line(f"events that wait for the fold at {rate:,.0f} events/s", lag, "events")
+            yield Line(
+                "a dwell changes the home grid, from the beacon on, p99",
+                _p99(moved) * 1000,
+                "ms",
+                bar=250,
+                least=False,
+            )
+            yield Line("the same, p50", statistics.median(moved) * 1000, "ms")
             web.post("/v1/fit")
         with serving(data) as (_, seconds):
             yield Line("start to first answer, warm", seconds, "s", bar=5, least=False)

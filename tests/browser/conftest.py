@@ -74,6 +74,8 @@ class Site:
         self.headers: dict[str, dict[str, str]] = {}
         self.diaries: dict[str, dict[str, Any]] = {}
         self.asked: list[str] = []
+        self.posted: list[tuple[float, bytes]] = []  # events that were sent here, as if it were a Plait
+        self.refuses: tuple[int, dict[str, str]] | None = None  # what these are answered
         site = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -98,7 +100,14 @@ class Site:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 if self.path.startswith("/diary"):
                     site.diaries[self.path.partition("?")[2]] = json.loads(body)
-                self.send_response(204)
+                status, headers = 204, {}
+                if self.path == "/v1/events":
+                    site.posted.append((time.monotonic(), body))
+                    status, headers = site.refuses or (200, {})
+                self.send_response(status)
+                for name, value in headers.items():
+                    self.send_header(name, value)
+                self.send_header("Content-Length", "0")
                 self.end_headers()
 
             def log_message(self, format: str, *args: Any) -> None:
@@ -233,6 +242,7 @@ def ids(tab: Tab) -> tuple[str, str]:
     return found["anonymous"], found["view"]
 
 
-def rest(seconds: float) -> None:
-    """Let time pass."""
-    time.sleep(seconds)
+def script_ms(tab: Tab) -> float:
+    """Milliseconds of processor time that scripts took until now; waiting for a busy processor is not in it."""
+    told = {one["name"]: one["value"] for one in tab.call("Performance.getMetrics")["metrics"]}
+    return float(told["ScriptDuration"]) * 1000

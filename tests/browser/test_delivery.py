@@ -1,65 +1,253 @@
-"""Two hundred pages through a line that fails, delays and cuts: nothing lost, nothing twice."""
+"""Pages through a line that fails, delays and cuts, or is not there at all: nothing lost, nothing twice."""
 
 from __future__ import annotations
 
+import json
+import threading
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
-from tests.browser.chromium import Tab
-from tests.browser.conftest import Shop, ids
+from tests.browser.chromium import Chromium, Tab
+from tests.browser.conftest import Clocks, Shop, ids, section, truth
+from tests.browser.test_acts import ITEM
+from tests.browser.visits import PAGE, agree
 from tests.peers.chaos import ChaosProxy
 
+REPORTS = Path(__file__).parents[2] / "bench" / "reports"
+Told = Counter[tuple[str, str]]
 
-def browse(shop: Shop, tab: Tab, views: int) -> None:
-    with ChaosProxy(shop.server.url, seed=views) as proxy:
-        tag = f'<script async src="{shop.server.url}/plait.js" data-key="{shop.server.write}" data-url="{proxy.url}"></script>'
-        for number in range(views):
-            tab.open(shop.page(f"/p{number}", f'<body data-plait-item="i{number}">', tag=tag, diary=False))
-            ids(tab)
-            tab.run(f"plait.add('i{number}')")  # and away at once
+
+def browse(shop: Shop, proxy: ChaosProxy, visitor: str, views: int) -> str:
+    """One visitor: so many pages, a thing into the cart on each, and away at once. Returns their id.
+
+    The last page stays until everything is there; what a page before it could not deliver is its to send.
+    """
+    tag = f'<script async src="{shop.server.url}/plait.js" data-key="{shop.server.write}" data-url="{proxy.url}"></script>'
+    context = shop.browser.context()
+    tab = shop.browser.tab(context=context)
+    for number in range(views):
+        item = f"{visitor}-{number}"
+        tab.open(shop.page(f"/{item}", f'<body data-plait-item="{item}">', tag=tag, diary=False))
         anonymous, _ = ids(tab)
-        wanted = Counter({(signal, f"i{n}"): 1 for n in range(views) for signal in ("view", "add")})
+        tab.run(f"plait.add('{item}')")
+    wanted = Counter({(signal, f"{visitor}-{n}"): 1 for n in range(views) for signal in ("view", "add")})
+    # 80 events in a request, three tries at the worst, and a second or two before each.
+    until = time.monotonic() + 60 + views * 0.5
+    while not all(
+        shop.server.profile(f"anonymous:{anonymous}")["counts"].get(one) == views for one in ("view", "add")
+    ):  # type: ignore[index]
+        assert time.monotonic() < until, f"lost: {wanted - events_of(shop, anonymous)}"
+        time.sleep(1)
+    assert events_of(shop, anonymous) == wanted
+    shop.browser.leave(context)
+    return anonymous
 
-        def came() -> Counter[tuple[str, str]]:
-            found: Counter[tuple[str, str]] = Counter()
-            before = ""
-            while True:
-                asked = {"include": "events", "events": "1000"} | ({"before": before} if before else {})
-                events = (shop.server.profile(f"anonymous:{anonymous}", **asked) or {"events": []})["events"]
-                found.update(
-                    (one["signal"], one["about"].get("item", ""))
-                    for one in events
-                    if one["signal"] in ("view", "add")
-                )
-                if len(events) < 1000:
-                    return found
-                before = str(events[-1]["at"])
 
-        until = time.monotonic() + 120
-        while not came() >= wanted and time.monotonic() < until:
-            time.sleep(0.5)
-        assert wanted - came() == Counter(), "lost"
-        shop.server.eventually(lambda: time.monotonic() - proxy.last > 3, seconds=90)
-        assert came() == wanted
-        counts = shop.server.profile(f"anonymous:{anonymous}")["counts"]  # type: ignore[index]
-        assert (counts["view"], counts["add"]) == (views, views)
-        assert min(proxy.done["lost"], proxy.done["cut"]) > 0, proxy.done
-    figures = dict(
+def events_of(shop: Shop, anonymous: str) -> Told:
+    """How often each view and add is told by the timeline."""
+    found: dict[str, tuple[str, str]] = {}
+    before = ""
+    while True:
+        asked = {"include": "events", "events": "1000"} | ({"before": before} if before else {})
+        page = (shop.server.profile(f"anonymous:{anonymous}", **asked) or {"events": []})["events"]
+        fresh = [one for one in page if one["id"] not in found]
+        for one in fresh:
+            found[one["id"]] = (one["signal"], one["about"].get("item", ""))
+        if not fresh:
+            return Counter(what for what in found.values() if what[0] in ("view", "add"))
+        before = str(page[-1]["at"] + 1)  # several may be of one moment
+
+
+def figures(shop: Shop) -> dict[str, float]:
+    told = (
         line.rsplit(" ", 1) for line in shop.server.ask("GET", "/metrics").text.splitlines() if line[0] != "#"
     )
-    assert float(figures["plait_numbered_events"]) >= 2 * views
+    return {name: float(value) for name, value in told}
+
+
+def deliver(shop: Shop, visitors: int, views: int) -> dict[str, float]:
+    """All of them through one bad line, four at a time; what the line did and what the server counted."""
+    before, began = figures(shop), time.monotonic()
+    with ChaosProxy(shop.server.url, seed=visitors * views) as proxy, ThreadPoolExecutor(4) as pool:
+        people = list(pool.map(lambda one: browse(shop, proxy, f"v{visitors}-{one}", views), range(visitors)))
+        done = dict(proxy.done)
+    assert len(set(people)) == visitors
+    assert min(done["lost"], done["cut"], done["503"]) > 0, done
+    for one in people:  # and nothing came late to be counted again
+        counts = shop.server.profile(f"anonymous:{one}")["counts"]  # type: ignore[index]
+        assert (counts["view"], counts["add"]) == (views, views)
+    after = figures(shop)
+    told = {name: after[name] - before[name] for name in ("plait_numbered_events", "plait_missing_events")}
+    assert told["plait_numbered_events"] >= 2 * visitors * views
     # A number whose page died before it was written down may stay out, though its event came under another.
-    assert float(figures["plait_missing_events"]) <= 0.01 * views
+    assert told["plait_missing_events"] <= 0.01 * visitors * views
+    return done | told | {"seconds": time.monotonic() - began}
 
 
 @pytest.mark.peers
 @pytest.mark.timeout(300)
-def test_two_hundred_pages_over_a_bad_line_are_all_there_once(shop: Shop, tab: Tab) -> None:
-    browse(shop, tab, 200)
+def test_two_hundred_pages_over_a_bad_line_are_all_there_once(shop: Shop) -> None:
+    deliver(shop, 4, 50)
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(7200)
-def test_ten_thousand_pages_over_a_bad_line_are_all_there_once(shop: Shop, tab: Tab) -> None:
-    browse(shop, tab, 10_000)
+def test_ten_thousand_pages_over_a_bad_line_are_all_there_once(shop: Shop) -> None:
+    told = deliver(shop, 40, 250)
+
+    today = f"{datetime.now(UTC):%Y-%m-%d}"
+    rows = "\n".join(f"| {name.replace('_', ' ')} | {value:,.0f} |" for name, value in told.items())
+    (REPORTS / f"delivery-{today}.md").write_text(
+        "# Ten thousand page views over a bad line\n\n"
+        f"{today}, `make soak`. 40 visitors in a real Chromium looked at 250 pages each, put a thing into the cart on each and went on at "
+        "once, through a proxy that cuts, delays, refuses, and loses answers. Events lost: 0. Counted twice: 0. `missing` are numbers "
+        "whose event came under another one.\n\n"
+        f"| requests, and what became of them | |\n|---|---:|\n{rows}\n"
+    )
+
+
+# -- a server that wants to be left alone, and one that cannot be reached ------------------------------------
+
+
+def test_a_server_that_asks_for_time_gets_it_whatever_happens_on_the_page(shop: Shop, tab: Tab) -> None:
+    shop.site.refuses = (429, {"Retry-After": "4", "Access-Control-Expose-Headers": "Retry-After"})
+    tag = f'<script async src="{shop.server.url}/plait.js" data-key="wk" data-url="{shop.site.url}"></script>'
+    tab.open(shop.page("/asked-to-wait", ITEM, tag=tag, diary=False))
+    ids(tab)
+    shop.server.eventually(lambda: shop.site.posted)
+    for _ in range(8):
+        tab.run("plait.add('mat-1'); plait.flush()")
+        time.sleep(0.3)
+    assert len(shop.site.posted) == 1
+
+    shop.site.refuses = None
+    shop.server.eventually(lambda: len(shop.site.posted) > 1)
+
+    (first, _), (second, body) = shop.site.posted[:2]
+    assert 3.9 < second - first < 7
+    assert [one["signal"] for one in json.loads(body)["events"]].count("add") == 8
+
+
+def _offline(tab: Tab) -> None:
+    tab.call("Network.enable")
+    tab.call("Network.emulateNetworkConditions", offline=True, latency=0, downloadThroughput=0, uploadThroughput=0)  # fmt: skip
+
+
+@pytest.mark.soak
+def test_an_hour_offline_and_then_killed_loses_the_last_second_at_most(shop: Shop, tmp_path: Path) -> None:
+    with Chromium(tmp_path / "profile") as browser:
+        tab = browser.tab(shop.page("/hour", PAGE))
+        anonymous, view = ids(tab)
+        time.sleep(1)
+        _offline(tab)
+        over = threading.Event()
+        browser._heard.append(
+            lambda message: (
+                over.set() if message.get("method") == "Emulation.virtualTimeBudgetExpired" else None
+            )
+        )
+        for minute in range(60):
+            # The browser's own clock runs a minute ahead; its disk does not, so it gets a moment.
+            over.clear()
+            tab.call("Emulation.setVirtualTimePolicy", policy="advance", budget=60_000)
+            assert over.wait(30)
+            time.sleep(0.15)
+            if minute % 10 == 0:
+                tab.move(300, 300 + minute)
+        true = truth(tab.run("enter(); ({diary, inputs})"))
+        time.sleep(0.5)
+        browser.kill()
+    assert true[""].visible > 3600
+    assert true[""].active < 400
+
+    with Chromium(tmp_path / "profile") as browser:
+        browser.tab(shop.page("/later", "later"))
+        shop.server.eventually(lambda: shop.clocks(anonymous, view).get("", Clocks()).visible > 60)
+        time.sleep(0.5)
+
+    told = shop.clocks(anonymous, view)
+    for name in ("", "gallery"):  # to the second, not to 2 % of an hour
+        assert true[name].visible - 1.25 <= told[name].visible <= true[name].visible + 0.25
+    agree(true, told, lost=1.0)
+    # An hour out of reach is a handful of events, not one for each minute and section.
+    assert (
+        len(
+            [
+                one
+                for one in shop.told(anonymous)
+                if one["signal"] == "dwell" and one["counter"]["view"] == view
+            ]
+        )
+        < 12
+    )
+
+
+def test_a_browser_that_is_killed_offline_loses_the_last_second_at_most(shop: Shop, tmp_path: Path) -> None:
+    with Chromium(tmp_path / "profile") as browser:
+        tab = browser.tab(shop.page("/killed", PAGE))
+        anonymous, view = ids(tab)
+        _offline(tab)
+        time.sleep(1)
+        tab.run("document.querySelector('[data-plait-section=specs]').scrollIntoView({block: 'center'})")
+        time.sleep(3.5)
+        true = truth(tab.run("enter(); ({diary, inputs})"))
+        browser.kill()
+    assert shop.clocks(anonymous, view).get("", Clocks()).visible < 1
+
+    with Chromium(tmp_path / "profile") as browser:
+        browser.tab(shop.page("/later", "later"))
+        shop.server.eventually(lambda: shop.clocks(anonymous, view).get("", Clocks()).visible > 2)
+
+    agree(true, shop.clocks(anonymous, view), lost=1.0)
+
+
+def test_a_dwell_changes_the_next_answer_to_somebody_who_asks_without_it(shop: Shop, tab: Tab) -> None:
+    """The beacon alone does it: the question that follows brings no events along."""
+    items = [{"id": f"d-{n}", "title": f"D {n}", "topics": [f"t{n % 3}"], "price": 9} for n in range(12)]
+    assert shop.server.ask("POST", "/v1/items", {"items": items}).status_code == 200
+    tab.open(shop.page("/read", f'<body data-plait-item="d-7">{section("specs", words=900)}', diary=False))
+    anonymous, _ = ids(tab)
+    question = {
+        "identifiers": [f"anonymous:{anonymous}"],
+        "placements": [{"id": "home.grid", "n": 12}],
+        "explain": True,
+    }
+
+    def causes() -> set[str]:
+        answer = shop.server.ask("POST", "/v1/personalize", question).json()
+        return {
+            cause["signal"] for one in answer["placements"]["home.grid"]["items"] for cause in one["because"]
+        }
+
+    assert "dwell" not in causes()
+    time.sleep(2)
+    tab.run("plait.flush()")
+
+    shop.server.eventually(lambda: "dwell" in causes(), seconds=5)
+
+
+def test_what_was_done_in_the_last_moment_of_a_page_is_kept_where_nothing_gets_through(
+    shop: Shop, tab: Tab
+) -> None:
+    dead = f'<script async src="{shop.server.url}/plait.js" data-key="{shop.server.write}" data-url="http://127.0.0.1:9"></script>'
+    tab.call("Emulation.setCPUThrottlingRate", rate=4)
+    for number in range(20):
+        tab.open(shop.page(f"/dead{number}", ITEM, tag=dead, diary=False))
+        ids(tab)
+        tab.loaded.clear()
+        away = f"location.href = '{shop.page('/between', 'x', tag=' ', diary=False)}'"
+        tab.run(f"setTimeout(() => {{ plait.add('last-{number}'); {away} }}); 0")
+        assert tab.loaded.wait(20)
+    tab.call("Emulation.setCPUThrottlingRate", rate=1)
+    tab.open(shop.page("/alive", "alive", diary=False))
+    anonymous, _ = ids(tab)
+
+    wanted = Counter(f"last-{number}" for number in range(20))
+    shop.server.eventually(
+        lambda: len([one for one in shop.told(anonymous) if one["signal"] == "add"]) >= 20, seconds=12
+    )
+    assert Counter(one["about"]["item"] for one in shop.told(anonymous) if one["signal"] == "add") == wanted

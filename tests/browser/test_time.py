@@ -14,9 +14,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from tests.browser.chromium import Chromium, Tab
-from tests.browser.conftest import Clocks, Shop, ids, section, truth
-from tests.browser.visits import PAGE, VISITS, Visit, Visits, agree, differences, scroll
+from tests.browser.chromium import Tab
+from tests.browser.conftest import Clocks, Shop, ids, section
+from tests.browser.visits import VISITS, Visit, Visits, agree, differences
 
 
 @pytest.fixture(scope="module")
@@ -75,32 +75,6 @@ writes by itself. Worst is what was told less what was true, of the page and of 
 | what people do | page views | looked at | worst, visible | worst, focused | worst, active | more than true, page |
 |---|---|---|---|---|---|---|
 """
-
-
-def test_a_browser_that_is_killed_offline_loses_the_last_second_at_most(shop: Shop, tmp_path: Path) -> None:
-    with Chromium(tmp_path / "profile") as browser:
-        tab = browser.tab(shop.page("/killed", PAGE))
-        anonymous, view = ids(tab)
-        tab.call("Network.enable")
-        tab.call(
-            "Network.emulateNetworkConditions",
-            offline=True,
-            latency=0,
-            downloadThroughput=0,
-            uploadThroughput=0,
-        )
-        time.sleep(1)
-        scroll(tab, "specs")
-        time.sleep(3.5)
-        true = truth(tab.run("enter(); ({diary, inputs})"))
-        browser.kill()
-    assert shop.clocks(anonymous, view).get("", Clocks()).visible < 1
-
-    with Chromium(tmp_path / "profile") as browser:
-        browser.tab(shop.page("/later", "later"))
-        shop.server.eventually(lambda: shop.clocks(anonymous, view).get("", Clocks()).visible > 2)
-
-    agree(true, shop.clocks(anonymous, view), lost=1.0)
 
 
 def test_attention_is_shared_and_reading_longer_than_it_takes_adds_little(shop: Shop, tab: Tab) -> None:

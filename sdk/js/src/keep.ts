@@ -78,7 +78,12 @@ const store = (mode: IDBTransactionMode, work: (store: IDBObjectStore) => void) 
       asked.onsuccess = () => done(asked.result);
       asked.onerror = failed;
     }))
-      .then((db) => work(db.transaction(NAME, mode).objectStore(NAME)))
+      .then((db) => {
+        const going = db.transaction(NAME, mode);
+        work(going.objectStore(NAME));
+        // Else the browser would ask us once more before it keeps anything, and a page that goes does not answer.
+        going.commit();
+      })
       .catch(() => {});
 };
 
