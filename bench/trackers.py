@@ -58,7 +58,7 @@ def measure(quick: bool) -> Iterator[Line]:
         try:
             for name, script in scripts.items():
                 seen = _visits(browser, server, name, script, 1 if quick else 3)
-                spent = _cost(browser, server, name, script, 5 if quick else 30)
+                spent = _cost(browser, server, name, script, 5 if quick else 10)
                 page, part = (
                     _worst([one for told in seen.values() for one in told], which) for which in (0, 2)
                 )

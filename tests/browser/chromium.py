@@ -185,7 +185,7 @@ class Tab:
         failed = self.call("Page.navigate", url=url).get("errorText")
         if failed:
             raise Failed(f"{url}: {failed}")
-        assert self.loaded.wait(20), f"{url} did not load"
+        assert self.loaded.wait(60), f"{url} did not load"
         return self
 
     def run(self, script: str) -> Any:

@@ -8,7 +8,7 @@ import httpx
 import pytest
 from tests.browser.chromium import Tab
 from tests.browser.conftest import Clocks, Shop, ids, script_ms, section
-from tests.browser.test_acts import ITEM, visits
+from tests.browser.test_acts import ITEM, sees, visits
 
 
 def looked(shop: Shop, tab: Tab, name: str, least: float) -> Clocks:
@@ -167,6 +167,46 @@ def test_the_strictest_policy_of_a_page_is_kept(shop: Shop, tab: Tab) -> None:
 
     assert looked(shop, tab, "specs", 0.5).visible > 0.5
     assert tab.errors == []
+
+
+def test_a_call_that_cannot_be_sent_costs_no_other(shop: Shop, tab: Tab) -> None:
+    visits(shop, tab, ITEM)
+    tab.run(
+        "const round = {}; round.round = round; plait.track('add', {properties: round}); plait('identify', 'ada', round); 0"
+    )
+    tab.run(
+        "plait.track('add', {properties: {big: 10n}}); plait.personalize().catch(() => 0); plait.identify({id: 42}); 0"
+    )
+    tab.run("const box = {name: 'red'}; plait.add('mat-1', {properties: box}); box.name = 'blue'; 0")
+
+    found = sees(shop, tab, ("view", "tent-2"), ("add", "mat-1"))
+    assert next(one for one in found if one["signal"] == "add")["properties"]["name"] == "red"
+
+
+def test_two_tags_of_one_page_are_one(shop: Shop, tab: Tab) -> None:
+    again = f'<script src="{shop.server.url}/plait.js" data-key="{shop.server.write}"></script>'
+    visits(shop, tab, f'{ITEM}{again}<button data-plait-track="add">add</button>', head=again)
+    tab.click("button")
+
+    sees(shop, tab, ("view", "tent-2"), ("add", "tent-2"))
+
+
+def test_what_others_wrote_where_plait_keeps_things_does_no_harm(shop: Shop, tab: Tab) -> None:
+    junk = "<script>document.cookie = 'plait=%E0%A4%A'; localStorage.setItem('plait', 'NaN'); indexedDB.open('plait', 7)</script>"
+    visits(shop, tab, ITEM, head=junk)
+    first, _ = ids(tab)
+    tab.open(shop.site.url + "/p")
+
+    found = sees(shop, tab, ("view", "tent-2"))
+    assert all(one["context"]["seq"] >= 1 for one in found)
+    assert ids(tab)[0] != first  # the page wrote its junk again, and that is nobody
+
+
+def test_a_page_with_an_endless_address_is_told(shop: Shop, tab: Tab) -> None:
+    visits(shop, tab, section("specs"), query="?" + "&".join(f"f{n}=0123456789" for n in range(300)))
+
+    (view,) = sees(shop, tab, ("view", ""))
+    assert len(view["about"]["url"]) <= 1024
 
 
 # -- a page that answers -----------------------------------------------------------------------------------

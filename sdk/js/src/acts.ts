@@ -8,7 +8,7 @@ export type Track = (signal: Signal, more?: More) => void;
 interface Form { began: number; names: string[]; wrong: string[]; last?: string }
 let forms = new Map<HTMLFormElement, Form>();
 
-const named = (field: any): string => ("" + (field.name || field.id || field.type)).slice(0, 64);
+const named = (field: any): string => ("" + (field.name || field.id || field.type)).slice(0, 99);
 
 const said = (form: HTMLFormElement, held: Form): More => {
   return {
@@ -49,7 +49,7 @@ export const watchActs = (track: Track) => {
   const begun = (event: Event) => {
     const field = target(event) as HTMLInputElement;
     const form = field.form;
-    if (!form || !typed(field) || form.hasAttribute("data-plait-off")) return undefined;
+    if (!form || !typed(field) || near(form, "[data-plait-off]")) return undefined;
     let held = forms.get(form);
     if (!held) {
       forms.set(form, (held = { began: now(), names: [], wrong: [] }));

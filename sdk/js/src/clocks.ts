@@ -9,22 +9,22 @@ import type { About } from "./types";
 const IDLE = 30_000; // ms without input after which nobody is taken to be there
 const LONGEST = 10_000; // ms between two looks while visible; more, and the computer was asleep
 const LATE = 5_000; // ms after the first paint; a script that comes later knows nothing of what was before
-const SOON = 250; // the same where the page is scrolled already
+const SOON = 300; // the same where the page is scrolled already
 
-/** Seconds are kept as ms; `attention` is active time that no other section shares. */
+/** Visible, focused and active, in ms; `attention` is active time that no other section shares. */
 export interface Clock {
   about: About;
-  visible: number;
-  focused: number;
-  active: number;
+  onscreen: number;
+  infront: number;
+  lively: number;
   attention: number;
   /** What reading it takes, in ms; 0 when unknown. */
   takes: number;
-  /** `visible` as last reported. */
+  /** `onscreen` as last reported. */
   told: number;
 }
 
-export const clock = (about: About, takes = 0): Clock => ({ about, takes, visible: 0, focused: 0, active: 0, attention: 0, told: 0 });
+export const clock = (about: About, takes = 0): Clock => ({ about, takes, onscreen: 0, infront: 0, lively: 0, attention: 0, told: 0 });
 
 /** Ticking now: the page's clock, those of sections on screen, and of these the ones that share the attention. */
 let page: Clock | undefined;
@@ -39,9 +39,9 @@ let first = 0; // the frame from which on time was added up, until we know when 
 let input = 0; // when somebody last did something
 
 const add = (one: Clock, ms: number, active: number) => {
-  one.visible += ms;
-  if (focused) one.focused += ms;
-  one.active += active;
+  one.onscreen += ms;
+  if (focused) one.infront += ms;
+  one.lively += active;
 };
 
 /** Add up the time since the last call, under what held until now. */
@@ -123,9 +123,9 @@ const paint = () => performance.getEntriesByType("paint")[0]?.startTime ?? Infin
  * Before the first paint there is nothing to see: then it begins with the first frame that tells what is on screen. */
 export const painted = () => (now() - paint() > (scrollY ? SOON : LATE) ? now() : paint());
 
-/** What of a stretch of active time is attention, in seconds: reading a thing for much longer than it takes adds less and
+/** What of a stretch of active time is attention, in ms: reading a thing for much longer than it takes adds less and
  * less. Without an expectation all of it counts. It never falls while time grows. */
 export const attention = (one: Clock) => {
   const room = 2 * one.takes;
-  return (room ? room * (1 - Math.exp(-one.attention / room)) : one.attention) / 1000;
+  return room ? room * (1 - Math.exp(-one.attention / room)) : one.attention;
 };

@@ -22,7 +22,7 @@ export const said = (told: Consent): Consent | undefined => {
   let any = false;
   for (const purpose in told) {
     const allowed = told[purpose as Purpose];
-    if (typeof allowed == "boolean" && kept.consent?.[purpose as Purpose] !== allowed) any = true, (fresh[purpose as Purpose] = allowed);
+    if (!!allowed === allowed && kept.consent?.[purpose as Purpose] !== allowed) any = true, (fresh[purpose as Purpose] = allowed);
   }
   if (!any) return undefined;
   kept.consent = { ...kept.consent, ...fresh };

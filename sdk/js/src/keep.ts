@@ -20,9 +20,6 @@ export const become = (who: Partial<Kept> | undefined) => {
   kept = { ...kept, ...who };
 };
 
-/** Take up what an earlier page kept. */
-export const open = () => become(read());
-
 /** Say whether this page may keep anything. */
 export const allow = (may: boolean) => {
   lasting = may && !options.cookieless;
@@ -59,7 +56,7 @@ export const numbered = (facts: Fact[]) => {
   const fresh = facts.filter((one) => !one.context?.seq);
   if (lasting && fresh.length)
     safely(() => {
-      let last = +(localStorage.getItem(NAME) || 0);
+      let last = +localStorage.getItem(NAME)! || 0;
       localStorage.setItem(NAME, "" + (last + fresh.length));
       for (const one of fresh) one.context = { ...one.context, seq: ++last };
     })();
@@ -72,11 +69,11 @@ let base: Promise<IDBDatabase> | undefined;
 
 const store = (mode: IDBTransactionMode, work: (store: IDBObjectStore) => void) => {
   if (lasting)
-    (base ||= new Promise((done, failed) => {
-      const asked = indexedDB.open(NAME, 1);
+    (base ||= new Promise((done) => {
+      // Where it cannot be opened nothing is kept, and nobody waits for it.
+      const asked = indexedDB.open(NAME);
       asked.onupgradeneeded = () => asked.result.createObjectStore(NAME);
       asked.onsuccess = () => done(asked.result);
-      asked.onerror = failed;
     }))
       .then((db) => {
         const going = db.transaction(NAME, mode);

@@ -47,5 +47,5 @@ export const told = (element: Element | null, name: string) => element?.getAttri
 /** The element an event began at, also inside an open shadow. */
 export const target = (event: Event) => event.composedPath()[0] as Element;
 
-/** Where we are; what stands behind the `#` is a place on the page. */
-export const here = () => location.href.split("#")[0]!;
+/** Where we are; what stands behind the `#` is a place on the page, and the server takes no longer ones. */
+export const here = () => location.href.split("#")[0]!.slice(0, 1024);

@@ -5,10 +5,10 @@
 import { giveUp, watchActs, type Track } from "./acts";
 import { attention, painted, settle, visible, watch } from "./clocks";
 import { mayCollect, need, said } from "./consent";
-import { allow, become, keep, kept, open, read, renew } from "./keep";
+import { allow, become, keep, kept, read, renew } from "./keep";
 import { here, now, on, options, safely, take, wall } from "./page";
 import { about, begin, clocks, follow, halt, more, scan, zero } from "./sections";
-import { ask, cutOff, fact, flush, gather, hold, leave, push, recover, renewView, resume, retry, source, stop, view as viewId, who } from "./send";
+import { ask, cutOff, fact, flush, gather, hold, leave, push, recover, renewView, resume, source, stop, view as viewId, who } from "./send";
 import type { Asked, Consent, Decision, More, Options, Signal } from "./types";
 
 const SHORTEST = 200; // ms on screen below which a section was only passed
@@ -34,19 +34,19 @@ source.clocks = (tell) => {
   settle();
   const found = more.counted?.(tell) || [];
   for (const one of clocks()) {
-    if (one.visible <= one.told || one.visible < SHORTEST) continue;
-    if (tell) one.told = one.visible;
+    if (one.onscreen <= one.told || one.onscreen < SHORTEST) continue;
+    if (tell) one.told = one.onscreen;
     found.push(
       fact(
         "dwell",
         {
           about: one.about,
-          value: Math.floor(attention(one) * 1000) / 1000,
+          value: seconds(attention(one)),
           counter: { view: viewId, started_at: since, epoch },
           properties: {
-            visible: seconds(one.visible),
-            focused: seconds(one.focused),
-            active: seconds(one.active),
+            visible: seconds(one.onscreen),
+            focused: seconds(one.infront),
+            active: seconds(one.lively),
             ...(one.takes ? { expected: seconds(one.takes) } : more.grown?.()),
           },
         },
@@ -74,12 +74,10 @@ const end = () => {
   gather();
 };
 
-const path = (url: string) => url.split("?")[0];
-
 const moved = (event?: { navigationType?: string }) => {
   if (!since || !mayCollect() || here() == place) return;
   // An address that is only tidied up (a campaign taken out, a filter put in) is the same page.
-  if (event?.navigationType == "replace" && path(here()) == path(place)) place = here();
+  if (event?.navigationType == "replace" && new URL(place).pathname == location.pathname) place = here();
   else {
     end();
     view();
@@ -126,7 +124,7 @@ const agree = () => {
 export const init = safely((given: Options) => {
   if (started || (self != top && !given.frame)) return;
   take(given);
-  open();
+  become(read());
   allow(mayCollect());
   if (options.consent == "required") need();
   started = true;
@@ -145,7 +143,7 @@ export const init = safely((given: Options) => {
     }
   });
   on(window, "pageshow", (event) => event.persisted && mayCollect() && view());
-  on(window, "online", retry);
+  on(window, "online", flush);
   // Where there is no Navigation API, the second hand notices.
   on((window as any).navigation || window, "currententrychange popstate", moved);
   setInterval(safely(tick), 1000);
@@ -156,7 +154,8 @@ export const init = safely((given: Options) => {
 
 /** Say who this is. What was seen before is not told of them; the server links it if they allow. */
 export const identify = (user: string, traits?: Record<string, unknown>) => {
-  if (!user || !started || !mayCollect()) return;
+  // An object would be the same person for everybody.
+  if (!user || (user as unknown) instanceof Object || !started || !mayCollect()) return;
   if (kept.user != user)
     turn(() => {
       kept.user = "" + user;
@@ -189,7 +188,7 @@ export const consent = (told: Consent) => {
 };
 
 /** Ask what to show. What happened until this moment counts in the answer. */
-export const personalize = (placements: (string | Asked)[], how: { token?: string; explain?: boolean; details?: boolean } = {}): Promise<Decision> =>
+export const personalize = async (placements: (string | Asked)[], how: { token?: string; explain?: boolean; details?: boolean } = {}): Promise<Decision> =>
   ask({
     identifiers: mayCollect() ? ["anonymous:" + kept.id] : [],
     page: { url: here(), item: about().item },

@@ -86,7 +86,7 @@ export const about = (element: Element | null = document.querySelector("main") |
 
 // Four words a second, and six seconds for a picture, a film or a table.
 const takes = (element: Element) =>
-  1000 + ((element.textContent || "").split(/\s+/).length * 1000) / 4 + element.querySelectorAll("img,video,table").length * 6000;
+  1000 + (element.textContent!.split(/\s+/).length * 1000) / 4 + element.querySelectorAll("img,video,table").length * 6000;
 
 /** Look for sections that came or went. */
 export const scan = () => {

@@ -1,6 +1,6 @@
 // Getting events to the server: in batches, again and again until it has them, each with an id by which it counts once.
 import { kept, leftovers, numbered, stash } from "./keep";
-import { now, options, random, wall } from "./page";
+import { now, options, random, safely, wall } from "./page";
 import type { Fact, More, Signal } from "./types";
 
 const FULL = 80; // events of one request: browsers send 64 kB at most for a page that is going
@@ -37,13 +37,13 @@ export const fact = (signal: Signal, more: More & Pick<Partial<Fact>, "counter" 
   ...more,
 });
 
-/** Put a fact in the queue, to be sent soon. */
-export const push = (one: Fact) => {
+/** Put a fact in the queue, to be sent soon: as it is now, and only what can be sent, or nothing after it could. */
+export const push = safely((one: Fact) => {
   if (stopped) return;
-  waiting.push(one);
+  waiting.push(JSON.parse(JSON.stringify(one)));
   hold();
   soon(SOON);
-};
+});
 
 const pending = () => going.concat(waiting);
 
@@ -65,16 +65,11 @@ const soon = (ms: number) => {
   if (!timer) timer = setTimeout(send, ms);
 };
 
-/** Send what waits and what the clocks have to tell. */
-export const flush = () => {
+/** Send what waits and what the clocks have to tell; with the event that says so the line is there again, and nothing keeps us waiting. */
+export const flush = (online?: unknown) => {
+  if (online) rests = 0;
   gather();
   send();
-};
-
-/** The line is there again: what kept us waiting is over. */
-export const retry = () => {
-  rests = 0;
-  flush();
 };
 
 // Without the clocks, which always have something to tell: a rest that is sent must not make another.
@@ -92,7 +87,7 @@ const body = (events: Fact[]) => JSON.stringify({ writeKey: options.key, sent_at
 // Text and not JSON: browsers ask for leave before they send JSON to another origin, and there is no time for that when
 // a page goes. The server looks at the bytes.
 const request = (path: string, text: string) =>
-  fetch(options.url + path, { method: "POST", body: text, keepalive: document.hidden, credentials: "omit", signal: AbortSignal.timeout(30_000) });
+  fetch(options.url + path, { method: "POST", body: text, keepalive: document.hidden, signal: AbortSignal.timeout(30_000) });
 
 const post = () => {
   busy = true;
@@ -103,7 +98,7 @@ const post = () => {
       if (status == 401) {
         // Nobody's key: no later try can help, and the shop should hear of it.
         stop();
-        console.warn("plait: wrong key");
+        console.warn("plait: bad key");
       } else if (/408|429|5../.test("" + status)) {
         wait = +answer.headers.get("retry-after")! * 1000;
         throw status;
@@ -169,9 +164,9 @@ export const ask = async (question: Record<string, unknown>): Promise<any> => {
   const found = await answer.json();
   if (!answer.ok) throw new Error(found.message);
   // What went along is durable now.
-  const rest = (facts: Fact[]) => facts.filter((one) => !mine.includes(one));
-  waiting = rest(waiting);
-  if (!busy) going = rest(going);
+  const rest = (one: Fact) => !mine.includes(one);
+  waiting = waiting.filter(rest);
+  if (!busy) going = going.filter(rest);
   hold();
   return found;
 };
