@@ -44,7 +44,7 @@ const views = { view: "" }, another = () => views.view = Math.random().toString(
 another();
 addEventListener("pageshow", (event) => event.persisted && another());
 navigation.addEventListener("currententrychange", another);
-window.plait = { ids: () => ({ anonymous: location.pathname, view: views.view }) };
+window.plait = Object.assign(() => {}, { ids: () => ({ anonymous: location.pathname, view: views.view }) });
 </script>"""
 
 
