@@ -230,3 +230,17 @@ def test_sections_are_learned_from_headings_where_the_shop_asks_for_that(shop: S
     tab.run("plait.flush()")
 
     shop.server.eventually(lambda: {"size-guide", "care"} <= shop.clocks(anonymous).keys())
+
+
+def test_a_button_of_a_slot_that_is_kept_out_is_no_click_on_its_item(shop: Shop, tab: Tab) -> None:
+    shop.server.ask("POST", "/v1/items", {"items": [{"id": "tent-2", "title": "Tent for two"}]})
+    slot = '<plait-placement id="home.hero"><template><article><h3 data-field="title"></h3><button data-plait-off>why</button><b>more</b></article></template></plait-placement>'
+    visits(shop, tab, f"{ITEM}{slot}")
+    tab.until("!!document.querySelector('[data-plait-item] > button')")
+    anonymous = tab.run("plait.ids().anonymous")
+    for within in ("button", "b"):
+        tab.run(f"document.querySelector('[data-plait-item] > {within}').click()")
+    tab.run("plait.flush()")
+
+    shop.server.eventually(lambda: any(one["signal"] == "click" for one in shop.told(anonymous)))
+    assert [one["signal"] for one in shop.told(anonymous)].count("click") == 1

@@ -126,7 +126,8 @@ on(document, "visibilitychange", () => {
 });
 on(document, "click", (event) => {
   const one = event.target.closest?.("[data-plait-shown]");
-  if (one?.dataset.plaitItem) track("click", { about: { item: one.dataset.plaitItem }, decision: one.dataset.plaitShown });
+  // A button that is marked tells what it does by itself, or nothing.
+  if (one?.dataset.plaitItem && !event.target.closest("[data-plait-track],[data-plait-off]")) track("click", { about: { item: one.dataset.plaitItem }, decision: one.dataset.plaitShown });
 });
 
 class Placement extends HTMLElement {
