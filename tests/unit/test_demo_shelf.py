@@ -10,8 +10,9 @@ import pytest
 
 from plait.catalog import checked_item
 from plait.demo import pictures
+from plait.demo.details import details
 from plait.demo.shelf import items, shelf
-from plait.demo.visitors import GUESTS, TASTES, story, visitors
+from plait.demo.visitors import GUESTS, TASTES, story, telling, visitors
 
 NOW = 1_760_000_000_000
 
@@ -42,6 +43,53 @@ def test_every_product_has_a_picture_in_its_colours(one):
     paints = set(re.findall(r'(?:fill|stroke|stop-color)="([^"]+)"', drawn))
     assert all(paint.startswith(("#", "url(#", "none")) for paint in paints)
     assert pictures.COLOURS[one.colour] in paints or one.kind in {"board", "table", "spoon", "dogpack"}
+
+
+@pytest.mark.parametrize("view", pictures.VIEWS)
+@pytest.mark.parametrize("kind", sorted(pictures.kinds()))
+def test_every_view_of_a_product_is_a_picture(kind, view):
+    drawn = pictures.product(kind, "moss", view, "lake")
+
+    ElementTree.fromstring(drawn)
+    assert not re.findall(r'(?:fill|stroke)="(?!#|url\(#|none)[^"]*"', drawn)
+
+
+@pytest.mark.parametrize("one", shelf().products, ids=lambda one: one.id)
+def test_every_product_has_reviews_and_answers_of_its_own(one):
+    told = details(one, shelf())
+
+    assert told == details(one, shelf())
+    texts = [review.text for review in told.reviews] + [said.answer for said in told.questions]
+    assert len(set(texts)) == len(texts) >= 5
+    assert not [text for text in texts if "{" in text]
+    assert sum(told.spread) == told.ratings
+    assert min(told.spread) >= 0
+    assert 1 <= told.stars <= 5
+
+
+def test_what_is_worn_has_sizes_and_a_guide():
+    stock = shelf()
+    worn = [one for one in stock.products if stock.kinds[one.kind].department in ("Clothing", "Footwear")]
+    without = [one.id for one in worn if details(one, stock).guide is None]
+
+    assert {next(p for p in worn if p.id == id).kind for id in without} <= {"tube"}
+
+
+def test_stories_are_tied_to_what_there_is():
+    stock = shelf()
+    products = {one.id for one in stock.products}
+    topics = {topic for one in stock.products for topic in one.topics}
+
+    assert all(set(one.for_) <= products and set(one.topics) <= topics for one in stock.articles)
+    assert all(one.scene in pictures.SCENES for one in stock.articles)
+
+
+def test_somebody_who_comes_now_comes_now():
+    tell = telling(shelf(), seed=3)
+    calls = tell(visitors(5, seed=5)[-1], NOW)
+
+    assert calls[0]["timestamp"].startswith("2025-10-09T08:53:20")
+    assert calls[0]["messageId"] != telling(shelf(), seed=4)(visitors(5, seed=5)[-1], NOW)[0]["messageId"]
 
 
 @pytest.mark.parametrize("name", pictures.SCENES)

@@ -21,7 +21,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from starlette.routing import BaseRoute
 
-from plait.demo.shelf import items, shelf
+from plait.demo.crowd import Crowd
+from plait.demo.shelf import Shelf, items, shelf, slug
 from plait.demo.shop import Shop
 from plait.demo.visitors import Visitor, story, visitors
 from plait.errors import PlaitError
@@ -38,17 +39,38 @@ _DONE = "demo.json"  # stands in the data folder once everything is in
 _PATIENCE = 40.0  # seconds from the first shelf to the first page, whatever the machine does besides
 _BATCH = 250  # calls a request: about 100 KB
 PLACEMENTS = [
-    {"id": "home.hero", "title": "First of all", "n": 1, "kinds": ["product"], "where": "available"},
+    {
+        "id": "home.hero",
+        "title": "First of all",
+        "n": 1,
+        "kinds": ["product"],
+        "where": "available and price >= 100",
+    },
     {"id": "home.grid", "title": "Chosen for you", "n": 12, "kinds": ["product"]},
     {"id": "home.promotion", "title": "This week", "n": 1, "kinds": ["promotion"]},
     {"id": "home.posts", "title": "From our networks", "n": 3, "kinds": ["post"]},
+    {"id": "home.journal", "title": "From the journal", "n": 3, "kinds": ["article"]},
     {"id": "item.related", "title": "Goes with it", "n": 4, "kinds": ["product"], "related": True},
+    {"id": "bag.related", "title": "Goes with what you chose", "n": 4, "kinds": ["product"], "related": True},
 ]
 
 _say = Console(stderr=True, highlight=False)
 
 
-def run(data: str | None, host: str, port: int, open_browser: bool, *, people: int = PEOPLE) -> None:
+def placements(stock: Shelf) -> list[dict[str, Any]]:
+    """The shop's slots; each department has one of its own."""
+    found = list(PLACEMENTS)
+    for name in stock.departments:
+        where = f"'{name.lower()}' in topics and available"
+        found.append(
+            {"id": f"shelf.{slug(name)}", "title": name, "n": 4, "kinds": ["product"], "where": where}
+        )
+    return found
+
+
+def run(
+    data: str | None, host: str, port: int, open_browser: bool, *, people: int = PEOPLE, lively: bool = True
+) -> None:
     """Serve the demo until SIGTERM or Ctrl-C.
 
     Args:
@@ -57,6 +79,7 @@ def run(data: str | None, host: str, port: int, open_browser: bool, *, people: i
         port: port to listen on; 0 takes a free one.
         open_browser: whether to open the page when it is ready.
         people: how many visitors to make up, besides the guests.
+        lively: whether visitors go on coming while the demo is open.
     """
     settings = load(data or FOLDER, overrides={"host": host, "port": port, "log_level": "warning"})
     configure(settings.log_level)
@@ -70,15 +93,23 @@ def run(data: str | None, host: str, port: int, open_browser: bool, *, people: i
     def started(url: str, here: Installation) -> None:
         shops[0].opened(url)
         # The loop serves while this thread sends; it ends with the process.
-        threading.Thread(target=_open, args=(url, here, crowd, open_browser), daemon=True).start()
+        lively_shop = shops[0] if lively else None
+        threading.Thread(
+            target=_open, args=(url, here, crowd, open_browser, lively_shop), daemon=True
+        ).start()
 
     uvloop.run(serve(settings, more=more, started=started))
 
 
-def _open(url: str, here: Installation, crowd: list[Visitor], open_browser: bool) -> None:
+def _open(
+    url: str, here: Installation, crowd: list[Visitor], open_browser: bool, lively: Shop | None
+) -> None:
     data = Path(here.settings.data)
     try:
-        if not (data / _DONE).exists():
+        if (data / _DONE).exists():
+            # Another version may have stood here; and offers begin anew, or the shop would run out of them.
+            _shelve(Api(Serving(pid=0, url=url, key=here.keys.secret)), shelf(), here.now())
+        else:
             fill(url, write=here.keys.write, secret=here.keys.secret, crowd=crowd, now=here.now())
             (data / _DONE).write_text(json.dumps({"seed": SEED, "people": len(crowd)}))
     except PlaitError as error:
@@ -86,6 +117,10 @@ def _open(url: str, here: Installation, crowd: list[Visitor], open_browser: bool
         here.stop()
         return
     _say.print(f"\n  The shop is open:  [bold]{url}[/]\n  Its data:          {data}\n  Ctrl-C closes it.\n")
+    if lively is not None:
+        site = Api(Serving(pid=0, url=url, key=here.keys.write))
+        lively.crowd = Crowd(site, shelf(), crowd, seed=here.now())
+        lively.crowd.start()
     if open_browser:
         webbrowser.open(url)
 
@@ -104,10 +139,8 @@ def fill(url: str, *, write: str, secret: str, crowd: list[Visitor], now: int) -
     site = Api(Serving(pid=0, url=url, key=write))
     columns = (TextColumn("{task.description:<38}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=_say, disable=not _say.is_terminal) as bars:
-        shelving = bars.add_task("Filling the shelves", total=2)
-        owner.ask("POST", "/v1/items", json={"items": items(stock, now=now)})
-        bars.advance(shelving)
-        owner.ask("POST", "/v1/placements", json={"placements": PLACEMENTS})
+        shelving = bars.add_task("Filling the shelves", total=1)
+        _shelve(owner, stock, now)
         bars.advance(shelving)
         told = story(stock, crowd, seed=SEED, now=now)
         _send(bars, site, "/v1/batch", "batch", told.calls, f"{len(crowd):,} visitors come and go")
@@ -121,6 +154,11 @@ def fill(url: str, *, write: str, secret: str, crowd: list[Visitor], now: int) -
             _beside(lambda: owner.ask("POST", "/v1/fit")).result(timeout=max(1.0, until - time.monotonic()))
         bars.update(fitting, total=1, completed=1)
     site.close()
+
+
+def _shelve(owner: Api, stock: Shelf, now: int) -> None:
+    owner.ask("POST", "/v1/items", json={"items": items(stock, now=now)})
+    owner.ask("POST", "/v1/placements", json={"placements": placements(stock)})
 
 
 def _beside(work: Callable[[], Any]) -> Future[Any]:

@@ -52,14 +52,51 @@ def kinds() -> frozenset[str]:
     return frozenset(_drawings())
 
 
+VIEWS = ("studio", "outdoors", "detail", "sketch", "cut")
+
+
 @cache
-def product(kind: str, colour: str) -> str:
+def product(kind: str, colour: str, view: str = "studio", ground: str = "dawn") -> str:
     """The picture of a product, SVG, 400 x 400.
 
     Args:
         kind: a symbol of ``drawings.svg``.
         colour: a name in ``COLOURS``.
+        view: one of ``VIEWS``: on paper, in a landscape, close by, as lines, or cut out without any ground.
+        ground: a landscape of ``SCENES``, for the view outdoors.
     """
+    base = COLOURS[colour]
+    paper = mixed(mixed(base, "#f3eee4", 0.86), "#f3eee4", 0.25)
+    if view == "sketch":
+        return _framed(_grid(base), f'<g transform="translate(12 6) scale(.94)">{_lines(kind, base)}</g>')
+    drawn = _painted(kind, colour)
+    if view == "outdoors":
+        near = mixed(SCENES[ground][4], "#10171a", 0.3)
+        behind = scene(ground, 5).replace("<svg ", '<svg width="400" height="400" ', 1)
+        hill = f'<path d="M0 352C90 318 250 312 400 340V400H0Z" fill="{near}"/>'
+        return _framed(behind + hill, f'<g transform="translate(56 92) scale(.72)">{drawn}</g>')
+    if view == "cut":
+        return _framed("", f'<g transform="translate(12 6) scale(.94)">{drawn}</g>')
+    place = "translate(-150 -128) scale(1.8)" if view == "detail" else "translate(12 6) scale(.94)"
+    glow = mixed(paper, "#ffffff", 0.7)
+    ground_paper = (
+        f'<defs><radialGradient id="paper" cx=".5" cy=".42" r=".75"><stop stop-color="{glow}"/>'
+        f'<stop offset="1" stop-color="{paper}"/></radialGradient></defs>'
+        '<rect width="400" height="400" fill="url(#paper)"/>'
+    )
+    return _framed(ground_paper, f'<g transform="{place}">{drawn}</g>')
+
+
+def _framed(behind: str, drawn: str) -> str:
+    return (
+        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 400 400" width="400" height="400">'
+        '<defs><radialGradient id="shade"><stop stop-color="#28251d" stop-opacity=".34"/>'
+        '<stop offset="1" stop-color="#28251d" stop-opacity="0"/></radialGradient></defs>'
+        f"{behind}{drawn}</svg>"
+    )
+
+
+def _painted(kind: str, colour: str) -> str:
     base = COLOURS[colour]
     paints = FIXED | {
         "base": base,
@@ -70,21 +107,29 @@ def product(kind: str, colour: str) -> str:
         "accent": ACCENTS[colour],
         "shade": "url(#shade)",
     }
-    drawn = re.sub(
+    return re.sub(
         r'(fill|stroke)="([a-z]+)"',
         lambda found: f'{found[1]}="{paints.get(found[2], found[2])}"',
         _drawings()[kind],
     )
-    paper = mixed(mixed(base, "#f3eee4", 0.86), "#f3eee4", 0.25)
-    glow = mixed(paper, "#ffffff", 0.7)
+
+
+def _lines(kind: str, base: str) -> str:
+    """The drawing as its maker would pin it to the wall: outlines on nothing, the shadow left out."""
+    ink = mixed(base, "#1b2330", 0.62)
+    drawn = re.sub(r'<ellipse[^>]*fill="shade"[^>]*/>', "", _drawings()[kind])
+    drawn = re.sub(r' (?:stroke-width|stroke|opacity|stroke-opacity)="[^"]*"', "", drawn)
+    drawn = re.sub(r'fill="[a-z]+"', 'fill="none"', drawn)
+    return f'<g fill="none" stroke="{ink}" stroke-width="2" stroke-linejoin="round">{drawn}</g>'
+
+
+def _grid(base: str) -> str:
+    paper, rule = mixed(base, "#fbf8f1", 0.93), mixed(base, "#e9e2d4", 0.72)
+    fine = "".join(f"M{at} 0V400M0 {at}H400" for at in range(20, 400, 20))
+    strong = "".join(f"M{at} 0V400M0 {at}H400" for at in range(100, 400, 100))
     return (
-        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 400 400">'
-        f'<defs><radialGradient id="paper" cx=".5" cy=".42" r=".75"><stop stop-color="{glow}"/>'
-        f'<stop offset="1" stop-color="{paper}"/></radialGradient>'
-        '<radialGradient id="shade"><stop stop-color="#28251d" stop-opacity=".34"/>'
-        '<stop offset="1" stop-color="#28251d" stop-opacity="0"/></radialGradient></defs>'
-        '<rect width="400" height="400" fill="url(#paper)"/>'
-        f'<g transform="translate(12 6) scale(.94)">{drawn}</g></svg>'
+        f'<rect width="400" height="400" fill="{paper}"/><path d="{fine}" stroke="{rule}" stroke-width=".6" opacity=".6"/>'
+        f'<path d="{strong}" stroke="{rule}" stroke-width="1.2"/>'
     )
 
 

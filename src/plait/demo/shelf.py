@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from plait.demo.details import words
 from plait.events import DAY
 
 
@@ -72,6 +73,21 @@ class Promotion(msgspec.Struct, frozen=True, rename={"for_": "for"}):
     code: str
 
 
+class Article(msgspec.Struct, frozen=True, rename={"for_": "for"}):
+    """A page of the shop's journal, tied to topics and to products that it speaks of."""
+
+    id: str
+    title: str
+    lead: str
+    scene: str
+    author: str
+    minutes: int
+    days_ago: int
+    topics: tuple[str, ...]
+    for_: tuple[str, ...]
+    sections: tuple[Section, ...]
+
+
 class Shelf(msgspec.Struct, frozen=True):
     """All of it."""
 
@@ -80,6 +96,12 @@ class Shelf(msgspec.Struct, frozen=True):
     products: tuple[Product, ...]
     posts: tuple[Post, ...]
     promotions: tuple[Promotion, ...]
+    articles: tuple[Article, ...] = ()
+
+    @property
+    def departments(self) -> list[str]:
+        """Where things stand, in the order of the shelf."""
+        return list(dict.fromkeys(kind.department for kind in self.kinds.values()))
 
     def topics_of(self, product: Product) -> list[str]:
         """What the product is for and where it stands: activities first, then its department and kind."""
@@ -87,15 +109,32 @@ class Shelf(msgspec.Struct, frozen=True):
         return [*product.topics, kind.department.lower(), kind.name.lower()]
 
     def sections_of(self, product: Product) -> list[Section]:
-        """The sections of a product's page in reading order; the specification has no text but a table."""
+        """The sections of a product's page in reading order; those without a text show pictures, tables or lists."""
         made, *use = self.families[self.kinds[product.kind].family].sections
-        return [made, Section("specs", "Specification", ""), *use]
+        guide = [Section("size-guide", "Size guide", "")] if product.kind in words().size_of else []
+        return [
+            Section("gallery", "Pictures", ""),
+            made,
+            Section("specs", "Specification", ""),
+            *guide,
+            *use,
+            Section("reviews", "Reviews", ""),
+            Section("questions", "Questions and answers", ""),
+        ]
 
 
 @cache
 def shelf() -> Shelf:
     """The shelf as it comes with the package."""
-    return msgspec.json.decode(files("plait.demo").joinpath("catalog.json").read_bytes(), type=Shelf)
+    here = files("plait.demo")
+    stock = msgspec.json.decode(here.joinpath("catalog.json").read_bytes(), type=Shelf)
+    articles = msgspec.json.decode(here.joinpath("journal.json").read_bytes(), type=tuple[Article, ...])
+    return msgspec.structs.replace(stock, articles=articles)
+
+
+def slug(name: str) -> str:
+    """A department as it stands in an address: ``light-tools``."""
+    return "-".join(name.lower().replace("&", " ").split())
 
 
 def items(stock: Shelf, *, now: int) -> list[dict[str, Any]]:
@@ -113,8 +152,10 @@ def items(stock: Shelf, *, now: int) -> list[dict[str, Any]]:
             "topics": stock.topics_of(one),
             "price": one.price,
             "available": one.available,
+            "url": f"/p/{one.id}",
+            "image": f"/pictures/{one.id}.svg",
             "sections": [section.id for section in stock.sections_of(one)],
-            "attributes": {**one.attributes, "colour": one.colour, "type": one.kind},
+            "attributes": {**one.attributes, "colour": one.colour, "type": stock.kinds[one.kind].name},
         }
         for one in stock.products
     ]
@@ -125,9 +166,25 @@ def items(stock: Shelf, *, now: int) -> list[dict[str, Any]]:
             "title": one.text[:120],
             "for": list(one.for_),
             "published": now - one.days_ago * DAY,
+            "image": f"/scenes/{one.id}.svg",
             "attributes": {"network": one.network},
         }
         for one in stock.posts
+    ]
+    articles = [
+        {
+            "id": one.id,
+            "kind": "article",
+            "title": one.title,
+            "topics": list(one.topics),
+            "for": list(one.for_),
+            "url": f"/journal/{one.id.removeprefix('journal-')}",
+            "image": f"/scenes/{one.id}.svg",
+            "sections": [section.id for section in one.sections],
+            "published": now - one.days_ago * DAY,
+            "attributes": {"lead": one.lead, "author": one.author, "minutes": one.minutes},
+        }
+        for one in stock.articles
     ]
     promotions = [
         {
@@ -138,7 +195,9 @@ def items(stock: Shelf, *, now: int) -> list[dict[str, Any]]:
             "starts": now - DAY,
             "ends": now + one.days * DAY,
             "cap": one.cap,
+            "image": f"/scenes/{one.id}.svg",
+            "attributes": {"text": one.text, "code": one.code},
         }
         for one in stock.promotions
     ]
-    return products + posts + promotions
+    return products + posts + articles + promotions

@@ -8,6 +8,7 @@ shop's networks becomes events in our own words. Pure: nothing here reads a cloc
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -162,6 +163,18 @@ def story(stock: Shelf, people: list[Visitor], *, seed: int, now: int) -> Story:
     return told
 
 
+def telling(stock: Shelf, *, seed: int) -> Callable[[Visitor, int], list[dict[str, Any]]]:
+    """A function that tells one more visit of somebody, from a moment (ms) on."""
+    teller = _Teller(stock, seed=seed, now=0)
+
+    def tell(who: Visitor, at: int) -> list[dict[str, Any]]:
+        calls: list[dict[str, Any]] = []
+        teller.visit(who, teller.appeal(who), at, calls, signs_in=False)
+        return calls
+
+    return tell
+
+
 def _device(chance: random.Random) -> str:
     return f"{chance.getrandbits(128):032x}"
 
@@ -203,12 +216,13 @@ class _Teller:
                 cares[self.topics.index(topic)] += share * weight
         return cares
 
+    def appeal(self, who: Visitor) -> NDArray[np.float64]:
+        """(products,) how much each says to somebody today."""
+        moods = self.numbers.normal(0, 0.5, len(self.popular))
+        return np.asarray(4.2 * (self.about @ self.taste(who)) + self.popular + moods)
+
     def visits(self, who: Visitor, calls: list[dict[str, Any]]) -> None:
-        appeal = (
-            4.2 * (self.about @ self.taste(who))
-            + self.popular
-            + self.numbers.normal(0, 0.5, len(self.popular))
-        )
+        appeal = self.appeal(who)
         for number in range(who.visits):
             at = self.now - int(DAY * (0.02 + self.chance.betavariate(1.1, 2.2) * 27))
             self.visit(
@@ -285,7 +299,7 @@ class _Teller:
         chance = self.chance
         call("track", event="Product Viewed", properties={"product_id": one.id, "price": one.price})
         for section in self.stock.sections_of(one):
-            if chance.random() < 0.16 + 0.08 * min(max(warmth, 0), 5):
+            if chance.random() < 0.1 + 0.055 * min(max(warmth, 0), 5):
                 seconds = round(chance.uniform(3, 12) + chance.expovariate(1 / (4 + 5 * max(warmth, 0))), 1)
                 clock.wait(seconds, seconds + 2)
                 call(

@@ -1,5 +1,5 @@
 // Plait's answers in the shop's words: what somebody did, and why something is shown.
-import { shelf } from "./asking.js";
+import { shelf } from "./desk.js";
 
 const NETWORKS = { bluesky: "Bluesky", mastodon: "Mastodon", instagram: "Instagram" };
 export const network = (source) => NETWORKS[source.split(":")[0]] ?? null;
@@ -8,28 +8,42 @@ export const sourceClass = (source) => `s-${source.split(":")[0].replace(/[^a-z]
 
 const short = (text, most = 46) => (text.length <= most ? text : `${text.slice(0, most).replace(/\s+\S*$/, "")}…`);
 export const money = (price) => new Intl.NumberFormat("en-IE", { style: "currency", currency: "EUR", minimumFractionDigits: price % 1 ? 2 : 0 }).format(price);
-export const section = (product, id) => product?.sections.find((one) => one.id === id)?.title ?? id;
+const SECTIONS = { gallery: "Pictures", story: "How it is made", specs: "Specification", "size-guide": "Size guide", care: "Care and repair", reviews: "Reviews", questions: "Questions and answers", fit: "Fit", use: "Using it", pitch: "Pitching it", warmth: "How warm is it really?", ground: "What the numbers mean", safety: "Safety", taste: "Taste", keep: "Keeping it" };
+export const section = (item, id) => shelf.articles.get(item)?.sections.find((one) => one.id === id)?.title ?? SECTIONS[id] ?? id.replace(/-/g, " ");
 
-/** The product whose page an address is, if it is one of ours. */
-const pageOf = (url) => shelf.products.get(/\/p\/([^/?#]+)$/.exec(url)?.[1]);
+/** Days as people say them. */
+export function ago(days) {
+  const [number, unit] = days < 14 ? [days, "day"] : days < 60 ? [Math.round(days / 7), "week"] : [Math.round(days / 30), "month"];
+  return `${number} ${unit}${number === 1 ? "" : "s"} ago`;
+}
+
+const PAGES = { "": "the home page", search: "the search", bag: "the bag", checkout: "the checkout", thanks: "the thanks for the order", account: "the account", saved: "what was saved", journal: "the journal" };
+/** What the page at an address is called. */
+function pageOf(url) {
+  const [first, second] = url.replace(/^https?:\/\/[^/]+\//, "").split(/[/?#]/);
+  if (first === "p" && shelf.products.has(second)) return `the page of ${shelf.products.get(second).title}`;
+  if (first === "journal" && shelf.articles.has(`journal-${second}`)) return `“${short(shelf.articles.get(`journal-${second}`).title)}”`;
+  if (first === "c") return second.replace("-", " ");
+  return PAGES[first] ?? "a page";
+}
 
 /** What a reason or an event is about, in words. */
 export function thing(about) {
   if (!about) return "";
-  if (/^https?:/.test(about)) return pageOf(about) ? `the page of ${pageOf(about).title}` : "the home page";
+  if (/^https?:/.test(about)) return pageOf(about);
   const [kind, ...rest] = about.split(":"), id = rest.join(":");
   if (kind === "post" && rest.length) return `“${short(shelf.posts.get(id)?.text ?? id)}”`;
   if (kind === "topic" && rest.length) return id;
   if ((kind === "query" || kind === "search") && rest.length) return `“${id}”`;
   if (kind === "url" && rest.length) return thing(id);
   const [item, part] = about.split("#"), product = shelf.products.get(item);
-  const name = product?.title ?? shelf.promotions.get(item)?.title ?? (shelf.posts.has(item) ? `“${short(shelf.posts.get(item).text)}”` : item);
-  return part ? `“${section(product, part)}” of ${name}` : name;
+  const name = product?.title ?? (shelf.articles.has(item) ? `“${short(shelf.articles.get(item).title)}”` : null) ?? shelf.promotions.get(item)?.title ?? (shelf.posts.has(item) ? `“${short(shelf.posts.get(item).text)}”` : item);
+  return part ? `“${section(item, part)}” of ${name}` : name;
 }
 
 const DID = {
-  view: "looked at", dwell: "read", "dwell~": "stayed with", search: "searched for", add: "put in the basket:", remove: "took out of the basket:",
-  checkout: "took to the checkout:", purchase: "bought", click: "picked", save: "saved", share: "shared", rate: "rated", play: "played", like: "liked",
+  view: "looked at", dwell: "read", "dwell~": "stayed with", search: "searched for", add: "put in the bag:", remove: "took out of the bag:",
+  checkout: "took to the checkout:", purchase: "bought", click: "picked", save: "saved", share: "shared", rate: "rated", play: "played", form_start: "began the form", form_submit: "sent the form", form_abandon: "gave up the form", like: "liked",
   react: "reacted to", comment: "commented on", reply: "replied to", quote: "quoted", follow: "followed", mention: "mentioned", message: "wrote about",
 };
 
@@ -58,7 +72,7 @@ export function line(because) {
 const ICONS = {
   view: "eye", dwell: "clock", search: "search", add: "plus", remove: "minus", checkout: "bag", purchase: "check", click: "click", save: "heart", like: "heart",
   react: "heart", comment: "talk", reply: "talk", mention: "talk", message: "talk", share: "share", quote: "share", follow: "user", identify: "user",
-  link: "link", unlink: "link", consent: "shield", decided: "spark", shown: "eye", session: "clock",
+  form_start: "form", form_submit: "form", form_abandon: "form", link: "link", unlink: "link", consent: "shield", decided: "spark", shown: "eye", session: "clock",
 };
 export const sign = (signal) => ICONS[signal] ?? "click";
 
@@ -69,6 +83,9 @@ export function sentence(event) {
   switch (event.signal) {
     case "dwell": return named ? `read ${thing(named)} for ${Math.round(event.value ?? 0)} s` : `stayed ${Math.round(event.value ?? 0)} s on ${thing(about.url) || "a page"}`;
     case "view": return about.item || about.topic ? `looked at ${thing(named)}` : about.url ? `opened ${thing(about.url)}` : "opened a page";
+    case "form_start": return `began the form “${event.properties?.form || "?"}”`;
+    case "form_submit": return `sent the form “${event.properties?.form || "?"}”: ${(event.properties?.field_names ?? []).join(", ")}`;
+    case "form_abandon": return `gave up the form “${event.properties?.form || "?"}” at ${event.properties?.last_field ?? "?"}`;
     case "search": return `searched for ${thing(named)}`;
     case "purchase": return `bought ${thing(named)}`;
     case "decided": return "Plait chose what to show";
