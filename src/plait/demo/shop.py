@@ -94,7 +94,7 @@ class Shop:
         about = self._about(request.path_params)
         text = string.Template(_asset("page.html").decode()).substitute(
             key=html.escape(self._keys.write),
-            version=version(),
+            version=version(request),
             title=html.escape(
                 f"{about.title} · Skerry Outdoor" if about and about.title else "Skerry Outdoor"
             ),

@@ -29,12 +29,18 @@ def _built(name: str, rules: bytes = b"") -> tuple[bytes, bytes, str]:
     return text, gzip.compress(text, 9, mtime=0), hashlib.sha256(text).hexdigest()[:16]
 
 
+def _of(request: Request, name: str) -> tuple[bytes, bytes, str]:
+    return _built(name, installation(request).signals.places.selectors if name in _RULED else b"")
+
+
+def version(request: Request) -> str:
+    """What pages of this installation may name as ``/plait.js?v=``, so that a browser keeps it for ever."""
+    return _of(request, "plait.js")[2]
+
+
 async def script(request: Request) -> Response:
     """``/plait.js``: for an hour, or for ever where the address says which version is meant (``?v=``)."""
-    name = request.url.path[1:]
-    text, zipped, newest = _built(
-        name, installation(request).signals.places.selectors if name in _RULED else b""
-    )
+    text, zipped, newest = _of(request, request.url.path[1:])
     wanted = request.query_params.get("v")
     headers = {
         "cache-control": _FOREVER if wanted == newest else _FRESH,
