@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
+BLOCK = 32  # columns; of some thousand rows they fit into the cache
+
 
 @dataclass(frozen=True)
 class Workings:
@@ -85,20 +87,31 @@ def without(workings: Workings, people: NDArray[np.intp]) -> Workings:
     if workings.dual:
         return _without_dual(workings, people, np.flatnonzero(stay))
     x, y, own = workings.x[people], workings.y[people], workings.own
-    inverse, right = workings.inverse, workings.right
-    # B without the hold on its diagonal, which moves with everybody.
-    right[:, :own] += inverse[:, :own] * workings.excess
-    moved = np.asfortranarray(_times(inverse, x.T.tocsr()))  # (columns, people)
+    inverse, right, held = workings.inverse, workings.right, workings.excess
+    moved = _times(inverse, x.T.tocsr())  # (columns, people)
     core = np.eye(len(people)) - x @ moved
     if (
         np.linalg.eigvalsh(core)[0] < 1e-6
     ):  # hardly anybody else touched a column: what is left of it is noise
         return solved(workings.x[stay], workings.y[stay], own=own, ridge=workings.ridge)
-    missed = np.linalg.solve(core, x @ right - y.toarray())
-    right = _added(right, moved, missed)
-    inverse = _added(inverse, moved, np.linalg.solve(core, moved.T))
-    excess = np.diag(right)[:own] / np.diag(inverse)[:own]
-    right[:, :own] -= inverse[:, :own] * excess
+    told = x @ right - y.toarray()
+    told[:, :own] += moved[:own].T * held  # by B without the hold on its diagonal, which moves with everybody
+    missed, more = np.linalg.solve(core, told), np.linalg.solve(core, moved.T)
+    diagonal = np.arange(own)
+    here = inverse[diagonal, diagonal] + np.einsum("ij,ji->i", moved[:own], more[:, :own])
+    plain = right[diagonal, diagonal] + inverse[diagonal, diagonal] * held
+    excess = (plain + np.einsum("ij,ji->i", moved[:own], missed[:, :own])) / here
+    # A few columns at a time, which stay in the cache for all that is done to them.
+    for at in range(0, max(inverse.shape[1], right.shape[1]), BLOCK):
+        some = slice(at, min(at + BLOCK, own))
+        if at < own:
+            right[:, some] += inverse[:, some] * held[some]
+        if at < right.shape[1]:
+            right[:, at : at + BLOCK] += moved @ missed[:, at : at + BLOCK]
+        if at < inverse.shape[1]:
+            inverse[:, at : at + BLOCK] += moved @ more[:, at : at + BLOCK]
+        if at < own:
+            right[:, some] -= inverse[:, some] * excess[some]
     return replace(
         workings, x=workings.x[stay], y=workings.y[stay], inverse=inverse, right=right, excess=excess
     )
@@ -141,12 +154,6 @@ def _same(x: sp.csr_matrix, y: sp.csr_matrix, own: int) -> bool:
 
 def _times(symmetric: Array, sparse: sp.csr_matrix) -> Array:
     found: Array = np.asfortranarray((sparse.T @ symmetric).T)
-    return found
-
-
-def _added(matrix: Array, left: Array, right: Array) -> Array:
-    """``matrix + left @ right``, in its place."""
-    found: Array = la.blas.dgemm(1.0, left, right, beta=1.0, c=np.asfortranarray(matrix), overwrite_c=1)
     return found
 
 
