@@ -205,7 +205,7 @@ def _section(title: str, text: str, inner: str) -> str:
 def _dots(rows: Sequence[tuple[str, str, dict[str, float]]]) -> str:
     """A row for each value, a dot with its interval; zero is on the scale."""
     highs = [told["mean"] + _Z * told["se"] for _, _, told in rows]
-    top, ticks = _scale(max([*highs, 1e-9]))
+    top, ticks = _scale(min(1.0, max([*highs, 1e-9])))
     height = ROW * len(rows) + 28
     drawn = [_grid(ticks, top, ROW * len(rows))]
     for number, (name, kind, told) in enumerate(rows):
