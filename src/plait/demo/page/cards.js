@@ -93,6 +93,14 @@ export function slot(id, look, n, more = {}) {
   template.content.append(TEMPLATES[look]());
   const made = el(`plait-placement.${look === "grid" ? "grid" : `${look}s`}`, { id, n: String(n), dataset: { look }, ...more }, template);
   token(made);
+  // Skeletons from the first frame on; plait.js would add them a moment later.
+  for (let number = 0; number < n; number++) {
+    const copy = template.content.firstElementChild.cloneNode(true);
+    copy.dataset.plaitShown = "";
+    copy.setAttribute("aria-hidden", "true");
+    copy.style.visibility = "hidden";
+    made.append(copy);
+  }
   if (!listening) setTimeout(() => instead(made, look, n));
   return made;
 }
