@@ -9,8 +9,9 @@ from plait.catalog import Catalog, Item
 from plait.decide import Asked, Decider, Question
 from plait.errors import Corrupt
 from plait.events import DAY
-from plait.models import Model, current, drop_old
+from plait.models import Model, current, drop_old, gates
 from plait.models.fit import fit
+from plait.models.table import table_of
 from plait.profile import Entry, Profile
 
 NOW = 1_780_000_000_000
@@ -204,3 +205,48 @@ def test_who_comes_back_after_a_year_is_known_again():
     now, then = ([entry("tent-3", days=days)] for days in (0, 365))
 
     assert [one.item for one in shown(model, shelf, then)] == [one.item for one in shown(model, shelf, now)]
+
+
+def ties(friends):
+    return [Entry("ties:net", "follow", "person", one, "", 1, 1.0, NOW, False) for one in friends]
+
+
+def befriended(number=200):
+    """As above, and all follow three of their own kind."""
+    random = np.random.default_rng(1)
+    for person, (_, views) in enumerate(people(number)):
+        friends = random.choice(number // 2, 3, replace=False) * 2 + person % 2
+        yield f"user:{person}", views + ties(f"user:{one}" for one in friends)
+
+
+def test_who_follows_people_that_look_at_tents_is_shown_tents():
+    model = fit(befriended(), catalog(), now=NOW, half_life=HALF_LIFE)
+
+    found = shown(model, catalog(), ties(["user:2", "user:4", "user:8"]))
+
+    assert {one.item.partition("-")[0] for one in found} == {"tent"}
+    assert found[0].because[0].signal == "follow"
+
+
+def test_friends_who_say_nothing_are_gated_off_or_held_back():
+    random = np.random.default_rng(2)
+    rows = [
+        (name, views + ties(f"user:{one}" for one in random.choice(400, 3, replace=False)))
+        for name, (_, views) in zip((f"user:{n}" for n in range(400)), people(400), strict=True)
+    ]
+
+    quality = fit(rows, catalog(), now=NOW, half_life=HALF_LIFE).manifest.quality
+
+    assert quality["model"] >= 0.997 * max(quality.get("activity", 0.0), quality.get("social", 0.0))
+
+
+def test_a_history_that_is_cut_is_cut_before_anything_is_learned():
+    table = table_of(befriended(), catalog(), now=NOW, half_life=HALF_LIFE)
+
+    cut = gates.split(table, np.random.default_rng(0))
+
+    history = np.diff(cut.rest.target().indptr)
+    asked = np.flatnonzero(np.diff(cut.truth.indptr))
+    assert {0, 1, 2} <= set(history[asked].tolist())
+    known = cut.rest.target()
+    assert known.multiply(cut.truth).nnz == 0

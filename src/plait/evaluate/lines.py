@@ -42,6 +42,8 @@ def table_of(dataset: Dataset, social: Collection[str], *, half_life: int = HALF
     total = np.bincount(back, weights=weight, minlength=len(pair))
     last = np.zeros(len(pair), np.int64)
     np.maximum.at(last, back, at)
+    first = np.full(len(pair), now, np.int64)
+    np.minimum.at(first, back, at)
     person, rest = np.divmod(pair, len(dataset.signals) * len(dataset.items))
     signal, item = np.divmod(rest, len(dataset.items))
     friends = np.unique(dataset.tie_to)
@@ -51,16 +53,18 @@ def table_of(dataset: Dataset, social: Collection[str], *, half_life: int = HALF
     many = np.bincount(dataset.tie_from, minlength=len(dataset.people))[dataset.tie_from]
     selves = np.full(len(dataset.people), -1, np.int64)
     selves[friends] = len(dataset.items) + np.arange(len(friends))
+    who = np.concatenate([person, dataset.tie_from])
+    channel = np.concatenate([signal, np.full(tied, len(names), np.int64)])
+    entity = np.concatenate([item, len(dataset.items) + np.searchsorted(friends, dataset.tie_to)])
     columns = summed(
-        np.concatenate([person, dataset.tie_from]),
-        np.concatenate([signal, np.full(tied, len(names), np.int64)]),
-        np.concatenate([item, len(dataset.items) + np.searchsorted(friends, dataset.tie_to)]),
+        who, channel, entity,
         np.concatenate([np.sign(total) * np.log2(1 + np.abs(total)), 1 / np.sqrt(many)]),
         np.concatenate([count > 1, np.zeros(tied, np.bool_)]),
         np.concatenate([last, np.zeros(tied, np.int64)]),
-    )
+    )  # fmt: skip
+    oldest = np.concatenate([first, np.zeros(tied, np.int64)])[np.lexsort((entity, channel, who))]
     table = Table(channels, entities, len(dataset.items), len(dataset.people), *columns,
-                  _topics(dataset, len(entities)), selves)  # fmt: skip
+                  _topics(dataset, len(entities)), selves, oldest)  # fmt: skip
     return table, now
 
 

@@ -48,7 +48,8 @@ def topic_scores(table: Table, people: NDArray[np.int64]) -> Array:
     """How far each item's topics are those of what each person touched, (people, items)."""
     shown = table.topics[: table.items]
     rare = rarity(np.bincount(shown.indices, minlength=shown.shape[1]), table.items)
-    kept = np.array([signal not in AGAINST for _, signal in table.channels])[table.channel]
+    kept = np.array([signal not in AGAINST for _, signal in table.channels] or [False])[table.channel]
+    kept &= np.diff(table.topics.indptr)[table.entity] > 0
     acts = sp.csr_matrix(
         (table.value[kept], (table.person[kept], table.entity[kept])),
         shape=(table.people, len(table.entities)),

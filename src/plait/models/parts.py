@@ -4,7 +4,8 @@ A channel's rows are a sum of parts, each ridge regression of its own:
 
 - ``own``: from what the channel tells to what people wanted;
 - ``pool``: from all channels together, the strongest act each;
-- for ties, ``joint``: what a person's friends explain that their own acts do not, with every person a friend of themselves;
+- for ties, ``alone``: what a person's friends explain, with everybody a friend of themselves;
+- for ties, ``joint``: what they explain beside what the person did;
 - for ties, ``friends``: what the friend wanted, as it is;
 - for ties, ``through``: what the friend wanted, by the pool's rows.
 """
@@ -99,13 +100,14 @@ def parts_of(
             continue
         if asked(channel, "friends"):
             found.append(Part(channel, "friends", _wanted_by_friends(table, target)))
-        if asked(channel, "joint"):
-            _, joint = pool_of(table, items, shape.ridge, _near(table, x))
-            if joint is not None:
-                found.append(Part(channel, "joint", joint))
+        for name, beside in (("alone", np.zeros_like(items)), ("joint", items)):
+            if asked(channel, name) and (name == "alone" or pool is not None):
+                _, theirs = pool_of(table, beside, shape.ridge, _near(table, x))
+                if theirs is not None:
+                    found.append(Part(channel, name, theirs))
         if pool is not None and asked(channel, "through"):
-            theirs = _of_friends(table, items_only(table.hearing(items)))
-            found.append(Part(channel, "through", pool.before(theirs)))
+            told = _of_friends(table, items_only(table.hearing(items)))
+            found.append(Part(channel, "through", pool.before(told)))
     return found, pool
 
 

@@ -19,6 +19,7 @@ RIDGES = (1.5, 4.0, 12.0)
 FREQUENCIES = (0.0, 0.1, 0.2, 0.3)
 FRESH = (0.0, 0.4, 0.7, 1.0)
 HALF_LIVES = (0.25 * DAY, 1.0 * DAY, 3.0 * DAY, 10.0 * DAY, 40.0 * DAY, 400.0 * DAY)
+NEARLY, CLEARLY = 0.97, 1.002  # of the best; what is shorter or less simple must be better than that
 LOUD = (0.05, 0.2, 0.6)  # of what is personal beside what is popular, in standard deviations
 WINDOW, WINDOWS = 0.1, 4  # parts of all acts that half-lives are tried on
 ASKED = 600  # people
@@ -65,7 +66,7 @@ def tuned(cut: Split, heard: NDArray[np.bool_], random: np.random.Generator) -> 
                 value = max(_ndcg(popular + weight * scaled, truth, known) for weight in LOUD)
             else:
                 value = _ndcg(scaled, truth, known)
-            if value > best:
+            if value > best * CLEARLY:
                 best, found = value, shape
     return found
 
@@ -76,7 +77,7 @@ def _half_life(table: Table, random: np.random.Generator) -> float:
     One stretch alone tells more of its own days than of the next.
     """
     kept = table.wanted
-    person, item, at = table.person[kept], table.entity[kept], table.at[kept]
+    person, item, at = table.person[kept], table.entity[kept], table.began[kept]
     edges = np.quantile(at, np.linspace(1 - WINDOWS * WINDOW, 1, WINDOWS + 1))
     trials = np.zeros(len(HALF_LIVES))
     for since, until in pairwise(edges):
@@ -103,7 +104,8 @@ def _half_life(table: Table, random: np.random.Generator) -> float:
             )
             values.append(_ndcg(np.tile(faded, (int(some.sum()), 1)), truth[some], known[some]))
         trials += np.array(values) / max(max(values), 1e-9)
-    return HALF_LIVES[int(np.argmax(trials))]
+    # The longest of those that are about as good: what fades fast rests on few acts.
+    return HALF_LIVES[int(np.flatnonzero(trials >= NEARLY * trials.max()).max())]
 
 
 def is_timed(table: Table) -> bool:

@@ -114,6 +114,12 @@ class Table:
     at: NDArray[np.int64]
     topics: sp.csr_matrix  # (entities, topics), rows of items that have n topics hold 1/sqrt(n)
     self_of: NDArray[np.int64]  # (people,) the entity that each is to others, -1 for none
+    first: NDArray[np.int64] | None = None  # the oldest of each, where it is known; else ``at`` stands for it
+
+    @property
+    def began(self) -> NDArray[np.int64]:
+        """When each was first done, as far as is known, ms since the epoch."""
+        return self.at if self.first is None else self.first
 
     @property
     def tied(self) -> NDArray[np.bool_]:
@@ -127,6 +133,7 @@ class Table:
         return Table(
             self.channels, self.entities, self.items, self.people, self.person[kept], self.channel[kept],
             self.entity[kept], self.value[kept], self.again[kept], self.at[kept], self.topics, self.self_of,
+            None if self.first is None else self.first[kept],
         )  # fmt: skip
 
     def of(self, people: NDArray[np.int64]) -> Table:
