@@ -288,10 +288,14 @@ def fit_gates(
     if number:
         spread = np.maximum(asked.features.std(axis=0), 1e-9)
         scaled = asked._replace(features=asked.features / spread)
-        everybody = _softmax(scaled, start * spread, PULL / number)
-        if number >= ENOUGH:
-            everybody = _without_useless(scaled, _polished(scaled, everybody))
-        weights = everybody / spread
+        weights = _everybody(scaled, start * spread) / spread
+        # What one's own acts are worth is found without the others: beside parts that tell much the same a good one may
+        # go first, and nothing would be left that combining is held to.
+        own = sources.get("activity", np.zeros(channels, np.bool_))
+        theirs = np.append(own[np.array(parts, np.int64)] if parts else np.zeros(0, np.bool_), [True, True])
+        if theirs[:-2].any() and not theirs[:-2].all():
+            found = _everybody(scaled, np.where(theirs, start * spread, 0.0)) / spread
+            weights = np.where(theirs, found, weights)
     # A channel's rows are its parts in the proportion that serves everybody; how loud it is depends on the history.
     mix = np.zeros(len(parts))
     fold = np.zeros((len(start), channels + 2))
@@ -318,6 +322,12 @@ def fit_gates(
     if alone:
         gates, guarded = _guarded(asked, gates, alone)
     return Fitted(list(names), mix, gates, alone, guarded), asked
+
+
+def _everybody(scaled: Groups, start: Array) -> Array:
+    """The gates that serve everybody, those of no use zero."""
+    found = _softmax(scaled, start, PULL / len(scaled.bucket))
+    return _without_useless(scaled, _polished(scaled, found)) if len(scaled.bucket) >= ENOUGH else found
 
 
 def _by_bucket(asked: Groups, level: Array) -> Array:
