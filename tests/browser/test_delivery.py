@@ -128,9 +128,9 @@ def test_ten_thousand_pages_over_a_bad_line_are_all_there_once(shop: Shop, turn:
     )
 
 
-HEAD = """# Ten thousand page views over a bad line
+HEAD = """# Page views over a bad line
 
-{date}, `make soak`. At each turn 20 visitors in a real Chromium, four at a time, looked at 50 pages each, put a thing into the cart on each and went on
+{date}, `make soak` (ten turns when it is run whole). At each turn 20 visitors in a real Chromium, four at a time, looked at 50 pages each, put a thing into the cart on each and went on
 at once, through a proxy that cuts, delays, refuses, and loses answers. *Never came* are numbers of the device that no event bears: the event came under another
 one, told anew by the next page.
 
