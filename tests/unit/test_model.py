@@ -94,7 +94,7 @@ def test_likes_of_posts_tell_what_somebody_will_look_at():
     }
 
 
-def test_a_channel_that_tells_nothing_is_gated_off():
+def test_a_channel_that_tells_nothing_is_hardly_heard_and_costs_nothing():
     shelf = catalog()
 
     def noise(random, kind):
@@ -108,7 +108,9 @@ def test_a_channel_that_tells_nothing_is_gated_off():
 
     gates = dict(zip(model.manifest.channels, model.gates, strict=False))
     assert gates["web", "view"].max() > 1.0
-    assert gates["bluesky", "like"].max() < 0.1 * gates["web", "view"].max()
+    assert gates["bluesky", "like"].max() < 0.3 * gates["web", "view"].max()  # it tells what is popular
+    quality = model.manifest.quality
+    assert quality["model"] >= 0.997 * quality.get("activity", quality["model"])
 
 
 def test_gates_are_never_negative():

@@ -296,6 +296,8 @@ def fit_gates(
         if theirs[:-2].any() and not theirs[:-2].all():
             found = _everybody(scaled, np.where(theirs, start * spread, 0.0)) / spread
             weights = np.where(theirs, found, weights)
+            if number >= ENOUGH:  # and what the others add to them
+                weights = _without_useless(scaled, weights * spread, kept=theirs) / spread
     # A channel's rows are its parts in the proportion that serves everybody; how loud it is depends on the history.
     mix = np.zeros(len(parts))
     fold = np.zeros((len(start), channels + 2))
@@ -440,7 +442,7 @@ def _polished(asked: Groups, gates: Array) -> Array:
     return gates
 
 
-def _without_useless(asked: Groups, gates: Array) -> Array:
+def _without_useless(asked: Groups, gates: Array, *, kept: NDArray[np.bool_] | None = None) -> Array:
     """The gates without those features that do not clearly help: whose leaving costs less than ``SURE`` standard errors.
 
     The cost is told by questions that placed no gate, half by half: a feature of noise helps those that placed it.
@@ -455,7 +457,7 @@ def _without_useless(asked: Groups, gates: Array) -> Array:
     held = told(gates)
     for feature in np.argsort(gates[:-1]):
         # Popularity stays: it is what there is for people we know nothing of.
-        if gates[feature] <= 0:
+        if gates[feature] <= 0 or (kept is not None and kept[feature]):
             continue
         without = gates.copy()
         without[feature] = 0.0
