@@ -85,7 +85,7 @@ def titles(page: Any) -> list[str]:
 def test_every_picture_is_drawn(page, demo):
     for path in ("/", "/p/squall-jacket-w", "/journal"):
         opened(page, demo.url + path)
-        page.wait_for_function("!document.querySelector('[data-plait-shown][aria-hidden]')")
+        page.wait_for_function("() => !document.querySelector('[data-plait-shown][aria-hidden]')")
         page.evaluate("Promise.all([...document.images].filter((one) => one.src).map((one) => { one.loading = 'eager'; return one.decode(); }))")  # fmt: skip
 
         assert page.evaluate("[...document.images].every((one) => one.naturalWidth > 0)"), path
@@ -158,7 +158,7 @@ def test_what_is_written_can_be_read(browser, demo, scheme):
         "/search?q=wool",
     ):
         opened(page, demo.url + path)
-        page.wait_for_function("!document.querySelector('[data-plait-shown][aria-hidden]')")
+        page.wait_for_function("() => !document.querySelector('[data-plait-shown][aria-hidden]')")
         page.wait_for_timeout(300)
 
         assert page.evaluate(CONTRAST) == [], path
