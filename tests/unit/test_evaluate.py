@@ -285,6 +285,12 @@ def test_coverage_is_the_part_of_the_shelf_that_anybody_was_shown():
     assert metrics.summary({}, ranked, 6, seed=0)["coverage@20"]["mean"] == 0.5
 
 
+def test_a_catalog_may_have_more_than_what_is_ranked():
+    ranked = np.array([[7, 9, -1], [9, 7, -1]])  # of ten items the other eight were never acted on
+
+    assert metrics.summary({}, ranked, 4, seed=0)["coverage@20"]["mean"] == 0.5
+
+
 def test_the_interval_of_a_lift_is_that_of_a_paired_bootstrap():
     random = np.random.default_rng(0)
     theirs = random.uniform(0.2, 1.0, 400)

@@ -87,8 +87,11 @@ def mean(values: Array) -> dict[str, float]:
 
 
 def _coverage(ranked: Ints, items: int, random: np.random.Generator) -> dict[str, float]:
+    # Of a catalog that is larger than what is ranked, some have higher numbers than there are ranked ones.
+    last = int(ranked.max(initial=-1))
+
     def shown(rows: Ints) -> float:
-        seen = np.zeros(items + 1, np.bool_)
+        seen = np.zeros(last + 2, np.bool_)
         seen[rows.ravel()] = True  # -1 is the one too many at the end
         return float(seen[:-1].sum() / max(1, items))
 
