@@ -12,7 +12,7 @@ from bench.decide import HALF_LIFE, NOW, catalog_of, model_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plait.models import kernels
+from plait.models import kernels, reasons
 from plait.models.ranker import Ranker
 from plait.models.table import read
 from plait.profile import Entry
@@ -184,7 +184,7 @@ def test_the_most_liked_topics_come_first(told, most):
 def test_the_largest_reasons_are_told_and_the_rest_is_summed_up(told, most):
     table = np.array(told, float).reshape(-1, 6)
 
-    label, value, share, ends, scores = kernels.reasons(table, most)
+    label, value, share, ends, scores = reasons.reasons(table, most)
 
     begin = 0
     for row, end, score in zip(table, ends, scores, strict=True):
@@ -224,9 +224,9 @@ def test_reasons_are_written_as_they_are(told):
     pool = np.frombuffer("".join(texts).encode(), np.uint8).copy()
     labels = np.array([2, 3, 4], np.int32)
 
-    text, ends, _ = kernels.written(table, 3, labels, pool, spans)
+    text, ends, _ = reasons.written(table, 3, labels, pool, spans)
 
-    place, value, share, until, _ = kernels.reasons(table, 3)
+    place, value, share, until, _ = reasons.reasons(table, 3)
     begin = start = 0
     for end, stop in zip(ends.tolist(), until.tolist(), strict=True):
         found = json.loads(text.tobytes()[begin:end])

@@ -54,7 +54,7 @@ export interface Asked { id: string; n?: number; item?: string }
 export interface Because { source: string; signal: string; share: number; contribution: number; about?: string }
 export interface Chosen {
   item: string;
-  score: number;
+  score?: number;
   because?: Because[];
   details?: Record<string, unknown>;
 }

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from plait.events import SOCIAL
-from plait.models import HISTORY, bucket_of, kernels
+from plait.models import HISTORY, bucket_of, loops
 from plait.models.table import Table
 
 Array = NDArray[np.float64]
@@ -471,6 +471,6 @@ def _without_useless(asked: Groups, gates: Array, *, kept: NDArray[np.bool_] | N
 def ndcg(asked: Groups, gates: Array) -> Array:
     """NDCG@20 of each question, (questions,)."""
     starts = np.flatnonzero(np.diff(asked.group, prepend=-1))
-    gain = kernels.gains(asked.features @ gates, asked.truth, np.append(starts, len(asked.group)), TOP)
+    gain = loops.gains(asked.features @ gates, asked.truth, np.append(starts, len(asked.group)), TOP)
     found: Array = gain / asked.ideal
     return found

@@ -1,4 +1,4 @@
-"""The hot loops of an answer, compiled: read a person's acts, add up scores, pick the best, say what each came from.
+"""The hot loops of an answer, compiled: read a person's acts, add up scores, pick the best, tell what each came from.
 
 Items go by *slot* here: those of the model keep its numbering, what the catalog has besides comes after. So the columns
 of ``indptr, columns, values``, the model's item-item rows in compressed form, sorted within a row, are slots as they
@@ -8,50 +8,26 @@ looked at.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar, cast
-
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from plait.models import HISTORY
+from plait.models import HISTORY, reasons
+from plait.models.compiled import compiled
 
-F = TypeVar("F", bound=Callable[..., Any])
 Ints = NDArray[np.int32]
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 SMALLEST_BASE = 1e-9  # of the gate of popularity, so that it orders those that nothing else tells apart
 NOT_MET = -(1 << 63)  # the bits of -0.0
-COUNTS, ON_TOPIC, TIED = (
-    1,
-    2,
-    4,
-)  # of a saying's fourth fact: it is read; it speaks of topics; it is about a person
-SHARE = tuple(b',"share":')
-NULL = tuple(b"null")
+# Of a saying's fourth fact: it is read at all; it says something about topics; it is about a person.
+COUNTS, ON_TOPIC, TIED = 1, 2, 4
 INLINE = 4  # topics that stand in an item's line; of more the first place says where in the pool they begin
-TOPICS, MANY, STAMP, ROOT, BASE = (
-    0,
-    4,
-    5,
-    6,
-    7,
-)  # places in an item's line, (slots, 8); the last two hold floats
+# Places in an item's line, (slots, 8); the last two hold floats.
+TOPICS, MANY, STAMP, ROOT, BASE = 0, 4, 5, 6, 7
 
 
-def _compiled(function: F) -> F:
-    # The compiled code is kept on disk (beside this file, else in the user's cache, else where NUMBA_CACHE_DIR says),
-    # so only the first start after an installation pays for the compiler.
-    try:
-        compiled: Any = numba.njit(cache=True, nogil=True)(function)
-    except RuntimeError:  # there is no place that may be written: every start pays
-        compiled = numba.njit(nogil=True)(function)
-    return cast("F", compiled)
-
-
-@_compiled
+@compiled
 def hear(
     numbers: Ints,
     weights: Floats,
@@ -161,7 +137,7 @@ def hear(
     return told[:count], weight[:count], label[:count], ends[0], ends[1], labels[:known], base_gate
 
 
-@_compiled
+@compiled
 def liked(topics: Ints, weights: Floats, liking: Floats, most: int) -> Ints:
     """Sum ``weights`` up by topic in ``liking`` (topics,), which is zero before; ``score`` makes it zero again.
 
@@ -194,7 +170,7 @@ def liked(topics: Ints, weights: Floats, liking: Floats, most: int) -> Ints:
     return codes[:size]
 
 
-@_compiled
+@compiled
 def inline(
     slots: Ints, start: NDArray[np.int64], length: Ints, pool: Ints, nothing: int, lines: Ints
 ) -> None:
@@ -217,7 +193,7 @@ def inline(
             lines[slot, TOPICS] = start[row]
 
 
-@_compiled
+@compiled
 def score(
     rows: Ints,
     row_weights: Floats,
@@ -295,7 +271,7 @@ def score(
     return count
 
 
-@_compiled
+@compiled
 def best(
     n: int,
     met: Ints,
@@ -353,7 +329,7 @@ def best(
     return rows[:size], found[:size]
 
 
-@_compiled
+@compiled
 def told(
     slots: Ints,
     items: int,
@@ -415,174 +391,6 @@ def told(
     return found
 
 
-@_compiled
-def reasons(told: Floats, most: int) -> tuple[Ints, Floats, Floats, Ints, Floats]:
-    """The contributions of each item, the largest first; of more than ``most`` the smallest are summed up as one.
-
-    Args:
-        told: (items, labels); contributions of 0 are no reasons.
-        most: reasons of one item.
-
-    Returns:
-        For all items one after the other: the label (-1 for the sum of the rest), the contribution, and its share of
-        all absolute contributions; for each item: where its reasons end, and the score.
-    """
-    items, labels = told.shape
-    room = min(most, labels)
-    label = np.empty(items * room, np.int32)
-    value, share = np.empty(items * room, np.float64), np.empty(items * room, np.float64)
-    ends, scores = np.empty(items, np.int32), np.empty(items, np.float64)
-    count = 0
-    for i in range(items):
-        number, score = 0, 0.0
-        for k in range(labels):
-            score += told[i, k]
-            number += told[i, k] != 0.0
-        kept = number if number <= most else most - 1
-        begin, rest, all_of_it = count, score, 0.0
-        for k in range(labels):
-            one = told[i, k]
-            if one == 0.0:
-                continue
-            at = count
-            if count - begin == kept:
-                if abs(value[count - 1]) >= abs(one):
-                    continue
-                at = count - 1
-            else:
-                count += 1
-            while at > begin and abs(value[at - 1]) < abs(one):
-                value[at], label[at] = value[at - 1], label[at - 1]
-                at -= 1
-            value[at], label[at] = one, k
-        for at in range(begin, count):
-            rest -= value[at]
-        if number > kept and rest != 0.0:
-            at = count
-            count += 1
-            while at > begin and abs(value[at - 1]) <= abs(rest):
-                value[at], label[at] = value[at - 1], label[at - 1]
-                at -= 1
-            value[at], label[at] = rest, -1
-        for at in range(begin, count):
-            all_of_it += abs(value[at])
-        for at in range(begin, count):
-            share[at] = value[at] / all_of_it
-        ends[i], scores[i] = count, score
-    return label[:count], value[:count], share[:count], ends, scores
-
-
-@_compiled
-def written(
-    told: Floats,
-    most: int,
-    labels: Ints,
-    texts: NDArray[np.uint8],
-    spans: Ints,
-) -> tuple[NDArray[np.uint8], NDArray[np.int64], Floats]:
-    """The reasons of each item as JSON, one array after the other: a page has hundreds, and an object for each took
-    a third of the whole answer's time.
-
-    Given:
-        told: (items, labels + 1), see ``told``.
-        most: reasons of one item, see ``reasons``.
-        labels: (labels,) numbers of the labels that ``told`` is about.
-        texts, spans: how the reason of a label begins, up to its contribution; label 0 is popularity, 1 is the rest.
-
-    Returns:
-        the text; where each item's ends; and their scores.
-    """
-    label, value, share, ends, scores = reasons(told, most)
-    room = 200 * len(ends)
-    for k in range(len(label)):
-        of = 1 if label[k] < 0 else (labels[label[k]] if label[k] < len(labels) else 0)
-        room += spans[of + 1] - spans[of] + 64
-    text = np.empty(room, np.uint8)
-    until = np.empty(len(ends), np.int64)
-    at, k = 0, 0
-    for i in range(len(ends)):
-        text[at] = 91  # [
-        at += 1
-        begin = k
-        while k < ends[i] or (k == begin and k == ends[i]):
-            nothing = k == ends[i]  # nothing may be known of person and item
-            if k > begin:
-                text[at] = 44  # ,
-                at += 1
-            of = 0
-            if not nothing:
-                of = 1 if label[k] < 0 else (labels[label[k]] if label[k] < len(labels) else 0)
-            for p in range(spans[of], spans[of + 1]):
-                text[at] = texts[p]
-                at += 1
-            at = _number(text, at, 0.0 if nothing else value[k], 1e-3)
-            for letter in SHARE:
-                text[at] = letter
-                at += 1
-            at = _number(text, at, 1.0 if nothing else share[k], 0.0)
-            text[at] = 125  # }
-            at += 1
-            if nothing:
-                break
-            k += 1
-        text[at] = 93  # ]
-        at += 1
-        until[i] = at
-    return text[:at], until, scores
-
-
-@_compiled
-def _number(text: NDArray[np.uint8], at: int, value: float, small: float) -> int:
-    """Write a number at ``text[at]`` to nine decimals, below ``small`` to as many digits; returns where it ends."""
-    if not np.isfinite(value):
-        for letter in NULL:
-            text[at] = letter
-            at += 1
-        return at
-    if value < 0.0:
-        text[at] = 45  # -
-        at += 1
-        value = -value
-    power = 0
-    if value < 1e-300:
-        value = 0.0
-    elif value < small or value >= 1e6:
-        power = int(np.floor(np.log10(value)))
-        value /= 10.0**power
-    whole = np.int64(np.rint(value * 1e9))
-    front, back = whole // 1_000_000_000, whole % 1_000_000_000
-    size = 1
-    while front >= 10**size:
-        size += 1
-    for place in range(at + size - 1, at - 1, -1):
-        text[place] = 48 + front % 10
-        front //= 10
-    at += size
-    text[at] = 46  # .
-    for place in range(at + 9, at, -1):
-        text[place] = 48 + back % 10
-        back //= 10
-    at += 10
-    while text[at - 1] == 48 and text[at - 2] != 46:  # zeros at the end, but one after the point
-        at -= 1
-    if power != 0:
-        text[at] = 101  # e
-        at += 1
-        if power < 0:
-            text[at] = 45
-            at += 1
-        power = abs(power)
-        if power >= 100:
-            text[at] = 48 + power // 100
-            at += 1
-        if power >= 10:
-            text[at] = 48 + power // 10 % 10
-            at += 1
-        text[at] = 48 + power % 10
-        at += 1
-    return at
-
-
 def warm() -> None:
     """Compile everything, or load it from the cache, so that no visitor waits for it."""
     ints, line, one = np.zeros(1, np.int32), np.zeros((1, 8), np.int32), np.zeros(1)
@@ -634,168 +442,4 @@ def warm() -> None:
     told(
         ints, 1, ints, one, ints, ints, one, ints, ints, one, ints, longs, ints, values, ints, line, 1.0, 1
     )  # fmt: skip
-    written(np.zeros((1, 2)), 1, ints, np.zeros(1, np.uint8), np.zeros(3, np.int32))
-
-
-@_compiled
-def mirror(square: NDArray[np.float32]) -> None:
-    """Copy the lower triangle of a square matrix above its diagonal, in blocks that stay in the cache."""
-    n = len(square)
-    for top in range(0, n, 64):
-        for left in range(0, top + 1, 64):
-            for row in range(top, min(top + 64, n)):
-                for col in range(left, min(left + 64, row)):
-                    square[col, row] = square[row, col]
-
-
-@_compiled
-def _edge(size: NDArray[np.float32], width: int) -> float:
-    """The ``width``-th largest of some numbers >= 0; 0 when there are no more.
-
-    Numbers >= 0 are in the order of their bits: counting by the highest of those leaves few to look at closely.
-    """
-    if width >= len(size):
-        return 0.0
-    bits = size.view(np.uint32)
-    counts = np.zeros(8192, np.int64)
-    for j in range(len(bits)):
-        counts[bits[j] >> np.uint32(19)] += 1
-    digit, left = 8191, width
-    while counts[digit] < left:
-        left -= counts[digit]
-        digit -= 1
-    close = np.empty(counts[digit], np.float32)
-    filled = 0
-    for j in range(len(bits)):
-        if bits[j] >> np.uint32(19) == np.uint32(digit):
-            close[filled] = size[j]
-            filled += 1
-    return float(np.partition(close, filled - left)[filled - left])
-
-
-@_compiled
-def largest_of_rows(
-    which: NDArray[np.int64],
-    indptr: Ints,
-    indices: Ints,
-    data: NDArray[np.float32],
-    right: NDArray[np.float32],
-    extra_indptr: Ints,
-    extra_indices: Ints,
-    extra_data: NDArray[np.float32],
-    scale: NDArray[np.float32],
-    own: bool,
-    columns: Ints,
-    values: NDArray[np.float32],
-) -> None:
-    """The largest absolute values of some rows of ``(left @ right + extra) * scale``, without writing those rows down.
-
-    ``columns`` and ``values`` (rows, width) are filled, zeros where there is no more. Of equals at the edge the lower columns are
-    kept. With ``own`` row r has nothing at column r.
-    """
-    items, width = right.shape[1], columns.shape[1]
-    row = np.empty(items, np.float32)
-    size = np.empty(items, np.float32)
-    for k in range(len(which)):
-        row[:] = 0.0
-        for p in range(indptr[which[k]], indptr[which[k] + 1]):
-            by, source = data[p], right[indices[p]]
-            for j in range(items):
-                row[j] += by * source[j]
-        for p in range(extra_indptr[which[k]], extra_indptr[which[k] + 1]):
-            row[extra_indices[p]] += extra_data[p]
-        if own and which[k] < items:
-            row[which[k]] = 0.0
-        for j in range(items):
-            row[j] *= scale[j]
-            size[j] = abs(row[j])
-        edge = _edge(size, width)
-        filled = 0
-        for j in range(items):
-            if size[j] > edge and size[j] > 0.0:
-                columns[k, filled], values[k, filled] = j, row[j]
-                filled += 1
-        for j in range(items):
-            if filled == width or edge == 0.0:
-                break
-            if size[j] == edge:
-                columns[k, filled], values[k, filled] = j, row[j]
-                filled += 1
-
-
-@_compiled
-def neighbours(
-    which: NDArray[np.int64],
-    indptr: Ints,
-    people: Ints,
-    data: NDArray[np.float32],
-    wanted_indptr: Ints,
-    wanted: Ints,
-    wanted_data: NDArray[np.float32],
-    squares: NDArray[np.float32],
-    wanted_squares: NDArray[np.float32],
-    shrink: np.float32,
-    own: bool,
-    columns: Ints,
-    values: NDArray[np.float32],
-) -> None:
-    """The items nearest to some columns by shrunk cosine, ``columns`` and ``values`` (columns, width) are filled.
-
-    ``indptr, people, data`` are who touched a column, ``wanted_...`` what people wanted. Zeros stand where there is no more.
-    """
-    items, width = len(wanted_squares), columns.shape[1]
-    both = np.zeros(items, np.float32)
-    touched = np.empty(items, np.int32)
-    for k in range(len(which)):
-        column, count = which[k], 0
-        for p in range(indptr[column], indptr[column + 1]):
-            by = data[p]
-            for q in range(wanted_indptr[people[p]], wanted_indptr[people[p] + 1]):
-                item = wanted[q]
-                if both[item] == 0.0:
-                    touched[count] = item
-                    count += 1
-                both[item] += by * wanted_data[q]
-                if both[item] == 0.0:  # what cancels out exactly is still touched, and once
-                    both[item] = np.float32(1e-30)
-        size = np.empty(count, np.float32)
-        for j in range(count):
-            item = touched[j]
-            if own and item == column:
-                both[item] = 0.0
-            both[item] /= squares[column] * wanted_squares[item] + shrink
-            size[j] = abs(both[item])
-        edge = _edge(size, width)
-        filled = 0
-        for least in (
-            True,
-            False,
-        ):  # first what is above the edge, then of what is on it as many as there is room for
-            for j in range(count):
-                item = touched[j]
-                if filled < width and size[j] > 1e-20 and (size[j] > edge if least else size[j] == edge):
-                    columns[k, filled], values[k, filled] = item, both[item]
-                    filled += 1
-        for j in range(count):
-            both[touched[j]] = 0.0
-
-
-@_compiled
-def gains(scores: Floats, truth: Floats, starts: NDArray[np.int64], top: int) -> Floats:
-    """The DCG of each question over its ``top`` best; of equals what was wanted comes last: no luck."""
-    found = np.zeros(len(starts) - 1)
-    for question in range(len(found)):
-        for k in range(starts[question], starts[question + 1]):
-            if truth[k] <= 0.0:
-                continue
-            rank = 0
-            for other in range(starts[question], starts[question + 1]):
-                above = scores[other] > scores[k]
-                equal = scores[other] == scores[k] and other != k
-                if above or (equal and (truth[other] <= 0.0 or other < k)):
-                    rank += 1
-                    if rank >= top:
-                        break
-            if rank < top:
-                found[question] += 1.0 / np.log2(rank + 2.0)
-    return found
+    reasons.written(np.zeros((1, 2)), 1, ints, np.zeros(1, np.uint8), np.zeros(3, np.int32))

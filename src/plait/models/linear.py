@@ -19,7 +19,7 @@ import scipy.linalg as la
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from plait.models import kernels
+from plait.models import loops
 
 Floats = NDArray[np.float32]
 
@@ -158,7 +158,7 @@ def inverse(symmetric: Floats) -> Floats:
     """The inverse of a positive definite matrix, by Cholesky; its argument is destroyed."""
     factor, _ = la.lapack.spotrf(symmetric, lower=1, overwrite_a=1)
     found, _ = la.lapack.spotri(factor, lower=1, overwrite_c=1)
-    kernels.mirror(found)
+    loops.mirror(found)
     result: Floats = found
     return result
 
@@ -216,7 +216,7 @@ def _neighbourhoods(x: sp.csr_matrix, y: sp.csr_matrix, own: bool) -> sp.csr_mat
     columns, values = np.zeros((len(held), width), np.int32), np.zeros((len(held), width), np.float32)
 
     def make(at: int) -> None:
-        kernels.neighbours(
+        loops.neighbours(
             held[at : at + CHUNK], back.indptr, back.indices, back.data, y.indptr, y.indices, y.data, squares, wanted,
             np.float32(SHRINK), own, columns[at : at + CHUNK], values[at : at + CHUNK],
         )  # fmt: skip
@@ -280,7 +280,7 @@ def cut(
 
     def make(at: int) -> None:
         some = held[at : at + CHUNK]
-        kernels.largest_of_rows(
+        loops.largest_of_rows(
             some, left.indptr, left.indices, left.data, right, extra.indptr, extra.indices, extra.data,
             by, own, columns[at : at + CHUNK], values[at : at + CHUNK],
         )  # fmt: skip

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from plait.catalog import Catalog
 from plait.models import Channel, Model, kernels, rarity
+from plait.models import reasons as writing
 from plait.models.meaning import Meaning, Meanings
 from plait.models.table import AGAINST, MOST_ENTRIES, TIES, channel_of, counts, heaviest, wants
 from plait.profile import SEP, Entry
@@ -295,7 +296,7 @@ class Ranker:
             acts: what it was told of.
         """
         sayings = self._sayings
-        text, ends, scores = kernels.written(told, MOST_REASONS, acts.labels, *sayings.texts)
+        text, ends, scores = writing.written(told, MOST_REASONS, acts.labels, *sayings.texts)
         raw, begin, found = text.tobytes(), 0, []
         for end in ends.tolist():
             found.append(raw[begin:end])
@@ -335,13 +336,13 @@ class Sayings:
         self._text, self._ends = np.zeros(4_096, np.uint8), np.zeros(64, np.int32)
         self._groups: dict[tuple[Channel, str, str], int] = {}
         self._count, self._filled = 0, 0
-        for label in (TRENDING, OTHER):  # their numbers are known to ``kernels.written``
+        for label in (TRENDING, OTHER):  # their numbers are known to ``reasons.written``
             self._label(label)
         self.add([], [], [], [], label=OTHER, channel=-1, group=(("", ""), "", ""), counts=False)
 
     @property
     def texts(self) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
-        """How the JSON of each label's reasons begins, and where each begins, for ``kernels.written``."""
+        """How the JSON of each label's reasons begins, and where each begins, for ``reasons.written``."""
         return self._text, self._ends
 
     def _label(self, label: Label) -> int:
