@@ -92,10 +92,10 @@ def test_attention_is_shared_and_bends_by_what_reading_takes_and_so_does_what_is
     table = section("table", height=200, words=9, more="data-plait-item=a-table", inner="<table></table>")
     tab.open(shop.page("/attention", few + many + table))
     anonymous, _ = ids(tab)
-    time.sleep(6)
+    time.sleep(10)
     true = truth(tab.run("enter(); ({diary, inputs})"))
     tab.run("plait.flush()")
-    shop.server.eventually(lambda: shop.clocks(anonymous).get("many", Clocks()).visible > 5)
+    shop.server.eventually(lambda: shop.clocks(anonymous).get("many", Clocks()).visible > 9)
 
     clocks = shop.clocks(anonymous)
     share = {name: true[name].active / 3 for name in ("few", "many", "table")}
