@@ -80,6 +80,8 @@ def test_every_dependency_is_locked() -> None:
     run = names(PROJECT["project"]["dependencies"])
     assert run <= locked("run")
     assert run | names(groups["dev"]) <= locked("dev")
+    rivals = names(groups.pop("rivals"))  # they want other versions than we do, and live apart
+    assert rivals <= locked("rivals")
     assert run | {one for group in groups.values() for one in names(group)} <= locked("all")
 
 
