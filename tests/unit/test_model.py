@@ -76,6 +76,21 @@ def test_a_new_item_comes_by_its_topics():
     assert "boat-new" not in found
 
 
+def test_one_visitor_does_not_make_a_boat_related_to_a_tent():
+    shelf = catalog(topics=True)
+    rows = [
+        ("user:a", [entry("tent-1"), entry("boat-1")]),
+        *((f"user:{n}", [entry("tent-2")]) for n in range(3)),
+    ]
+    model = fit(rows, shelf, now=NOW, half_life=HALF_LIFE)
+    decider = Decider(shelf, model)
+
+    question = Question(placements=(Asked("item.related", n=1, item="tent-1"),))
+    (first,) = decider.decide(question, None, now=NOW, id="d").placements["item.related"].items
+
+    assert first.item.startswith("tent")
+
+
 def test_likes_of_posts_tell_what_somebody_will_look_at():
     shelf = catalog()
     shelf.upsert([Item(id="77", kind="post"), Item(id="78", kind="post")])

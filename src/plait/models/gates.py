@@ -241,12 +241,15 @@ def _question(
     return features, wanted, stands_for, history, ideal
 
 
-def believed(channels: Sequence[int]) -> Array:
-    """The gates to begin with, of parts by their channel: (parts + 2,), topics and popularity last."""
+def believed(channels: Sequence[int], questions: int) -> Array:
+    """The gates to begin with, of parts by their channel: (parts + 2,), topics and popularity last.
+
+    Where a handful of people were seen, what two items have in common is one of them, which says less than what the items
+    are about: rows are trusted in full once there are ``ENOUGH`` questions.
+    """
     each = np.bincount(np.array(channels, np.int64)) if channels else np.zeros(0)
-    return np.array(
-        [TRUST["channel"] / each[one] for one in channels] + [TRUST["topics"], TRUST["popularity"]]
-    )
+    trust = TRUST["channel"] * min(1.0, max(0.1, questions / ENOUGH))
+    return np.array([trust / each[one] for one in channels] + [TRUST["topics"], TRUST["popularity"]])
 
 
 class Fitted(NamedTuple):
@@ -282,8 +285,8 @@ def fit_gates(
         what was found, and the questions by channels instead of parts.
     """
     parts = [channel for channel, _ in names]
-    start = believed(parts)
     number = len(asked.bucket)
+    start = believed(parts, number)
     weights = start
     if number:
         spread = np.maximum(asked.features.std(axis=0), 1e-9)
