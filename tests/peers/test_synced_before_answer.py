@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 import signal
@@ -42,10 +43,11 @@ def handles_that_write_through(pid: int) -> set[str]:
     """Handles opened with O_DSYNC on the log: LMDB ends a commit by writing one page through it."""
     found = set()
     for link in Path(f"/proc/{pid}/fd").iterdir():
-        if LOG_FILE.search(str(link.readlink())):
-            told = Path(f"/proc/{pid}/fdinfo/{link.name}").read_text()
-            if int(re.search(r"flags:\s*(\d+)", told)[1], 8) & 0o10000:
-                found.add(link.name)
+        with contextlib.suppress(FileNotFoundError):  # closed since it was listed: the log's stay open
+            if LOG_FILE.search(str(link.readlink())):
+                told = Path(f"/proc/{pid}/fdinfo/{link.name}").read_text()
+                if int(re.search(r"flags:\s*(\d+)", told)[1], 8) & 0o10000:
+                    found.add(link.name)
     assert found, "the log has no handle that writes through"
     return found
 
