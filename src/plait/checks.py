@@ -47,7 +47,7 @@ def meant(event: Any, path: str, *, now: int) -> None:
         if told is not None:
             field = under(path, f"about.{name}")
             short(told, field, longest=2_048 if name == "url" else LONGEST_ID)
-    for name in ("source", "name", "decision"):
+    for name in ("source", "name", "decision", "record"):
         told = getattr(event, name)
         if told is not None:
             short(told, under(path, name))

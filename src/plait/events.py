@@ -97,7 +97,10 @@ PURPOSES: tuple[Purpose, ...] = ("collect", "personalize", "link", "social")
 
 
 class About(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
-    """What an event is about. A section belongs to the item beside it, or else to the ``url``."""
+    """What an event is about. A section belongs to the item beside it, or else to the ``url``.
+
+    ``account`` is whom an act on a network is about (who was followed), as an identifier: ``bluesky:did:plc:…``.
+    """
 
     item: str | None = None
     section: str | None = None
@@ -105,6 +108,7 @@ class About(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fiel
     topic: str | None = None
     url: str | None = None
     query: str | None = None
+    account: str | None = None
 
 
 class Counter(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -133,6 +137,8 @@ class Event(msgspec.Struct, omit_defaults=True, kw_only=True):
         decision: id of the answer it follows from.
         consent: ``{purpose: bool}`` or ``{purpose: {source: bool}}``.
         proven: it came with the secret key, so what it claims about people is taken as true.
+        record: the network's own name of the record that the act is (an at:// URI, an ActivityPub id). A retract or an
+            erase may name nothing else: it takes back what was told under that name, before or after.
         part: 0, or its number among the events that one call of a client became (an order's products).
     """
 
@@ -153,6 +159,7 @@ class Event(msgspec.Struct, omit_defaults=True, kw_only=True):
     context: dict[str, Any] = {}
     properties: dict[str, Any] = {}
     proven: bool = False
+    record: str | None = None
     part: int = 0
 
 

@@ -155,6 +155,7 @@ class _Seen(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     traits: _Nothing | None = None
     context: _Nothing = _Nothing()
     properties: _Nothing = _Nothing()
+    record: str | None = None
 
 
 _all_seen = msgspec.json.Decoder(list[_Seen])

@@ -332,6 +332,8 @@ def abouts(about: About) -> list[str]:
         found.append(f"topic{SEP}{about.topic}{SEP}")
     if about.query is not None:
         found.append(f"query{SEP}{about.query}{SEP}")
+    if about.account is not None:
+        found.append(f"account{SEP}{about.account}{SEP}")
     if about.url is not None and about.item is None and about.post is None:
         found.append(f"url{SEP}{about.url}{SEP}{section}")
     return found or [f"{SEP}{SEP}"]

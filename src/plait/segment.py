@@ -97,6 +97,7 @@ class Told(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defaul
     traits: dict[str, Any] | None = None
     context: dict[str, Any] = {}
     properties: dict[str, Any] = {}
+    record: str | None = None
 
 
 _batches = msgspec.json.Decoder(Batch)
@@ -429,6 +430,7 @@ def _of_told(told: Told, record: Record, ua: Agent) -> Event:
         context=_context(told.context, record, ua),
         properties=told.properties,
         proven=record.trusted,
+        record=told.record,
     )
 
 

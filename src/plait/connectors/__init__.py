@@ -1,0 +1,359 @@
+"""Connectors: what people do on a network, as facts in our own words; one file per network, and none of them does I/O.
+
+A connector is a class named ``Connector`` with generators. They yield what they want (a request, a stream, its next
+frame, a page to keep) and are sent what came of it:
+
+    Ask     an HTTP request             is sent an Answer
+    Open    a stream of the network's   is sent None once it stands
+    Next    the stream's next frame     is sent a Frame, or None when nothing came in time
+    Page    facts to keep, a cursor     is sent None once both are on disk
+
+What every network needs lives once, in the driver (``plait.driver``): HTTP and WebSockets, tokens, budgets, retries,
+backoff, cursors. So a connector reads like the network's manual, and a recorded transcript is a whole test of it.
+
+A generator never sees an answer that asks for patience (429, 5xx, a cut line): the driver tries again. Other answers,
+404 and 403 among them, are for the connector to understand. When a stream ends the driver begins ``stream`` anew from
+the last cursor that was kept. Facts may be told more than once and in any order (law 3 and 4): ids are the network's,
+so that a fact has one id whichever way it came.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import Any, ClassVar, Literal, Protocol
+
+import msgspec
+
+from plait.errors import Rejected
+from plait.events import About, Op, Signal
+
+Completeness = Literal["identified", "count_only", "inferred"]
+
+
+# -- what a connector asks for ---------------------------------------------------------------------------------
+
+
+class Ask(msgspec.Struct, frozen=True, kw_only=True):
+    """One HTTP request.
+
+    Attributes:
+        url: a path on the account's host, or absolute.
+        params: of the query; ``None`` values are left out.
+        body: sent as JSON; ``form`` as a form.
+        budget: which of the statement's ``limits`` it counts against.
+        signed: with the headers of the session; never sent to another host than the account's.
+        guarded: the URL was named by somebody outside: it goes through the guarded fetcher.
+    """
+
+    url: str
+    method: Literal["GET", "POST", "PUT", "DELETE"] = "GET"
+    params: Mapping[str, Any] = {}
+    headers: Mapping[str, str] = {}
+    body: Any = None
+    form: Mapping[str, str] | None = None
+    budget: str = "default"
+    signed: bool = True
+    guarded: bool = False
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What came back. ``headers`` have lower-case names."""
+
+    status: int
+    headers: Mapping[str, str] = {}
+    body: bytes = b""
+
+    @property
+    def ok(self) -> bool:
+        """Whether it is a 2xx."""
+        return 200 <= self.status < 300
+
+    def json(self) -> Any:
+        """The body read as JSON.
+
+        Raises:
+            Rejected: it is none; code ``invalid_answer``.
+        """
+        try:
+            return msgspec.json.decode(self.body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
+            raise Rejected(f"the network's answer is no JSON: {exc}", code="invalid_answer") from exc
+
+
+class Open(msgspec.Struct, frozen=True, kw_only=True):
+    """A stream: a WebSocket (``ws``), or server-sent events (``sse``)."""
+
+    url: str
+    kind: Literal["ws", "sse"] = "ws"
+    params: Mapping[str, Any] = {}
+    signed: bool = True
+
+
+class Next(msgspec.Struct, frozen=True):
+    """The stream's next frame, waited for at most so long."""
+
+    seconds: float = 15.0
+
+
+class Frame(msgspec.Struct, frozen=True):
+    """One message of a stream; ``event`` is the name that server-sent events have."""
+
+    data: bytes | str
+    event: str = ""
+
+
+# -- what a connector tells ------------------------------------------------------------------------------------
+
+
+class Fact(msgspec.Struct, frozen=True, kw_only=True):
+    """One act of somebody on a network.
+
+    Attributes:
+        id: the network's own, the same whichever way the fact came; unique within the source.
+        signal, op: what, and whether it is told or taken back. ``snapshot`` is a count without names, in ``value``.
+        at: when, ms since the epoch.
+        actor: who, as ``network:id`` (``bluesky:did:plc:…``); "" for a snapshot.
+        about: a post (``About(post=URI)``), or whom it is about (``About(account="bluesky:did:…")``).
+        record: the network's name of the record that the act is. What takes the act back, or deletes it, often names
+            nothing else: ``Fact(op="retract", record=…)`` with an empty ``about`` takes back what was told, or ever
+            will be told, under that name.
+        text: what was written. It is read in memory and never rests (law 8).
+        links: URLs that the text links to.
+        mentions: accounts that the text names, as ``network:id``.
+        completeness: ``inferred`` is a difference between two looks.
+    """
+
+    id: str
+    signal: Signal
+    at: int
+    actor: str
+    op: Op = "assert"
+    about: About = About()
+    value: float | None = None
+    record: str | None = None
+    text: str | None = None
+    links: tuple[str, ...] = ()
+    mentions: tuple[str, ...] = ()
+    completeness: Completeness = "identified"
+
+
+class Post(msgspec.Struct, frozen=True, kw_only=True):
+    """Something the company published; ``plait.bridge`` ties it to items and topics.
+
+    Attributes:
+        id: as ``About.post`` of facts names it: the network's URI.
+        at: when, ms since the epoch.
+        url: where people read it.
+        links: URLs in it, those of cards and facets, too.
+        tags: hashtags without ``#``.
+        products: product tags, where the network has them.
+        deleted: it is gone.
+    """
+
+    id: str
+    at: int
+    text: str = ""
+    url: str = ""
+    links: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    products: tuple[str, ...] = ()
+    deleted: bool = False
+
+
+class Page(msgspec.Struct, frozen=True, kw_only=True):
+    """What is to be kept together: facts, posts, and the cursor from which to go on once they are.
+
+    Attributes:
+        cursor: ``None`` leaves it as it is.
+        gone: accounts (``network:id``) that were deleted or taken down: their people are erased.
+        gap: why something may be missing before this page; the driver reconciles, and the operator is told.
+        done, total: how far a backfill is, in units of its own.
+    """
+
+    facts: Sequence[Fact] = ()
+    posts: Sequence[Post] = ()
+    cursor: str | None = None
+    gone: Sequence[str] = ()
+    gap: str | None = None
+    done: int = 0
+    total: int = 0
+
+
+Step = Ask | Open | Next | Page
+Steps = Generator[Step, Any, None]
+
+
+# -- what a connector says about itself ------------------------------------------------------------------------
+
+
+class Gives(msgspec.Struct, frozen=True, kw_only=True):
+    """One signal that a network gives: how completely, and how its undoing is learned."""
+
+    signal: Signal
+    completeness: Completeness
+    how: str
+    undo: Literal["pushed", "polled", "never"]
+
+
+class Limit(msgspec.Struct, frozen=True, kw_only=True):
+    """The network's limit on one budget: so many calls in so many seconds."""
+
+    calls: int
+    seconds: int
+
+
+class Credential(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that ``plait connect`` has to ask for."""
+
+    name: str
+    title: str
+    help: str
+    secret: bool = False
+    default: str = ""
+
+
+class Statement(msgspec.Struct, frozen=True, kw_only=True):
+    """What a connector gives and under which rules; ``plait connect`` shows it before it asks for anything.
+
+    Attributes:
+        network: as identifiers and sources name it.
+        needs: the credentials to ask for.
+        limits: by budget; ``default`` always.
+        rights: what the credentials let us do, in the network's words.
+        rules: of the network, that an operator has to know.
+        not_seen: what this connector cannot see.
+        opt_in: nobody's account may be linked without their own express yes, whatever the settings say.
+    """
+
+    network: str
+    title: str
+    gives: tuple[Gives, ...]
+    needs: tuple[Credential, ...]
+    limits: Mapping[str, Limit]
+    rights: tuple[str, ...] = ()
+    rules: tuple[str, ...] = ()
+    not_seen: tuple[str, ...] = ()
+    streams: bool = False
+    hooks: bool = False
+    opt_in: bool = False
+
+
+class Account(msgspec.Struct, frozen=True, kw_only=True):
+    """The company's account on a network.
+
+    Attributes:
+        source: of its events, ``bluesky:shop.example``.
+        host: base URL, no slash at the end.
+        me: the account's own identifier, ``bluesky:did:plc:…``.
+        handle: as people write it.
+        settings: what else ``sign_in`` found and wants to keep (nothing secret).
+    """
+
+    source: str
+    host: str
+    me: str = ""
+    handle: str = ""
+    settings: Mapping[str, str] = {}
+
+
+class Session(msgspec.Struct, frozen=True, kw_only=True):
+    """What signing in gave. ``repr`` shows no secret.
+
+    Attributes:
+        account: with ``me`` and ``handle`` filled in.
+        headers: that signed requests carry.
+        expires_at: ms since the epoch, when it is worth signing in anew; ``None`` never.
+        secrets: to be kept (encrypted) in place of those given: refresh tokens rotate.
+    """
+
+    account: Account
+    headers: Mapping[str, str]
+    expires_at: int | None = None
+    secrets: Mapping[str, str] = {}
+
+    def __repr__(self) -> str:
+        return f"Session({self.account.source})"
+
+
+class Received(msgspec.Struct, frozen=True, kw_only=True):
+    """What a webhook's delivery was: what to keep, and what to answer."""
+
+    page: Page = Page()
+    status: int = 200
+    body: bytes = b""
+    headers: Mapping[str, str] = {}
+
+
+class Connector(Protocol):
+    """One account on one network.
+
+    Args of the class:
+        account: whose.
+        watched: whether an account (``network:id``) is one whose acts matter besides those on the company's posts:
+            people who are customers, and those they follow.
+        now: ms since the epoch; connectors read no clock of their own.
+    """
+
+    statement: ClassVar[Statement]
+
+    def __init__(
+        self, account: Account, *, watched: Callable[[str], bool], now: Callable[[], int]
+    ) -> None: ...
+
+    @staticmethod
+    def sign_in(credentials: Mapping[str, str], host: str, now: int) -> Generator[Ask, Answer, Session]:
+        """Open a session with what ``needs`` asked for, or with the secrets that the last one left.
+
+        Raises:
+            Rejected: the network does not take them; the message says which and why.
+        """
+        ...
+
+    def poll(self, cursor: str | None) -> Steps:
+        """Tell what happened since ``cursor``, oldest first, and end; also reconciles what is never pushed."""
+        ...
+
+    def stream(self, cursor: str | None) -> Steps:
+        """Tell what happens as it happens; ends only with the stream."""
+        ...
+
+    def backfill(self, cursor: str | None) -> Steps:
+        """Tell what the network still knows of the past, in pages that can be resumed from ``cursor``."""
+        ...
+
+    def receive(self, headers: Mapping[str, str], body: bytes) -> Generator[Ask, Answer, Received]:
+        """Check and read one delivery of a webhook; ``headers`` have lower-case names.
+
+        Raises:
+            Rejected: the signature is wrong or too old (401), or the body is not the network's.
+        """
+        ...
+
+
+def networks() -> list[str]:
+    """The networks there is a connector for: the modules of this package."""
+    return sorted(one.name for one in iter_modules(__path__) if not one.name.startswith("_"))
+
+
+def connector_of(network: str) -> type[Connector]:
+    """The connector of a network.
+
+    Raises:
+        Rejected: there is none, or its driver is not installed.
+    """
+    if network not in networks():
+        raise Rejected(
+            f"no connector for {network[:80]!r}; there is {', '.join(networks()) or 'none'}",
+            code="unknown_network", field="network",
+        )  # fmt: skip
+    try:
+        module = import_module(f"plait.connectors.{network}")
+    except ModuleNotFoundError as exc:
+        raise Rejected(
+            f'the connector for {network} needs its driver: pip install "plait[{network}]" ({exc.name} is missing)',
+            code="driver_missing", field="network",
+        ) from exc  # fmt: skip
+    found: type[Connector] = module.Connector
+    return found
