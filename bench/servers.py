@@ -63,6 +63,7 @@ def ours(folder: Path) -> Any:
         if scope["type"] != "lifespan":
             await collect(scope, receive, send)
 
+    app.at_once = collect.at_once  # type: ignore[attr-defined]
     return app
 
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
+from importlib.resources import files
+from pathlib import Path
 
+import msgspec
 import pytest
+import zstandard
 
 from plait.errors import Corrupt
-from plait.events import Record, decode_record, encode_record
+from plait.events import DICTIONARY, Record, decode_record, encode_record
 
 
 def record(number: int) -> Record:
@@ -33,3 +39,24 @@ def test_a_changed_byte_is_noticed(at):
 
     with pytest.raises(Corrupt):
         decode_record(bytes(raw))
+
+
+def test_a_record_packed_before_there_was_a_dictionary_is_read():
+    packed = zstandard.ZstdCompressor(level=-1, write_checksum=True).compress(
+        msgspec.msgpack.encode(record(7))
+    )
+
+    assert decode_record(packed) == record(7)
+
+
+def test_the_dictionary_is_the_one_that_logs_were_written_with():
+    words = files("plait").joinpath(DICTIONARY).read_bytes()
+
+    assert sha256(words).hexdigest() == "a538108447eec0a73b5803df6980efe466322b0b27450943f1b8b252a10c9ab8"
+
+
+def test_a_call_of_a_client_is_packed_to_less_than_half():
+    call = json.loads((Path(__file__).parents[1] / "data" / "calls" / "clients.json").read_text())[0]["body"]
+    one = Record(kind="segment", source="web", received_at=1, body=json.dumps({"batch": [call]}).encode())
+
+    assert len(encode_record(one)) < len(one.body) / 2

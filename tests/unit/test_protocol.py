@@ -1,10 +1,16 @@
-"""How an answer leaves: head and body in one write, and nothing is kept back for long."""
+"""How an answer leaves: head and body in one write, nothing kept back for long, and without a task where none is needed."""
 
 from __future__ import annotations
 
 import asyncio
+import json
+import re
+import socket
+from contextlib import asynccontextmanager
 
-from plait.http.protocol import _Joined
+import uvicorn
+
+from plait.http.protocol import Protocol, _Joined
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n"
 
@@ -62,3 +68,163 @@ def test_closing_loses_nothing():
     now, _, closed = written(HEAD, "close")
 
     assert (now, closed) == ([HEAD], True)
+
+
+# -- requests that are here in one piece ----------------------------------------------------------------------
+
+
+class Application:
+    """Answers with the road that a request took; on the short one when it is told to, as a sync of the disk would."""
+
+    def __init__(self, takes=True):
+        self.takes, self.waiting, self.slow = takes, [], False
+
+    def at_once(self, scope, body, answer):
+        if not self.takes:
+            return False
+        told = {"road": "short", "path": scope["path"], "bytes": len(body)}
+        if self.slow:
+            self.waiting.append(lambda: answer(200, json.dumps(told).encode(), []))
+        else:
+            answer(200, json.dumps(told).encode(), [(b"x-more", b"yes")])
+        return True
+
+    async def __call__(self, scope, receive, send):
+        size = 0
+        while True:
+            message = await receive()
+            size += len(message.get("body", b""))
+            if not message.get("more_body"):
+                break
+        body = json.dumps({"road": "long", "path": scope["path"], "bytes": size}).encode()
+        headers = [(b"content-length", str(len(body)).encode())]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+
+def post(path, body=b"{}", *more, version="1.1"):
+    lines = [f"POST {path} HTTP/{version}", "host: shop", f"content-length: {len(body)}", *more]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+@asynccontextmanager
+async def served(application):
+    """The address of a server of its own; it is stopped in order."""
+    config = uvicorn.Config(application, http=Protocol, lifespan="off", log_config=None, access_log=False)
+    server = uvicorn.Server(config)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        serving = asyncio.create_task(server.serve(sockets=[listening]))
+        yield listening.getsockname()
+        server.should_exit = True
+        await serving
+
+
+async def answers(application, steps, *, count):
+    """What a server answers to pieces that come one after the other: decoded bodies and the raw bytes."""
+    async with served(application) as address, asyncio.timeout(5):
+        reader, writer = await asyncio.open_connection(*address)
+        raw = b""
+        for step in steps:
+            if callable(step):
+                step()
+            else:
+                writer.write(step)
+            await asyncio.sleep(0.02)
+        while raw.count(b'"bytes"') < count and (more := await reader.read(65_536)):
+            raw += more
+    return [json.loads(one) for one in re.findall(rb"\{[^}]*\}", raw)], raw
+
+
+def taken(application, *steps, count=1):
+    return asyncio.run(answers(application, steps, count=count))
+
+
+def test_a_request_in_one_piece_is_answered_without_a_task():
+    found, raw = taken(Application(), post("/a", b"12345"))
+
+    assert found == [{"road": "short", "path": "/a", "bytes": 5}]
+    assert raw.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert b"\r\nx-more: yes\r\n" in raw
+
+
+def test_a_body_in_pieces_takes_the_long_road():
+    whole = post("/a", b"12345")
+
+    assert taken(Application(), whole[:-3], whole[-3:])[0] == [{"road": "long", "path": "/a", "bytes": 5}]
+
+
+def test_a_head_in_pieces_is_still_one_request():
+    whole = post("/a", b"12345")
+
+    assert taken(Application(), whole[:20], whole[20:])[0] == [{"road": "short", "path": "/a", "bytes": 5}]
+
+
+def test_what_the_application_does_not_take_at_once_goes_the_long_road():
+    assert taken(Application(takes=False), post("/a"))[0] == [{"road": "long", "path": "/a", "bytes": 2}]
+
+
+def test_one_after_the_other_on_one_connection():
+    found, _ = taken(Application(), post("/a"), post("/b"), post("/c"), count=3)
+
+    assert [(one["path"], one["road"]) for one in found] == [
+        ("/a", "short"),
+        ("/b", "short"),
+        ("/c", "short"),
+    ]
+
+
+def test_pipelined_requests_are_answered_in_order():
+    application = Application()
+    application.slow = True
+
+    def the_disk_is_done():
+        for one in application.waiting:
+            one()
+
+    found, _ = taken(application, post("/a") + post("/b") + post("/c"), the_disk_is_done, count=3)
+
+    assert [(one["path"], one["road"]) for one in found] == [("/a", "short"), ("/b", "long"), ("/c", "long")]
+
+
+def test_who_asks_to_close_is_answered_and_let_go():
+    _, raw = taken(Application(), post("/a", b"{}", "connection: close"))
+
+    assert b"\r\nconnection: close\r\n" in raw
+
+
+def test_http_1_0_is_let_go_after_the_answer():
+    _, raw = taken(Application(), post("/a", version="1.0"))
+
+    assert b"\r\nconnection: close\r\n" in raw
+
+
+def test_who_waits_for_leave_to_send_a_body_gets_it():
+    whole = post("/a", b"12345", "expect: 100-continue")
+    _, raw = taken(Application(), whole[:-5], whole[-5:])
+
+    assert raw.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK")
+
+
+def test_who_hung_up_before_the_answer_leaves_the_server_whole():
+    application = Application()
+    application.slow = True
+
+    async def hang_up():
+        async with served(application) as address, asyncio.timeout(5):
+            _, writer = await asyncio.open_connection(*address)
+            writer.write(post("/a"))
+            while not application.waiting:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            writer.transport.abort()
+            await asyncio.sleep(0.02)
+            for one in application.waiting:
+                one()
+            application.slow = False
+            reader, writer = await asyncio.open_connection(*address)
+            writer.write(post("/b", b"{}", "connection: close"))
+            return len(application.waiting), await reader.read()
+
+    waited, said = asyncio.run(hang_up())
+
+    assert waited == 1
+    assert b'"/b"' in said

@@ -20,7 +20,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
 import msgspec
+import structlog
 
+from plait.errors import Corrupt, PlaitError
 from plait.events import Record, encode_record
 from plait.explore import Explorer
 from plait.explore import current as explorer_of
@@ -45,6 +47,8 @@ if TYPE_CHECKING:
 __all__ = ["Installation", "Metrics", "key_in"]
 
 Scope = MutableMapping[str, Any]  # of ASGI
+
+_log = structlog.get_logger()
 
 
 @dataclass(kw_only=True)
@@ -112,6 +116,17 @@ class Installation:
             Unavailable: it is not in the log.
         """
         return await self.committer.append([encode_record(record)])
+
+    def failed(self, error: Exception, where: str) -> PlaitError:
+        """What a sender is told of an error; it is counted or logged, and where our own data is wrong the server stops."""
+        if not isinstance(error, PlaitError):
+            _log.error("request_failed", route=where, exc_info=error)
+            return PlaitError("the server failed; its log says how", code="internal")
+        self.metrics.refused(error.code)
+        if isinstance(error, Corrupt):
+            _log.critical("corrupt", code=error.code, message=error.message)
+            self.stop()
+        return error
 
     def take_in(self, record: Record) -> None:
         """Bring what lives in memory up to date with a durable record; the same one twice changes nothing."""

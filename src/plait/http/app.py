@@ -10,20 +10,17 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from types import SimpleNamespace
 
-import structlog
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.routing import BaseRoute, Match, Route, Router
 
-from plait.errors import Corrupt, PlaitError, Rejected
+from plait.errors import Rejected
 from plait.http import Installation, Scope, items, operate, people, script
 from plait.http.collect import Collect
 from plait.http.personalize import Personalize
 from plait.http.wire import SLOWEST, Gone, Message, Receive, Send, send_error
 
 ASGI = Callable[[Scope, Receive, Send], Awaitable[None]]
-
-_log = structlog.get_logger()
 
 # /v1/live takes a token, see operate
 OPEN = ("/health/live", "/health/ready", "/openapi.json", "/v1/live", *script.OPEN)
@@ -39,7 +36,8 @@ class App:
 
     def __init__(self, installation: Installation, *, more: Sequence[BaseRoute] = ()) -> None:
         self._installation = installation
-        self._collect: ASGI = Collect(installation)
+        self._collect = Collect(installation)
+        self.at_once = self._collect.at_once
         self._personalize: ASGI = Personalize(installation)
         self._open = list(more)
         # Only the router of Starlette: its application answers a failure before we can, in plain text.
@@ -68,17 +66,10 @@ class App:
             return  # nobody is there to be told
         except HTTPException as error:
             await send_error(watched, _told(scope, error), self._allow(scope))
-        except PlaitError as error:
-            self._installation.metrics.refused(error.code)
-            if isinstance(error, Corrupt):
-                _log.critical("corrupt", code=error.code, message=error.message)
-                self._installation.stop()
+        except Exception as error:
+            told = self._installation.failed(error, "/".join(scope["path"].split("/")[1:3]))
             if not started:
-                await send_error(send, error)
-        except Exception:
-            _log.exception("request_failed", route=scope["path"].split("/")[1:3], method=scope["method"])
-            if not started:
-                await send_error(send, PlaitError("the server failed; its log says how", code="internal"))
+                await send_error(send, told)
 
     def _route(self, path: str) -> ASGI:
         if Collect.takes(path):

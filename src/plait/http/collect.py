@@ -20,7 +20,8 @@ import msgspec
 from plait.device import UNKNOWN
 from plait.errors import PlaitError, Rejected, Unavailable
 from plait.events import MAX_BODY_BYTES, Record, encode_record
-from plait.http.wire import SLOWEST, Gone, Receive, Send, read_body, send_error, send_json
+from plait.http.protocol import Answer
+from plait.http.wire import SLOWEST, Gone, Receive, Send, read_body, send_error, send_json, told_later
 from plait.intake import CALL_TYPES, CallType, Intake, Refusal, Taken
 from plait.segment import events_of
 
@@ -103,9 +104,70 @@ class Collect:
 
     # -- taking events ------------------------------------------------------------------------------------
 
+    def at_once(self, scope: Scope, body: bytes, answer: Answer) -> bool:
+        """Take a request that is all here and in order, without a task of its own.
+
+        Args:
+            scope: ASGI's.
+            body: the whole of it.
+            answer: called once it is on disk, or with why it is not.
+
+        Returns:
+            ``False``: nothing was done; it has to go the long way, which tells what is wrong with it.
+        """
+        kind = ROUTES.get(scope["path"])
+        if kind is None or scope["method"] != "POST" or scope["query_string"]:
+            return False
+        started = perf_counter()
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        cors = self._cors(headers)
+        here = self._installation
+
+        def told(found: int | Exception) -> None:
+            if isinstance(found, Exception):
+                error = here.failed(found, kind)
+                answer(error.status, msgspec.json.encode(error.as_json()), [*cors, *told_later(error)])
+                return
+            here.metrics.accepted.inc(taken.accepted)
+            here.metrics.observe(kind, perf_counter() - started)
+            answer(200, _done(taken.accepted), cors)
+
+        try:
+            taken, trusted, now = self._read(kind, scope, headers, body, verdicts=False)
+            if taken.body is None or taken.closer:
+                return False
+            record = self._record(kind, taken, headers, trusted=trusted, now=now)
+            here.committer.append_then([encode_record(record)], told)
+        except PlaitError:
+            return False
+        if kind == "events" and not trusted:
+            here.arrivals.hear(body)
+        return True
+
     async def _post(self, kind: Kind, scope: Scope, headers: dict[bytes, bytes], receive: Receive) -> bytes:
         here = self._installation
         body = await read_body(receive, limit=MAX_BODY_BYTES, seconds=SLOWEST)
+        verdicts = b"verdicts=1" in scope["query_string"]
+        taken, trusted, now = self._read(kind, scope, headers, body, verdicts=verdicts)
+        if taken.body is not None:
+            await self._kept(self._record(kind, taken, headers, trusted=trusted, now=now), taken)
+        if kind == "events" and not trusted:
+            here.arrivals.hear(body)
+        if not taken.refused and not verdicts:
+            return _done(taken.accepted)
+        for one in taken.refused:
+            here.metrics.refused(one.code)
+        return _told(taken, verdicts=verdicts)
+
+    def _read(
+        self, kind: Kind, scope: Scope, headers: Mapping[bytes, bytes], body: bytes, *, verdicts: bool
+    ) -> tuple[Taken, bool, int]:
+        """What a request holds, whether it came with the secret key, and when.
+
+        Raises:
+            Rejected, Unavailable: nothing of it may come in, or not now.
+        """
+        here = self._installation
         if body[:2] == b"\x1f\x8b":  # what a body is, its first bytes tell; headers lie
             body = inflated(body)
         trusted = self._role(scope, headers, body) == "secret"
@@ -115,21 +177,7 @@ class Collect:
         if wait is not None:
             raise Unavailable("too much waits to be folded", code="lagging", status=429, retry_after=wait)
         now = here.now()
-        verdicts = b"verdicts=1" in scope["query_string"]
-        taken = self._taken(kind, body, trusted=trusted, now=now, closely=verdicts)
-        if taken.body is not None:
-            await self._kept(kind, taken, headers, trusted=trusted, now=now)
-        if kind == "events" and not trusted:
-            here.arrivals.hear(body)
-        if not taken.refused and not verdicts:
-            return (
-                _DONE[taken.accepted]
-                if taken.accepted < 256
-                else b'{"success":true,"accepted":%d}' % taken.accepted
-            )
-        for one in taken.refused:
-            here.metrics.refused(one.code)
-        return _told(taken, verdicts=verdicts)
+        return self._taken(kind, body, trusted=trusted, now=now, closely=verdicts), trusted, now
 
     def _taken(self, kind: Kind, body: bytes, *, trusted: bool, now: int, closely: bool) -> Taken:
         if kind == "batch" or kind == "import":
@@ -138,25 +186,27 @@ class Collect:
             return self._intake.events(body, trusted=trusted, now=now, closely=closely)
         return self._intake.call(body, kind, trusted=trusted, now=now, closely=closely)
 
-    async def _kept(
+    def _record(
         self, kind: Kind, taken: Taken, headers: Mapping[bytes, bytes], *, trusted: bool, now: int
-    ) -> None:
-        """Make it durable, then let what was said about consent hold from the next request on."""
-        here = self._installation
+    ) -> Record:
         assert taken.body is not None
-        record = Record(
+        return Record(
             kind="events" if kind == "events" else "segment",
-            source=here.settings.source,
+            source=self._installation.settings.source,
             received_at=now,
             trusted=trusted,
             agent=_header(headers.get(b"user-agent", b"")),
             hints={name.decode(): _header(headers[name]) for name in HINTS if name in headers},
             body=taken.body,
         )
+
+    async def _kept(self, record: Record, taken: Taken) -> None:
+        """Make it durable, then let what was said about consent hold from the next request on."""
+        here = self._installation
         # Once handed over it is on its way whether or not the sender stays on the line.
         await here.committer.append([encode_record(record)])
         here.metrics.accepted.inc(taken.accepted)
-        if taken.closer and b'"consent"' in taken.body:
+        if taken.closer and b'"consent"' in record.body:
             for event in events_of(record, here.signals, ua=lambda _agent, _hints: UNKNOWN):
                 here.door.tell_event(event)
 
@@ -229,6 +279,10 @@ class Collect:
         if origin is None or origin.decode("latin-1") not in self._origins:
             return ((b"vary", b"Origin"),)
         return ((b"access-control-allow-origin", origin), (b"vary", b"Origin"), _MAY_READ)
+
+
+def _done(accepted: int) -> bytes:
+    return _DONE[accepted] if accepted < 256 else b'{"success":true,"accepted":%d}' % accepted
 
 
 class _Refused(Exception):

@@ -114,9 +114,13 @@ async def send_json(send: Send, status: int, body: bytes, headers: Headers = ())
 
 async def send_error(send: Send, error: PlaitError, headers: Headers = ()) -> None:
     """Answer with an error: its status, ``code``, ``message`` and ``field``; ``Retry-After`` where it may work later."""
-    more = list(headers)
-    if isinstance(error, Unavailable):
-        more.append((b"retry-after", str(error.retry_after).encode()))
-    if error.status == 401:
-        more.append((b"www-authenticate", b'Bearer realm="plait"'))
+    more = [*headers, *told_later(error)]
     await send_json(send, error.status, msgspec.json.encode(error.as_json()), more)
+
+
+def told_later(error: PlaitError) -> Headers:
+    """What the head of an error's answer says besides: when another try makes sense, or how to say who asks."""
+    if isinstance(error, Unavailable):
+        yield b"retry-after", str(error.retry_after).encode()
+    if error.status == 401:
+        yield b"www-authenticate", b'Bearer realm="plait"'

@@ -24,10 +24,14 @@ SOON = 0.02  # seconds that records nobody waits for may wait for company
 _log = structlog.get_logger()
 
 
+Told = Callable[[int | Exception], None]  # the position of the first, or why none was added
+
+
 class _Waiting(NamedTuple):
     records: list[bytes]
     size: int
-    told: asyncio.Future[int] | None  # None: nobody waits
+    loop: asyncio.AbstractEventLoop | None = None
+    told: Told | None = None  # called in ``loop``; None: nobody waits
     worth: int = 0  # what is lost with it, where nobody waits
 
 
@@ -58,9 +62,27 @@ class Committer:
         Raises:
             Unavailable: none of them was added: the disk is full, the folder read-only, too much waits, or we stop.
         """
+        told: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+        def tell(answer: int | Exception) -> None:
+            if told.done():  # the sender hung up
+                return
+            if isinstance(answer, Exception):
+                told.set_exception(answer)
+            else:
+                told.set_result(answer)
+
+        self.append_then(records, tell)
+        return await told
+
+    def append_then(self, records: list[bytes], told: Told) -> None:
+        """The same without a coroutine: ``told`` is called in the running loop, in the turn that hears of the sync.
+
+        Raises:
+            Unavailable: too much waits, or we stop; then ``told`` is not called.
+        """
         loop = asyncio.get_running_loop()
-        told: asyncio.Future[int] = loop.create_future()
-        one = _Waiting(records, sum(map(len, records)), told)
+        one = _Waiting(records, sum(map(len, records)), loop, told)
         self._take(one)
         # All that arrive in one turn of the loop are handed over together: waking the thread for each would
         # make it sync for a few while the rest are still being read.
@@ -69,7 +91,6 @@ class Committer:
             turn = self._turns[loop] = []
             loop.call_soon(self._hand_over, loop)
         turn.append(one)
-        return await told
 
     def append_soon(self, record: bytes, *, worth: int = 1) -> None:
         """Add a record that nobody waits for; it goes with the next group, or after 20 ms on its own.
@@ -77,7 +98,7 @@ class Committer:
         An error is logged and adds ``worth`` to ``lost``; it is not raised.
         """
         try:
-            one = _Waiting([record], len(record), None, worth)
+            one = _Waiting([record], len(record), worth=worth)
             self._take(one)
             turn = self._turns.get(asyncio._get_running_loop())  # behind what waits for its turn already
             if turn is None:
@@ -148,10 +169,10 @@ class Committer:
             _log.error("append_failed", code=code, error=str(exc), requests=len(group))
         with self._count:
             self._waiting -= sum(one.size for one in group)
-        answers: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[int], int | Exception]]] = {}
+        answers: dict[asyncio.AbstractEventLoop, list[tuple[Told, int | Exception]]] = {}
         for one in group:
-            if one.told is not None:
-                answers.setdefault(one.told.get_loop(), []).append((one.told, answer))
+            if one.told is not None and one.loop is not None:
+                answers.setdefault(one.loop, []).append((one.told, answer))
             elif isinstance(answer, Exception):
                 self.lost += one.worth
             if isinstance(answer, int):
@@ -163,14 +184,12 @@ class Committer:
                 continue
 
 
-def _tell(answers: Iterable[tuple[asyncio.Future[int], int | Exception]]) -> None:
+def _tell(answers: Iterable[tuple[Told, int | Exception]]) -> None:
     for told, answer in answers:
-        if told.done():  # the sender hung up
-            continue
-        if isinstance(answer, Exception):
-            told.set_exception(_own(answer))
-        else:
-            told.set_result(answer)
+        try:
+            told(_own(answer) if isinstance(answer, Exception) else answer)
+        except Exception:  # one who cannot be told keeps nobody else waiting
+            _log.exception("answer_failed")
 
 
 def _own(exc: Exception) -> Exception:
