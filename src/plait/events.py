@@ -237,6 +237,11 @@ def decode_record(raw: bytes) -> Record:
 _STRENGTH = {"user": 0, "email": 2, "phone": 3, "anonymous": 9}
 
 
+# Networks whose rules forbid to tie an account to a customer or a device without that person's own express yes, whatever
+# the settings say (X: Developer Policy, "off-Twitter matching").
+OPT_IN = frozenset({"x"})
+
+
 def identifier_type(identifier: str) -> str:
     """``"user"`` of ``"user:u1"``."""
     return identifier.partition(":")[0]
@@ -250,6 +255,11 @@ def strength(identifier: str) -> int:
 def is_weak(identifier: str) -> bool:
     """Whether this names a device rather than somebody; no person runs through a weak identifier (law 5)."""
     return identifier.startswith("anonymous:")
+
+
+def is_network(identifier: str) -> bool:
+    """Whether this names an account on a network."""
+    return strength(identifier) == 1
 
 
 def strongest_first(identifiers: list[str]) -> tuple[str, ...]:

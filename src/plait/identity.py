@@ -12,11 +12,14 @@ from itertools import combinations
 
 import msgspec
 
-from plait.events import Event, Signal, identifier_type, is_weak
+from plait.events import OPT_IN, Event, Signal, identifier_type, is_weak
 from plait.settings import IdentityLimits
 
 Stated = tuple[int, str, bool]
 Pair = tuple[str, str]  # in text order
+# How somebody showed that an account on a network is theirs: they signed in there, sent a code from it, linked to their
+# page from it (rel="me"), or told the company so, which vouches for it.
+PROOFS = ("sign_in", "code", "rel_me", "statement")
 
 _LIMITED = frozenset({"anonymous", "email", "phone", "user"})  # any other type is a network
 
@@ -30,6 +33,7 @@ class Link(msgspec.Struct, array_like=True, gc=False):
         unlinked: when the newest unlink was told; -1 never.
         implicit: an event named both without saying that they are one.
         consent: (at, id, granted) about ``link``, as told with the edge.
+        how: (at, id, one of ``PROOFS``) of the newest proof that says how it was proven.
     """
 
     claimed: int = -1
@@ -37,6 +41,7 @@ class Link(msgspec.Struct, array_like=True, gc=False):
     unlinked: int = -1
     implicit: bool = False
     consent: Stated | None = None
+    how: tuple[int, str, str] | None = None
 
     @property
     def live(self) -> bool:
@@ -65,17 +70,29 @@ MayLink = Callable[[str, str, Link], bool]  # consent of both ends and of the ed
 
 
 def pairs_of(event: Event, blocked: frozenset[str] = frozenset()) -> list[Pair]:
-    """The pairs of identifiers that an event says something about; blocked values never link."""
+    """The pairs of identifiers that an event says something about; blocked values never link.
+
+    Where a network asks for an express yes, there is no edge without it: not from an event that names both in passing, not
+    from a claim, and no default of the settings makes up for it.
+    """
     if len(event.who) < 2 or event.op not in ("assert", "retract") or event.context.get("bot"):
         return []
     explicit = event.signal in (Signal.IDENTIFY, Signal.LINK, Signal.UNLINK)
+    ends = event.signal is Signal.UNLINK or event.op == "retract"
+    opted_in = event.proven and event.signal is Signal.LINK and (event.consent or {}).get("link") is True
     who = [one for one in sorted(set(event.who)) if one not in blocked]
     return [
         (one, other)
         for one, other in combinations(who, 2)
         # Two devices named together are no person; two names in passing are not a claim that they are one.
         if is_weak(one) + is_weak(other) <= 1 and (explicit or is_weak(one) or is_weak(other))
+        if ends or not needs_opt_in(one, other) or opted_in
     ]
+
+
+def needs_opt_in(one: str, other: str) -> bool:
+    """Whether a network forbids to join these two without the person's own express yes."""
+    return not OPT_IN.isdisjoint((identifier_type(one), identifier_type(other)))
 
 
 def tell(link: Link, event: Event) -> Link:
@@ -86,6 +103,9 @@ def tell(link: Link, event: Event) -> Link:
     if event.signal in (Signal.LINK, Signal.IDENTIFY) and event.op == "assert":
         if event.proven:
             link.proven = max(link.proven, event.at)
+            how = event.properties.get("proof") if event.signal == Signal.LINK else None
+            if how in PROOFS:
+                link.how = max(link.how or (-1, "", ""), (event.at, event.id, how))
         else:
             link.claimed = max(link.claimed, event.at)
     elif event.op == "assert":
@@ -108,6 +128,7 @@ def merged(one: Link, other: Link) -> Link:
         unlinked=max(one.unlinked, other.unlinked),
         implicit=one.implicit or other.implicit,
         consent=max(consents, key=lambda said: (said[0], not said[2], said[1]), default=None),
+        how=max(one.how or (-1, "", ""), other.how or (-1, "", "")) if one.how or other.how else None,
     )
 
 

@@ -50,6 +50,7 @@ from plait.events import (
     is_weak,
     strongest_first,
 )
+from plait.identity import needs_opt_in
 from plait.scan import BYTES, Scanner
 from plait.segment import Call, Told, consent_of, corrected, grants, milliseconds, who_of
 from plait.settings import Settings
@@ -515,7 +516,7 @@ class Intake:
 
     def _learn_who(self, who: tuple[str, ...]) -> None:
         self._make_room(sum(map(len, who)))
-        fine = 0 < len(who) <= MAX_WHO and self._may_be([*who])
+        fine = 0 < len(who) <= MAX_WHO and self._may_be([*who]) and not _ties_without_a_word(who)
         self._fine_whos[who] = who if fine else None
 
     def _event(
@@ -601,6 +602,15 @@ class Intake:
             raise Rejected(
                 f"{who[0]} was erased after this happened", code="erased", field=path or None, status=403
             )
+        if _ties_without_a_word(who) and not (
+            clean.get("signal") in _MAY_NAME_BOTH
+            and (clean["signal"] != Signal.LINK or (said or {}).get("link") is True)
+        ):
+            raise Rejected(
+                f"{who[-1]} may not be named together with {who[0]} without that person's express yes: ask them, and send a link "
+                'with consent {"link": true}',
+                code="opt_in_needed", field=under(path, "who"), status=403,
+            )  # fmt: skip
         source = source or self._settings.source
         collect = (said or {}).get("collect")
         if isinstance(collect, dict):
@@ -634,6 +644,15 @@ def _bare_event(clean: dict[str, Any], said: dict[str, Any]) -> dict[str, Any]:
 def new_id() -> str:
     """An id for a sender who gave none; a retry of such a call cannot be told from a new one."""
     return f"plait-{secrets.token_hex(12)}"
+
+
+# Signals that tie nothing that was not tied, where a network asks for an express yes; a link brings it along.
+_MAY_NAME_BOTH = frozenset({Signal.LINK, Signal.UNLINK, Signal.ERASE})
+
+
+def _ties_without_a_word(who: Sequence[str]) -> bool:
+    """Whether naming these together ties an account to somebody whose network forbids that without an express yes."""
+    return len(who) > 1 and any(needs_opt_in(who[0], other) for other in who[1:])
 
 
 # Signals whose events may hold only what any event may.

@@ -118,7 +118,10 @@ class _Reader:
         said = self.said(one) + self.said(other)
         if link.consent is not None:
             said.append({"link": link.consent})
-        if not resolve("link", "", said, self._settings.consent.link):
+        express = identity.needs_opt_in(one, other)
+        if express and not (link.consent and link.consent[2]):
+            return False
+        if not resolve("link", "", said, self._settings.consent.link and not express):
             return False
         return link.proof == "proven" or all(
             resolve("link", "", self.said(end), True) for end in (one, other) if not is_weak(end)
@@ -262,6 +265,9 @@ def _links(reader: _Reader, members: Mapping[str, str], settings: Settings) -> l
                 found[pair] = {
                     "identifiers": list(pair),
                     "proof": link.proof,
+                    **(
+                        {"how": link.how[2], "at": link.how[0]} if link.how and link.proof == "proven" else {}
+                    ),
                     "counts": one in members and other in members,
                     "quarantined": any(
                         identity.quarantined(end, reader.neighbours, settings.identity) for end in pair

@@ -228,6 +228,19 @@ def test_a_link_joins_and_an_unlink_parts(server):
     assert server.profile("user:lea")["counts"]["view"] == 1
 
 
+def test_an_account_on_x_is_linked_with_an_express_yes_alone(server):
+    view = {"id": "x-0", "signal": "view", "who": ["user:kim"], "about": {"item": "tent-1"}}
+    assert server.ask("POST", "/v1/events", {"events": [view]}).status_code == 200
+    pair = {"identifiers": ["user:kim", "x:123"]}
+    refused = server.ask("POST", "/v1/link", pair)
+    assert (refused.status_code, refused.json()["code"]) == (403, "opt_in_needed")
+
+    assert server.ask("POST", "/v1/link", pair | {"consent": True, "proof": "sign_in"}).status_code == 200
+
+    (told,) = server.profile("user:kim")["links"]
+    assert (told["identifiers"], told["counts"], told["how"]) == (["user:kim", "x:123"], True, "sign_in")
+
+
 def test_an_interest_tells_where_it_comes_from(server):
     item = {"id": "lamp-1", "title": "A lamp", "topics": ["light"]}
     post = {"id": "post-1", "kind": "post", "title": "Our lamp", "for": ["lamp-1"]}

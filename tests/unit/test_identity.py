@@ -156,3 +156,38 @@ def test_rows_written_in_pieces_add_up():
     other = Link(proven=4, unlinked=1, implicit=True, consent=(2, "b", False))
 
     assert merged(one, other) == Link(claimed=3, proven=4, unlinked=1, implicit=True, consent=(2, "b", False))
+
+
+# -- networks that ask for an express yes ---------------------------------------------------------------------
+
+
+def test_an_account_on_x_is_tied_to_nobody_by_naming_both():
+    named = ("user:u", "x:1", "anonymous:a")
+
+    for signal in ("identify", "view", "link"):
+        assert pairs_of(event(signal, *named, proven=True)) == [("anonymous:a", "user:u")]
+
+
+def test_an_account_on_x_is_tied_with_its_persons_express_yes_that_the_company_vouches_for():
+    said = {"consent": {"link": True}}
+
+    assert pairs_of(event("link", "user:u", "x:1", proven=True, **said)) == [("user:u", "x:1")]
+    assert pairs_of(event("link", "user:u", "x:1", **said)) == []
+
+
+def test_it_can_always_be_untied():
+    assert pairs_of(event("unlink", "user:u", "x:1")) == [("user:u", "x:1")]
+
+
+def test_a_link_says_how_it_was_proven():
+    proof = event("link", "user:u", "bluesky:d", proven=True, properties={"proof": "code"})
+    later = event("link", "user:u", "bluesky:d", proven=True, properties={"proof": "rel_me"}, at=9, id="2")
+
+    assert tell(tell(Link(), proof), later).how == tell(tell(Link(), later), proof).how == (9, "2", "rel_me")
+
+
+def test_a_proof_that_nobody_knows_is_none():
+    assert (
+        tell(Link(), event("link", "user:u", "bluesky:d", proven=True, properties={"proof": "a hunch"})).how
+        is None
+    )

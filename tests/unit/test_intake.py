@@ -409,3 +409,38 @@ def test_what_senders_make_up_is_not_remembered_for_ever():
     tracemalloc.stop()
 
     assert held < 45 << 20
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"id": "1", "signal": "view", "who": ["user:u", "x:1"]},
+        {"id": "1", "signal": "view", "who": ["x:1", "anonymous:a"]},
+        {"id": "1", "signal": "link", "who": ["user:u", "x:1"]},
+        {"id": "1", "signal": "link", "who": ["user:u", "x:1"], "consent": {"link": False}},
+        {"id": "1", "signal": "identify", "who": ["user:u", "x:1"], "consent": {"link": True}},
+    ],
+)
+def test_what_ties_an_account_on_x_without_an_express_yes_is_refused(told):
+    (refused,) = own(told).refused
+
+    assert (refused.code, refused.field, refused.status) == ("opt_in_needed", "events[0].who", 403)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"id": "1", "signal": "link", "who": ["user:u", "x:1"], "consent": {"link": True}},
+        {"id": "1", "signal": "unlink", "who": ["user:u", "x:1"]},
+        {"id": "1", "signal": "like", "who": ["x:1"], "about": {"post": "77"}},
+        {"id": "1", "signal": "view", "who": ["user:u", "bluesky:d"]},
+    ],
+)
+def test_what_ties_nobody_without_their_word_comes_in(told):
+    assert own(told).accepted == 1
+
+
+def test_a_client_that_names_an_account_on_x_beside_a_user_is_told_so():
+    told = TRACK | {"context": {"externalIds": [{"type": "x", "id": "1"}]}}
+
+    assert [one.code for one in call(told).refused] == ["opt_in_needed"]

@@ -310,11 +310,19 @@ class Questions:
         """Erase a person; state, log and lake hold nothing of them once this returns."""
         return _object((yield from self._ask("DELETE", _person(identifier), timeout=timeout)))
 
-    def link(self, one: str, other: str, *, consent: bool | None = None) -> Steps[dict[str, Any]]:
-        """Say that two identifiers are one person's; ``consent``: whether the person agreed to that."""
+    def link(
+        self, one: str, other: str, *, consent: bool | None = None, proof: str | None = None
+    ) -> Steps[dict[str, Any]]:
+        """Say that two identifiers are one person's; ``consent``: whether the person agreed to that.
+
+        ``proof``: of an account on a network, what you vouch for: that they signed in there (``sign_in``), or said so
+        (``statement``).
+        """
         told: dict[str, Any] = {"identifiers": [one, other]}
         if consent is not None:
             told["consent"] = consent
+        if proof is not None:
+            told["proof"] = proof
         return _object((yield from self._ask("POST", "/v1/link", told)))
 
     def unlink(self, one: str, other: str) -> Steps[dict[str, Any]]:

@@ -198,12 +198,12 @@ def _people() -> dict[str, Any]:
             f"/v1/{name}": {
                 "post": _operation(
                     summary, _answers(_ANY, 400, 401, 403, 408, 413, 429, 503), tags=["people"],
-                    body=_closed(_object(["identifiers"], consent={"type": ["boolean", "null"]}, identifiers=_list(_IDENTIFIER, minItems=2, maxItems=2, uniqueItems=True))),
+                    body=_closed(_object(["identifiers"], **more, consent={"type": ["boolean", "null"]}, identifiers=_list(_IDENTIFIER, minItems=2, maxItems=2, uniqueItems=True))),
                 )
             }
-            for name, summary in (
-                ("link", "Say that two identifiers are one person's"),
-                ("unlink", "Say that they are not"),
+            for name, summary, more in (
+                ("link", "Say that two identifiers are one person's", {"proof": {"enum": ["statement", "sign_in"]}}),
+                ("unlink", "Say that they are not", {}),
             )
         },
     }  # fmt: skip

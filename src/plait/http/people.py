@@ -14,9 +14,10 @@ from starlette.routing import Route
 
 from plait import people
 from plait.errors import PlaitError, Rejected, Unavailable
-from plait.events import Record, Signal, checked_identifier, strongest_first
+from plait.events import Record, Signal, checked_identifier, identifier_type, is_network, strongest_first
 from plait.http import Installation
 from plait.http.plain import answer, body, installation
+from plait.identity import needs_opt_in
 from plait.interests import interests
 from plait.segment import Told
 from plait.state import ASIDE
@@ -81,7 +82,7 @@ async def erase(request: Request) -> Response:
     event = Told(
         id=f"erase-{secrets.token_hex(12)}", signal=Signal.ERASE, op="erase", who=(identifier,), at=now
     )
-    await _settled(here, _record(here, [event], now))
+    await settled(here, _record(here, [event], now))
     await here.redact()
     return answer({"erased": known.identifiers if known else [identifier], "id": event.id, "at": now})
 
@@ -100,21 +101,45 @@ async def _say(request: Request, signal: Signal) -> Response:
     here = installation(request)
     told = await body(request)
     for name in told:
-        if name not in ("identifiers", "consent"):
+        if name not in ("identifiers", "consent", "proof"):
             raise Rejected(
                 f"{name[:80]} is not known here; use identifiers", code="invalid_link", field=name[:80]
             )
     pair = _pair(told.get("identifiers"))
-    consent = told.get("consent")
+    consent, proof = told.get("consent"), told.get("proof")
     if consent is not None and not isinstance(consent, bool):
         raise Rejected("consent is true or false", code="invalid_link", field="consent")
-    now = here.now()
-    event = Told(
-        id=f"{signal}-{secrets.token_hex(12)}", signal=signal, who=pair, at=now,
-        consent=None if consent is None else {"link": consent},
-    )  # fmt: skip
-    await _settled(here, _record(here, [event], now))
+    if proof is not None and (proof not in VOUCHED or signal is not Signal.LINK):
+        raise Rejected(f"proof is {' or '.join(VOUCHED)}, of a link", code="invalid_link", field="proof")
+    event = link_event(pair, signal, at=here.now(), consent=consent, proof=proof)
+    await settled(here, _record(here, [event], here.now()))
     return answer({signal: list(pair), "id": event.id})
+
+
+# What the company may vouch for itself; the other proofs are checked here (``plait.http.proofs``).
+VOUCHED = ("statement", "sign_in")
+
+
+def link_event(
+    pair: tuple[str, ...], signal: Signal, *, at: int, consent: bool | None, proof: str | None
+) -> Told:
+    """The event that two identifiers are one person's, or not.
+
+    Raises:
+        Rejected: 403 ``opt_in_needed``: a network of theirs asks for the person's own express yes.
+    """
+    if signal is Signal.LINK and needs_opt_in(*pair) and consent is not True:
+        raise Rejected(
+            f"{identifier_type(pair[-1])} and {identifier_type(pair[0])} may be joined only with the person's own express yes: "
+            "ask them, and send consent: true",
+            code="opt_in_needed", field="consent", status=403,
+        )  # fmt: skip
+    if signal is Signal.LINK and proof is None and any(map(is_network, pair)):
+        proof = "statement"
+    return Told(
+        id=f"{signal}-{secrets.token_hex(12)}", signal=signal, who=pair, at=at,
+        consent=None if consent is None else {"link": consent}, properties={"proof": proof} if proof else {},
+    )  # fmt: skip
 
 
 def _pair(told: Any) -> tuple[str, ...]:
@@ -140,7 +165,7 @@ def _record(here: Installation, events: list[Told], now: int) -> Record:
     )
 
 
-async def _settled(here: Installation, record: Record) -> None:
+async def settled(here: Installation, record: Record) -> None:
     """Make it durable and wait until the state shows it, so that the next question does."""
     position = await here.append(record)
     here.take_in(record)
