@@ -28,6 +28,7 @@ from rich.progress import (
 )
 
 from plait import __version__
+from plait.connect import connect, disconnect, sources
 from plait.errors import Corrupt, PlaitError, Rejected, Unavailable
 from plait.settings import Settings, load
 
@@ -62,6 +63,10 @@ _data = click.option(
 @click.group(cls=_Plain, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 def main() -> None:
     """Personalize your own site with your own data."""
+
+
+for _one in (connect, sources, disconnect):
+    main.add_command(_one)
 
 
 @main.command()
@@ -323,7 +328,7 @@ def keys(
 
 
 def _warn_of_other_keys(settings: Settings) -> None:
-    from plait.serve import serving
+    from plait.serving import serving
 
     told = serving(Path(settings.data))
     if told is not None and told.own_keys and not (settings.write_key and settings.secret_key):
@@ -349,7 +354,7 @@ def doctor(data: str | None, host: str | None, port: int | None) -> None:
 
 
 def _served(data: str | None) -> bool:
-    from plait.serve import serving
+    from plait.serving import serving
 
     try:
         return serving(Path(load(data).data)) is not None

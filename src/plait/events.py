@@ -164,7 +164,7 @@ class Event(msgspec.Struct, omit_defaults=True, kw_only=True):
     part: int = 0
 
 
-RecordKind = Literal["segment", "events", "items", "placements"]
+RecordKind = Literal["segment", "events", "items", "placements", "page"]
 
 
 class Record(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
@@ -173,7 +173,7 @@ class Record(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     Attributes:
         kind: how to read ``body``: ``segment`` ``{"batch": [...], "sentAt"?}``, ``events`` a JSON list of events in
             our words (fields of ``Event`` a sender may give), ``items`` and ``placements``
-            ``{"put": [...], "delete": [ids]}``.
+            ``{"put": [...], "delete": [ids]}``; ``page`` what a connector told, see ``pages.py``.
         source: the source that the key stands for.
         received_at: ms since the epoch.
         trusted: it came with the secret key.

@@ -17,7 +17,7 @@ from contextlib import closing, suppress
 import msgspec
 import structlog
 
-from plait import catalog, consent, forgetting, identity
+from plait import catalog, consent, forgetting, identity, pages
 from plait.consent import hashed, statements_of
 from plait.errors import Corrupt, Unavailable
 from plait.events import Event, Record, Signal, decode_record
@@ -59,7 +59,7 @@ from plait.store import Store
 
 _log = structlog.get_logger()
 
-VERSION = 3  # of the layouts in the store; another one means: fold anew
+VERSION = 4  # of the layouts in the store; another one means: fold anew
 _SETUP = b"setup"
 _CACHE = 48 << 20  # bytes that decoded fragments may take, about
 
@@ -225,6 +225,9 @@ class Fold:
                 for key, value in rows.items():
                     state.put(table, key, value)
             return
+        if record.kind == "page":
+            for key, value in pages.fold_cursor(position, record, state.get).items():
+                state.put("cursors", key, value)
         told: tuple[str, str] | None = None
         counts = False
         for number, event in self._events(record):

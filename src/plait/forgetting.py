@@ -117,7 +117,7 @@ def set_aside(state: Pending) -> list[int]:
 
 def calls_with(record: Record, gone: Iterable[str]) -> list[int]:
     """Numbers of the calls that hold an identifier anywhere, of a record of which nobody can tell whom it names."""
-    if record.kind not in ("segment", "events"):
+    if record.kind not in ("segment", "events", "page"):
         return []
     names = {name for one in gone for name in (one, one.partition(":")[2])}
     return [
@@ -186,7 +186,8 @@ def is_done(erasure: Erasure, log: Records) -> bool:
 def calls_of(record: Record) -> list[dict[str, object] | None]:
     """The calls in a record, ``None`` where one was taken out."""
     body = msgspec.json.decode(record.body)
-    calls: list[dict[str, object] | None] = body["batch"] if record.kind == "segment" else body
+    inside = {"segment": "batch", "page": "events"}.get(record.kind)
+    calls: list[dict[str, object] | None] = body if inside is None else body.get(inside, [])
     return calls
 
 

@@ -15,7 +15,7 @@ from typing import IO, Any
 import httpx
 
 from plait.errors import PlaitError, Rejected, Unavailable
-from plait.serve import Serving, serving
+from plait.serving import Serving, serving
 from plait.settings import Settings
 
 _STARTS_WITHIN = 60.0  # seconds; a cold start may have to compile kernels

@@ -34,6 +34,7 @@ from plait.signals import Paths, Rule, SignalMap, at_path
 
 Agent = Callable[[str, Mapping[str, str]], device.Device]
 Consent = dict[str, bool | dict[str, bool]]
+Lane = Literal["stream", "poll", "backfill"]
 
 LONGEST_ID = 256  # characters of an item, section, post or topic
 LONGEST_URL = 1_024
@@ -74,6 +75,25 @@ class Batch(msgspec.Struct, rename="camel"):
     context: dict[str, Any] | None = None
 
 
+class PageBody(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """The body of a record of kind ``page``: what a connector told, and from where it goes on once that is kept.
+
+    The record's ``source`` is the account's. ``events`` hold ``None`` where one was erased, so that numbers stay.
+
+    Attributes:
+        lane: which of the connector's generators told it; each has a cursor of its own.
+        cursor: ``None`` leaves it where it is.
+        done: the lane has come to its end (a backfill); it begins anew only after a gap.
+        gap: why something may be missing; backfilling begins anew.
+    """
+
+    events: list[Told | None] = []
+    lane: Lane = "poll"
+    cursor: str | None = None
+    done: bool = False
+    gap: str | None = None
+
+
 class Told(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """An event as a sender may give it in our own vocabulary; ``Event`` says what the fields mean.
 
@@ -102,6 +122,7 @@ class Told(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defaul
 
 _batches = msgspec.json.Decoder(Batch)
 _tellings = msgspec.json.Decoder(list[Told | None])
+page_decoder = msgspec.json.Decoder(PageBody)
 
 
 def events_of(record: Record, signals: SignalMap, *, ua: Agent = device.parse) -> list[Event]:
@@ -138,8 +159,9 @@ def _read(record: Record, signals: SignalMap, ua: Agent) -> list[tuple[int, Even
                 if call is not None
                 for event in _of_call(call, batch, record, signals, ua)
             ]
-        if record.kind == "events":
-            tellings = _tellings.decode(record.body)
+        if record.kind in ("events", "page"):
+            paged = record.kind == "page"
+            tellings = page_decoder.decode(record.body).events if paged else _tellings.decode(record.body)
             return [
                 (number, _of_told(told, record, ua))
                 for number, told in enumerate(tellings)
@@ -152,10 +174,11 @@ def _read(record: Record, signals: SignalMap, ua: Agent) -> list[tuple[int, Even
 
 def blanked(record: Record, numbers: set[int]) -> Record:
     """The record without the calls of these numbers; the others keep theirs, and their bytes."""
-    if record.kind == "segment":
+    if record.kind in ("segment", "page"):
+        name = "batch" if record.kind == "segment" else "events"
         whole = msgspec.json.decode(record.body, type=dict[str, msgspec.Raw])
-        calls = msgspec.json.decode(whole["batch"], type=list[msgspec.Raw])
-        whole["batch"] = msgspec.Raw(msgspec.json.encode(_without(calls, numbers)))
+        calls = msgspec.json.decode(whole.get(name, msgspec.Raw(b"[]")), type=list[msgspec.Raw])
+        whole[name] = msgspec.Raw(msgspec.json.encode(_without(calls, numbers)))
         return msgspec.structs.replace(record, body=msgspec.json.encode(whole))
     if record.kind == "events":
         calls = msgspec.json.decode(record.body, type=list[msgspec.Raw])

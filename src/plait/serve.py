@@ -27,6 +27,7 @@ from starlette.routing import BaseRoute
 
 from plait.catalog import Catalog
 from plait.consent import ConsentDoor
+from plait.driver.sources import Sources
 from plait.errors import Corrupt, PlaitError, Unavailable
 from plait.events import decode_record
 from plait.http import Installation, Metrics
@@ -37,6 +38,7 @@ from plait.keys import Keys, load_keys
 from plait.lake import open_lake
 from plait.log import Log, open_log
 from plait.log.commit import Committer
+from plait.serving import FILE, Serving
 from plait.settings import Settings
 from plait.signals import load_signals
 from plait.store import Store, open_store
@@ -45,22 +47,12 @@ from plait.workers import UNLEARN, compact_erased, pending_erasures, redact_eras
 
 _log = structlog.get_logger()
 
-FILE = "serve.json"  # says who serves a data folder, to the other commands on this machine
 _DRAIN = 10  # seconds that answers under way get when the server stops
 _FIRST_FIT = (
     60.0  # seconds; a model is worth fitting again when the log doubled, but not more often than this
 )
 
 _UNLEARN_AFTER = 30.0  # seconds after an erasure when the model is learned anew without the person
-
-
-class Serving(msgspec.Struct, frozen=True, kw_only=True):
-    """What ``serve.json`` says. ``key`` is a secret key that lives as long as the server."""
-
-    pid: int
-    url: str
-    key: str
-    own_keys: bool = False
 
 
 @asynccontextmanager
@@ -90,13 +82,13 @@ async def running(
             catalog = Catalog.load(snapshot)
             door = ConsentDoor(settings, keys.pepper).load(snapshot, settings)
             folded = snapshot.position
-        committer = Committer(log)
+        committer, sources = Committer(log), Sources(settings)
         stack.push_async_callback(committer.close)
         here = Installation(
             settings=settings, keys=keys, log=log, committer=committer, store=store,
             catalog=catalog, door=door, signals=load_signals(settings.data), metrics=metrics,
             stop=stop, fit_work=lambda: once("fit", settings), forget_work=lambda: once("forget", settings),
-            redact_work=_redaction(settings, log, store, door),
+            redact_work=_redaction(settings, log, store, door), sources=sources,
         )  # fmt: skip
         here.keys = _with_run_key(here.keys, here.run_key)
         _catch_up(here, folded)
@@ -110,6 +102,7 @@ async def running(
                 _fit_on_clock(here),
                 _forget(here),
                 _unlearn(here),
+                _drive(here, sources),
             )
         ]
         try:
@@ -214,6 +207,29 @@ async def _fit_on_clock(here: Installation) -> None:
         fitted_to, fitted_at = last, time.monotonic()
         with _carried_on("fit"):
             await here.fit()
+
+
+async def _drive(here: Installation, sources: Sources) -> None:
+    """Keep the driver running while there is any account to drive; it finds out itself which those are."""
+    child: Child | None = None
+    run: asyncio.Task[None] | None = None
+    try:
+        while True:
+            with _carried_on("driver"):
+                sources.changed.clear()
+                wanted = bool(await asyncio.to_thread(sources.connected))
+                if wanted and child is None:
+                    child = Child("drive", here.settings, restarted=here.metrics.restarts.labels("drive").inc)
+                    run = asyncio.create_task(child.run())
+                elif not wanted and child is not None:
+                    await child.stop()
+                    child = None
+            await sources.changed.wait()
+    finally:
+        if child is not None:
+            await child.stop()
+        if run is not None:
+            await asyncio.gather(run, return_exceptions=True)
 
 
 async def _unlearn(here: Installation) -> None:
@@ -363,13 +379,3 @@ def _told(settings: Settings, url: str, here: Installation) -> Iterator[None]:
         yield
     finally:
         path.unlink(missing_ok=True)
-
-
-def serving(data: Path) -> Serving | None:
-    """Who serves a data folder now, ``None`` when nobody does."""
-    try:
-        told = msgspec.json.decode((data / FILE).read_bytes(), type=Serving)
-        os.kill(told.pid, 0)
-    except (OSError, msgspec.MsgspecError):
-        return None
-    return told

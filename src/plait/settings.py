@@ -73,6 +73,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         "ssn",
     )
     allowed_origins: tuple[str, ...] = ("*",)
+    private_hosts: tuple[str, ...] = ()
     lag_limit_events: int = 200_000
     log_level: str = "info"
     consent: ConsentDefaults = ConsentDefaults()

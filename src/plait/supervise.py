@@ -173,7 +173,13 @@ def _forget(settings: Settings) -> dict[str, Any]:
     return _fit(settings, forgetting=True)
 
 
-WORK: dict[str, Callable[[Settings], Any]] = {"fold": _fold, "fit": _fit, "forget": _forget}
+def _drive(settings: Settings) -> None:
+    from plait.driver import drive
+
+    drive(settings, working=lambda: sys.stdout.buffer.write(_AT_WORK) and sys.stdout.buffer.flush())
+
+
+WORK: dict[str, Callable[[Settings], Any]] = {"fold": _fold, "fit": _fit, "forget": _forget, "drive": _drive}
 
 
 def _leave_with_the_parent() -> None:

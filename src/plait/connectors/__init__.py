@@ -224,6 +224,8 @@ class Statement(msgspec.Struct, frozen=True, kw_only=True):
         rights: what the credentials let us do, in the network's words.
         rules: of the network, that an operator has to know.
         not_seen: what this connector cannot see.
+        replays: seconds that the network replays of a stream from a cursor; a stream that was down longer missed
+            something, and the past is read again. 0 when it does not say, or tells of gaps itself.
         opt_in: nobody's account may be linked without their own express yes, whatever the settings say.
     """
 
@@ -237,6 +239,7 @@ class Statement(msgspec.Struct, frozen=True, kw_only=True):
     not_seen: tuple[str, ...] = ()
     streams: bool = False
     hooks: bool = False
+    replays: int = 0
     opt_in: bool = False
 
 

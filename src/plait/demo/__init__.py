@@ -29,7 +29,8 @@ from plait.errors import PlaitError
 from plait.http import Installation
 from plait.logs import configure
 from plait.reach import Api
-from plait.serve import Serving, serve
+from plait.serve import serve
+from plait.serving import Serving
 from plait.settings import load
 
 PEOPLE = 3_000

@@ -12,11 +12,11 @@ import binascii
 import secrets
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import parse_qs
 
 import msgspec
@@ -36,6 +36,7 @@ from plait.settings import Settings
 from plait.state import ASIDE
 
 if TYPE_CHECKING:
+    from plait.accounts import Connected
     from plait.catalog import Catalog
     from plait.consent import ConsentDoor
     from plait.log import Log
@@ -44,11 +45,20 @@ if TYPE_CHECKING:
     from plait.signals import SignalMap
     from plait.store import Store
 
-__all__ = ["Installation", "Metrics", "key_in"]
+__all__ = ["Installation", "Metrics", "Sources", "key_in"]
 
 Scope = MutableMapping[str, Any]  # of ASGI
 
 _log = structlog.get_logger()
+
+
+class Sources(Protocol):
+    """What connects accounts (``plait.driver.sources.Sources``)."""
+
+    def connected(self) -> list[Connected]: ...  # noqa: D102
+    def told(self) -> Mapping[str, Any]: ...  # noqa: D102
+    async def connect(self, network: str, credentials: Mapping[str, Any]) -> Connected: ...  # noqa: D102
+    def disconnect(self, source: str) -> Connected: ...  # noqa: D102
 
 
 @dataclass(kw_only=True)
@@ -60,6 +70,7 @@ class Installation:
         catalog: items and placements in memory; updated by the routes once a change is durable.
         door: consents in memory; told by collect once a statement is durable.
         model: the current one, replaced whole; ``None`` before the first fit.
+        sources: what connects accounts; ``None`` where nobody can.
         explorer: which unproven items placements try, likewise.
         ready: it listens, and does not stop.
         following: the fold has taken in what was in the log at the start, so that answers count what was.
@@ -81,6 +92,7 @@ class Installation:
     fit_work: Callable[[], Awaitable[dict[str, Any]]]
     forget_work: Callable[[], Awaitable[dict[str, Any]]]
     redact_work: Callable[[], None]
+    sources: Sources | None = None
     run_key: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
     ready: bool = False
     following: bool = False

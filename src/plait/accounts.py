@@ -1,0 +1,175 @@
+"""The accounts that are connected: one file each in ``sources/`` of the data folder, its secrets sealed.
+
+The file changes whole or not at all, so that a refresh token that the network has just rotated is never lost half way.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import quote
+
+import msgspec
+
+from plait.connectors import Account
+from plait.errors import Corrupt, Rejected
+from plait.sealed import Seal, sync_folder, write_whole
+
+FOLDER = "sources"
+KEYS = "sources.key"
+LONGEST_SOURCE = 128  # characters: as a name of events and, escaped, of a file
+
+
+class Connected(msgspec.Struct, frozen=True, kw_only=True):
+    """An account that is connected.
+
+    Attributes:
+        network: whose connector.
+        account: as ``sign_in`` told it.
+        connected_at: ms since the epoch.
+    """
+
+    network: str
+    account: Account
+    connected_at: int
+
+    @property
+    def source(self) -> str:
+        """Of its events."""
+        return self.account.source
+
+
+class _File(msgspec.Struct, kw_only=True):
+    """What rests in a file; ``sealed`` is JSON of the secrets, sealed."""
+
+    network: str
+    account: Account
+    connected_at: int
+    sealed: str
+
+    def __repr__(self) -> str:
+        return f"_File({self.account.source})"
+
+
+class Accounts:
+    """The connected accounts of a data folder. Any number of processes may read; they find each other's changes.
+
+    Args:
+        data: the data folder.
+        now: ms since the epoch, for a key that is made now.
+    """
+
+    def __init__(self, data: Path, *, now: int) -> None:
+        self._folder = data / FOLDER
+        self._seal = Seal(data / KEYS, now=now)
+
+    def all(self) -> list[Connected]:
+        """All of them by source. A file that cannot be read is left out; ``plait doctor`` tells."""
+        found = []
+        for path in self._paths():
+            try:
+                file = _read(path)
+            except Corrupt:
+                continue
+            if file is not None:
+                found.append(
+                    Connected(network=file.network, account=file.account, connected_at=file.connected_at)
+                )
+        return sorted(found, key=lambda one: one.source)
+
+    def unreadable(self) -> list[str]:
+        """Names of files that are not what we wrote, or whose secrets cannot be opened."""
+        found = []
+        for path in self._paths():
+            try:
+                file = _read(path)
+                if file is not None:
+                    self._seal.open(file.sealed.encode())
+            except Corrupt:
+                found.append(path.name)
+        return found
+
+    def secrets(self, source: str) -> dict[str, str]:
+        """What ``sign_in`` is to be given.
+
+        Raises:
+            Rejected: no such account; code ``unknown_source``.
+            Corrupt: the file is not what we wrote.
+        """
+        file = _read(self._path(source))
+        if file is None:
+            raise unknown(source)
+        told: dict[str, str] = msgspec.json.decode(self._seal.open(file.sealed.encode()), type=dict[str, str])
+        return told
+
+    def keep(self, one: Connected, secrets: dict[str, str]) -> None:
+        """Write an account with its secrets; durable on return.
+
+        Raises:
+            Rejected: its source cannot be one.
+            Unavailable: the folder cannot be written.
+        """
+        path = self._path(one.source)
+        file = _File(
+            network=one.network, account=one.account, connected_at=one.connected_at,
+            sealed=self._seal.seal(msgspec.json.encode(secrets)).decode(),
+        )  # fmt: skip
+        write_whole(path, msgspec.json.encode(file))
+
+    def drop(self, source: str) -> None:
+        """Forget an account and its secrets.
+
+        Raises:
+            Rejected: no such account.
+        """
+        try:
+            self._path(source).unlink()
+        except FileNotFoundError:
+            raise unknown(source) from None
+        sync_folder(self._folder)
+
+    def rotate(self, *, now: int) -> int:
+        """Seal all secrets with a new key, and let the old one go; how many there were."""
+        self._seal.rotate(now=now)
+        kept = self.all()
+        for one in kept:
+            self.keep(one, self.secrets(one.source))
+        self._seal.drop_old()
+        return len(kept)
+
+    def changed_at(self) -> int:
+        """Something that changes whenever an account comes, goes or changes."""
+        marks = [path.stat().st_mtime_ns for path in self._paths() if path.exists()]
+        return hash((len(marks), *marks))
+
+    def _paths(self) -> list[Path]:
+        return sorted(self._folder.glob("[!.]*.json")) if self._folder.exists() else []
+
+    def _path(self, source: str) -> Path:
+        if not source or len(source) > LONGEST_SOURCE or not source.isprintable():
+            raise Rejected(
+                f"a source is 1 to {LONGEST_SOURCE} printable characters, not {source[:80]!r}",
+                code="invalid_source", field="source",
+            )  # fmt: skip
+        name = (
+            quote(source, safe="").replace(".", "%2E") if source.startswith(".") else quote(source, safe="")
+        )
+        if len(name) > 240:
+            raise Rejected("the source is too long", code="invalid_source", field="source")
+        return self._folder / f"{name}.json"
+
+
+def _read(path: Path) -> _File | None:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=_File)
+    except FileNotFoundError:
+        return None
+    except (OSError, msgspec.MsgspecError):
+        raise Corrupt(f"{path.name} is not what Plait wrote", code="account_corrupt") from None
+
+
+def unknown(source: str) -> Rejected:
+    """That no account of this source is connected."""
+    return Rejected(
+        f"no account is connected as {source[:80]!r}; plait sources lists them",
+        code="unknown_source", field="source", status=404,
+    )  # fmt: skip

@@ -1,0 +1,274 @@
+"""The line to a network: one account's requests, within its limits, with its session, tried again with patience."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable, Generator, Mapping
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import httpx
+import msgspec
+import structlog
+
+from plait.connectors import Account, Answer, Ask, Connector, Session
+from plait.driver.budget import Budget, Spent, patience
+from plait.errors import PlaitError, Rejected, Unavailable
+from plait.fetch import AGENT, Fetcher
+
+T = TypeVar("T")
+_log = structlog.get_logger()
+
+TRIES = 8  # of one request, before its lane gives up for now: some four minutes
+FIRST_PAUSE = 0.5  # seconds; each further one is twice as long, and drawn
+LONGEST_PAUSE = 60.0
+_LARGEST = 32 << 20  # bytes of an answer
+_TIMEOUT = httpx.Timeout(30.0, connect=10.0)
+_RENEW_BEFORE = 60_000  # ms that a session may still be good for when it is renewed
+_LATER = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529})
+_EXPIRED = frozenset({"ExpiredToken", "invalid_token", "token_expired"})  # told with 400 by some
+
+Steps = Generator[Ask, Answer, T]
+
+
+class Failed(Unavailable):
+    """A network that did not answer in all the tries there are."""
+
+
+class Line:
+    """Requests of one account.
+
+    Attributes:
+        budgets: by name, as the statement limits them.
+        calls: made so far.
+        waits: until when we wait for the network, s since the epoch; 0 when we do not.
+    """
+
+    def __init__(
+        self,
+        connector: type[Connector],
+        account: Account,
+        secrets: Mapping[str, str],
+        *,
+        fetcher: Fetcher,
+        renewed: Callable[[Session], Awaitable[None]],
+        spent: Mapping[str, Spent] | None = None,
+        clock: Callable[[], float] = time.time,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        """A line that is not signed in yet.
+
+        Args:
+            connector: of the network.
+            account: whose.
+            secrets: for ``sign_in``.
+            fetcher: for URLs that others named.
+            renewed: keeps the secrets of a new session before it is used.
+            spent: of the budgets, before a restart.
+            clock: s since the epoch.
+            chance: 0..1, for jitter.
+        """
+        self.account = account
+        self.budgets = {
+            name: Budget(limit, (spent or {}).get(name)) for name, limit in connector.statement.limits.items()
+        }
+        self.calls = 0
+        self.waits = 0.0
+        self._connector = connector
+        self._secrets = dict(secrets)
+        self._fetcher, self._renewed = fetcher, renewed
+        self._clock, self._chance = clock, chance
+        self._session: Session | None = None
+        self._signing = asyncio.Lock()
+        self._taking = asyncio.Lock()
+        self._http = httpx.AsyncClient(
+            timeout=_TIMEOUT, headers={"user-agent": AGENT}, follow_redirects=False, trust_env=False
+        )
+
+    async def close(self) -> None:
+        """Let go of the connections."""
+        await self._http.aclose()
+
+    # -- the session -------------------------------------------------------------------------------------------
+
+    async def session(self, *, not_this: Session | None = None) -> Session:
+        """A session that is good for a while.
+
+        Args:
+            not_this: one that the network did not take.
+
+        Raises:
+            Rejected: the network does not take the credentials.
+        """
+        async with self._signing:  # stream and poll find out at once that it expired; one renews
+            one = self._session
+            if one is None or one is not_this or self._expires(one):
+                one = await self._sign_in()
+                self._session = one
+            return one
+
+    def _expires(self, one: Session) -> bool:
+        return one.expires_at is not None and one.expires_at - _RENEW_BEFORE <= self._clock() * 1000
+
+    async def _sign_in(self) -> Session:
+        steps = self._connector.sign_in(dict(self._secrets), self.account.host, int(self._clock() * 1000))
+        one = await self.asked(steps, signed=False)
+        if one.secrets:
+            self._secrets = dict(one.secrets)
+        await self._renewed(one)  # on disk before its first use: the old refresh token may be void already
+        return one
+
+    # -- requests ----------------------------------------------------------------------------------------------
+
+    async def asked(self, steps: Steps[T], *, signed: bool = True, tries: int = TRIES) -> T:
+        """Run a generator that asks and nothing else, and return what it returns."""
+        answer: Any = None
+        try:
+            while True:
+                ask = steps.send(answer)
+                if not isinstance(ask, Ask):
+                    raise TypeError(f"it asked for {type(ask).__name__}")
+                if not signed:
+                    ask = msgspec.structs.replace(ask, signed=False)
+                try:
+                    answer = await self.ask(ask, tries=tries)
+                except PlaitError as error:
+                    steps.throw(error)
+                    raise
+        except StopIteration as done:
+            found: T = done.value
+            return found
+
+    async def ask(self, ask: Ask, *, keep: float = 0.0, tries: int = TRIES) -> Answer:
+        """One request's answer that does not ask for patience.
+
+        Args:
+            ask: of a connector.
+            keep: part of the budget to leave for what matters more, 0..1.
+            tries: before it gives up.
+
+        Raises:
+            Unavailable: the network did not answer in all tries.
+            Rejected: a guarded URL that must not be fetched; no such budget; the credentials are not taken.
+        """
+        renewed = False
+        tried = 0
+        while True:
+            session = await self.session() if self._signs(ask) else None
+            await self._within(ask.budget, keep)
+            try:
+                answer = await self._once(ask, session)
+            except (httpx.TransportError, Unavailable) as exc:
+                pause, why = self._pause(tried), f"{type(exc).__name__}"
+            else:
+                now = self._clock()
+                self._budget(ask.budget).hear(answer.headers, now)
+                if session is not None and not renewed and _has_expired(answer):
+                    renewed = True
+                    await self.session(not_this=session)
+                    continue
+                if answer.status not in _LATER:
+                    return answer
+                asked = patience(answer.headers, now)
+                pause, why = self._pause(tried) if asked is None else asked, str(answer.status)
+                if answer.status == 429:
+                    self._budget(ask.budget).hold(max(pause, 1.0), now)
+            tried += 1
+            if tried >= tries:
+                raise Failed(
+                    f"{self.account.host} did not answer {tried} times: {why}", code="network_unavailable",
+                    retry_after=max(1, int(pause)),
+                )  # fmt: skip
+            await self._patient(pause)
+
+    async def _once(self, ask: Ask, session: Session | None) -> Answer:
+        self.calls += 1
+        url = self.url(ask.url)
+        headers = dict(ask.headers) | dict(session.headers if session else {})
+        params = {name: value for name, value in ask.params.items() if value is not None}
+        if ask.guarded:
+            found = await self._fetcher.fetch(
+                str(httpx.URL(url).copy_merge_params(params)) if params else url,
+                method=ask.method, headers=headers, body=b"" if ask.body is None else msgspec.json.encode(ask.body),
+            )  # fmt: skip
+            return Answer(found.status, found.headers, found.body)
+        request = self._http.build_request(
+            ask.method, url, params=params or None, headers=headers, json=ask.body, data=ask.form
+        )  # fmt: skip
+        response = await self._http.send(request, stream=True)
+        try:
+            body = bytearray()
+            async for chunk in response.aiter_bytes():
+                body += chunk
+                if len(body) > _LARGEST:
+                    raise Rejected(f"an answer is larger than {_LARGEST} bytes", code="invalid_answer")
+        finally:
+            await response.aclose()
+        return Answer(response.status_code, dict(response.headers), bytes(body))
+
+    def url(self, text: str) -> str:
+        """An absolute URL, of the account's host when it names none."""
+        return text if "://" in text else self.account.host + text
+
+    def _signs(self, ask: Ask) -> bool:
+        return ask.signed and not ask.guarded and same_origin(self.url(ask.url), self.account.host)
+
+    # -- patience ----------------------------------------------------------------------------------------------
+
+    def _budget(self, name: str) -> Budget:
+        try:
+            return self.budgets[name]
+        except KeyError:
+            raise Rejected(f"the statement has no limit {name!r}", code="no_budget") from None
+
+    async def _within(self, name: str, keep: float) -> None:
+        """Wait until the budget has room for one call, and take it."""
+        budget = self._budget(name)
+        while True:
+            async with self._taking:
+                wait = budget.wait(self._clock(), keep=keep)
+                if wait <= 0:
+                    budget.take(self._clock())
+                    return
+            await self._patient(min(wait + 0.001, 30.0))
+
+    def _pause(self, tried: int) -> float:
+        longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0**tried)
+        return longest * (
+            0.5 + 0.5 * self._chance()
+        )  # drawn, or all who were cut off would come back at once
+
+    async def _patient(self, seconds: float) -> None:
+        self.waits = max(self.waits, self._clock() + seconds)
+        await asyncio.sleep(seconds)
+
+
+def _has_expired(answer: Answer) -> bool:
+    if answer.status == 401:
+        return True
+    if answer.status != 400 or len(answer.body) > 4_096:
+        return False
+    try:
+        told = msgspec.json.decode(answer.body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return isinstance(told, dict) and told.get("error") in _EXPIRED
+
+
+def same_origin(one: str, other: str) -> bool:
+    """Whether two URLs are of one scheme, host and port."""
+    try:
+        a, b = urlsplit(one), urlsplit(other)
+        return (a.scheme, a.hostname, a.port or _port(a.scheme)) == (
+            b.scheme,
+            b.hostname,
+            b.port or _port(b.scheme),
+        )
+    except ValueError:
+        return False
+
+
+def _port(scheme: str) -> int:
+    return 443 if scheme in ("https", "wss") else 80

@@ -1,0 +1,192 @@
+"""Streams of a network, WebSocket or server-sent events, as frames one after the other."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, Protocol
+from urllib.parse import urlencode, urlsplit
+
+import httpx
+import websockets
+from websockets.asyncio.client import connect as _connect
+
+from plait.connectors import Frame, Open, Session
+from plait.driver.line import Line, same_origin
+from plait.errors import Rejected, Unavailable
+from plait.fetch import AGENT
+
+_LARGEST = 8 << 20  # bytes of one frame
+_SILENCE = 90.0  # seconds without a byte of server-sent events before the line counts as dead
+_OPENS_WITHIN = 15.0
+
+
+class Ended(Unavailable):
+    """The stream ended: it was closed, or cut off."""
+
+
+class NotOpened(Unavailable):
+    """The network did not open the stream; ``answered`` is its HTTP status, 0 without an answer."""
+
+    def __init__(self, message: str, answered: int = 0) -> None:
+        super().__init__(message, code="stream_not_opened")
+        self.answered = answered
+
+
+class Stream(Protocol):
+    """An open stream."""
+
+    async def next(self, seconds: float) -> Frame | None:
+        """The next frame, ``None`` when none came in time.
+
+        Raises:
+            Ended: there will be none any more.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Hang up."""
+        ...
+
+
+async def opened(wanted: Open, line: Line) -> Stream:
+    """Open a stream, signed where that is wanted and allowed.
+
+    Raises:
+        NotOpened: not now, even with a fresh session.
+        Rejected: the credentials are not taken any more.
+    """
+    url = _url(wanted, line)
+    signs = wanted.signed and same_origin(_as_http(url), line.account.host)
+    session = await line.session() if signs else None
+    try:
+        return await _open(wanted, url, session)
+    except NotOpened as error:
+        if session is None or error.answered not in (401, 403):
+            raise
+    return await _open(wanted, url, await line.session(not_this=session))
+
+
+async def _open(wanted: Open, url: str, session: Session | None) -> Stream:
+    headers = dict(session.headers) if session else {}
+    return await (_Events.open(url, headers) if wanted.kind == "sse" else _Socket.open(url, headers))
+
+
+def _url(wanted: Open, line: Line) -> str:
+    url = line.url(wanted.url)
+    params = {name: value for name, value in wanted.params.items() if value is not None}
+    if params:
+        url += ("&" if "?" in url else "?") + urlencode(params, doseq=True)
+    if urlsplit(url).scheme not in ("http", "https", "ws", "wss"):
+        raise Rejected("a stream is of http, https, ws or wss", code="invalid_stream")
+    if wanted.kind == "ws" and url.startswith("http"):
+        url = "ws" + url.removeprefix("http")
+    return url
+
+
+def _as_http(url: str) -> str:
+    return "http" + url.removeprefix("ws") if url.startswith("ws") else url
+
+
+class _Socket:
+    def __init__(self, line: Any) -> None:
+        self._line = line
+
+    @classmethod
+    async def open(cls, url: str, headers: Mapping[str, str]) -> _Socket:
+        try:
+            return cls(
+                await _connect(
+                    url, additional_headers=dict(headers), user_agent_header=AGENT, max_size=_LARGEST,
+                    open_timeout=_OPENS_WITHIN, close_timeout=2, max_queue=256, proxy=None,
+                )
+            )  # fmt: skip
+        except websockets.InvalidStatus as exc:
+            status = exc.response.status_code
+            raise NotOpened(f"the stream was answered {status}", status) from exc
+        except (websockets.WebSocketException, OSError, TimeoutError, ValueError) as exc:
+            raise NotOpened(f"the stream cannot be opened: {type(exc).__name__}") from exc
+
+    async def next(self, seconds: float) -> Frame | None:
+        try:
+            async with asyncio.timeout(seconds):
+                return Frame(await self._line.recv())
+        except TimeoutError:
+            return None
+        except websockets.ConnectionClosed as exc:
+            code = exc.rcvd.code if exc.rcvd else 1006
+            raise Ended(f"the stream was closed ({code})", code="stream_ended") from exc
+
+    async def close(self) -> None:
+        with contextlib.suppress(Exception):
+            await self._line.close()
+
+
+class _Events:
+    """Server-sent events: ``event:`` and ``data:`` lines up to an empty one."""
+
+    def __init__(self, client: httpx.AsyncClient, response: httpx.Response) -> None:
+        self._client, self._response = client, response
+        self._frames = self._read(response.aiter_lines())
+        self._waiting: asyncio.Task[Frame] | None = None
+
+    @classmethod
+    async def open(cls, url: str, headers: Mapping[str, str]) -> _Events:
+        client = httpx.AsyncClient(
+            timeout=httpx.Timeout(_OPENS_WITHIN, read=_SILENCE),
+            trust_env=False,
+            headers={"user-agent": AGENT},
+        )
+        try:
+            request = client.build_request("GET", url, headers={**headers, "accept": "text/event-stream"})
+            response = await client.send(request, stream=True)
+        except (httpx.TransportError, httpx.InvalidURL) as exc:
+            await client.aclose()
+            raise NotOpened(f"the stream cannot be opened: {type(exc).__name__}") from exc
+        if response.status_code != 200:
+            await client.aclose()
+            raise NotOpened(f"the stream was answered {response.status_code}", response.status_code)
+        return cls(client, response)
+
+    async def next(self, seconds: float) -> Frame | None:
+        # The task outlives a wait that was too short: cancelling it would lose what it has read of a frame.
+        if self._waiting is None:
+            self._waiting = asyncio.ensure_future(anext(self._frames))
+        done, _ = await asyncio.wait({self._waiting}, timeout=seconds)
+        if not done:
+            return None
+        waited, self._waiting = self._waiting, None
+        try:
+            return waited.result()
+        except StopAsyncIteration:
+            raise Ended("the stream ended", code="stream_ended") from None
+        except httpx.TransportError as exc:
+            raise Ended(f"the stream was cut: {type(exc).__name__}", code="stream_ended") from exc
+
+    async def close(self) -> None:
+        if self._waiting is not None:
+            self._waiting.cancel()
+            await asyncio.gather(self._waiting, return_exceptions=True)
+        with contextlib.suppress(Exception):
+            await self._response.aclose()
+        await self._client.aclose()
+
+    async def _read(self, lines: AsyncIterator[str]) -> AsyncIterator[Frame]:
+        data: list[str] = []
+        event, size = "", 0
+        async for line in lines:
+            size += len(line)
+            if size > _LARGEST:
+                raise Ended("a frame of the stream is too large", code="stream_ended")
+            if not line:
+                if data:
+                    yield Frame("\n".join(data), event)
+                event, data, size = "", [], 0
+                continue
+            name, _, value = line.partition(":")
+            value = value.removeprefix(" ")
+            if name == "data":
+                data.append(value)
+            elif name == "event":
+                event = value
