@@ -105,11 +105,14 @@ def _key(source: str, lane: str) -> bytes:
 
 
 class Taken(msgspec.Struct, frozen=True):
-    """A page that may be kept: the record's ``body``, the accounts that are gone, and what was left out and why."""
+    """A page that may be kept: the record's ``body``, the accounts that are gone, codes and the accounts they came from, and
+    what was left out and why.
+    """
 
     body: bytes
     accepted: int
     gone: tuple[str, ...]
+    proofs: tuple[tuple[str, str], ...]
     refused: tuple[Refusal, ...]
 
 
@@ -121,7 +124,7 @@ class PageIntake:
         self._door = door
 
     def page(self, body: bytes, source: str, *, now: int) -> Taken:
-        """A page, ``{"events": [...], "cursor"?, "lane"?, "done"?, "gap"?, "gone"?: [...]}``.
+        """A page, ``{"events": [...], "cursor"?, "lane"?, "done"?, "gap"?, "gone"?: [...], "proofs"?: [[account, code]]}``.
 
         Args:
             body: JSON.
@@ -155,7 +158,7 @@ class PageIntake:
             done=_flag(told, "done"),
             gap=_text(told, "gap", LONGEST_GAP),
         )
-        return Taken(msgspec.json.encode(page), len(kept), _gone(told), tuple(refused))
+        return Taken(msgspec.json.encode(page), len(kept), _gone(told), _proofs(told), tuple(refused))
 
     def _fact(self, told: Any, path: str, source: str, now: int) -> dict[str, Any]:
         """One fact as it may rest.
@@ -213,7 +216,7 @@ def _named(event: Told, path: str) -> None:
         checked_identifier(event.about.account, field=under(path, "about.account"))
 
 
-_NAMES = ("events", "cursor", "lane", "done", "gap", "gone", "source")
+_NAMES = ("events", "cursor", "lane", "done", "gap", "gone", "proofs", "source")
 
 
 def _known_names(told: Mapping[str, Any]) -> None:
@@ -258,3 +261,15 @@ def _gone(told: Mapping[str, Any]) -> tuple[str, ...]:
         if identifier_type(one) in _OURS:
             wrong(f"gone[{index}]", "a network tells of its own accounts only", code="invalid_identifier")
     return tuple(dict.fromkeys(found))
+
+
+def _proofs(told: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """Codes that accounts sent. They are no facts and do not rest."""
+    value = told.get("proofs", [])
+    if not isinstance(value, list) or len(value) > MOST_GONE:
+        wrong("proofs", f"proofs must be a list of at most {MOST_GONE} pairs")
+    for index, one in enumerate(value):
+        if not isinstance(one, list) or len(one) != 2 or not isinstance(one[1], str):
+            wrong(f"proofs[{index}]", "a proof is an account and a code")
+        checked_identifier(one[0], field=f"proofs[{index}][0]")
+    return tuple((account, code[:40]) for account, code in value)

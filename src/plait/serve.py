@@ -30,6 +30,7 @@ from plait.consent import ConsentDoor
 from plait.driver.sources import Sources
 from plait.errors import Corrupt, PlaitError, Unavailable
 from plait.events import decode_record
+from plait.fetch import Fetcher
 from plait.http import Installation, Metrics
 from plait.http.app import App
 from plait.http.protocol import Protocol
@@ -89,6 +90,7 @@ async def running(
             catalog=catalog, door=door, signals=load_signals(settings.data), metrics=metrics,
             stop=stop, fit_work=lambda: once("fit", settings), forget_work=lambda: once("forget", settings),
             redact_work=_redaction(settings, log, store, door), sources=sources,
+            fetcher=Fetcher(private=settings.private_hosts),
         )  # fmt: skip
         here.keys = _with_run_key(here.keys, here.run_key)
         _catch_up(here, folded)

@@ -16,7 +16,8 @@ from plait import bridge
 from plait.connectors import Fact, Page, Post
 from plait.driver.told import Told as State
 from plait.errors import PlaitError, Rejected, Unavailable
-from plait.events import MAX_BATCH, MAX_BODY_BYTES, MAX_EVENT_BYTES
+from plait.events import MAX_BATCH, MAX_BODY_BYTES, MAX_EVENT_BYTES, Signal
+from plait.proofs import codes_in
 from plait.segment import Lane
 from plait.serving import Serving
 
@@ -28,6 +29,8 @@ _AN_ACTOR = (
     10_000  # facts that one account may tell in an hour; more is a machine, and would drown the others
 )
 _HOUR = 3_600_000
+# To whom it is written, the company, is asked to look for a code in it.
+_WRITTEN = frozenset({Signal.MESSAGE, Signal.MENTION, Signal.REPLY, Signal.COMMENT})
 _encode = msgspec.json.Encoder().encode
 
 
@@ -75,6 +78,8 @@ class Keeper:
             last["gone"] = list(page.gone)
         if page.gap is not None:
             last["gap"] = page.gap[:500]
+        if lane != "backfill" and (sent := _proofs(page.facts)):
+            last["proofs"] = sent
         if done:
             last["done"] = True
         if len(last) > 2 or pieces[-1]:
@@ -183,6 +188,16 @@ class Keeper:
             _log.warning("page_waits", source=self.source, why=why)
             await asyncio.sleep(wait)
             pause = min(5.0, pause * 2)
+
+
+def _proofs(facts: Sequence[Fact]) -> list[tuple[str, str]]:
+    """Codes that customers were given and sent to the company, each with the account that it came from."""
+    return [
+        (fact.actor, code)
+        for fact in facts
+        if fact.text and fact.op == "assert" and fact.signal in _WRITTEN
+        for code in codes_in(fact.text)
+    ]
 
 
 def _pieces(events: Sequence[bytes]) -> Iterator[list[bytes]]:

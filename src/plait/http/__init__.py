@@ -27,10 +27,13 @@ from plait.events import Record, encode_record
 from plait.explore import Explorer
 from plait.explore import current as explorer_of
 from plait.explore import prior as unexplored
+from plait.fetch import Fetcher
 from plait.http.arrivals import Arrivals
 from plait.http.metrics import Metrics
 from plait.keys import Keys, Role
 from plait.models import current
+from plait.proofs import FILE as CODES
+from plait.proofs import Codes
 from plait.segment import events_of
 from plait.settings import Settings
 from plait.state import ASIDE
@@ -71,6 +74,7 @@ class Installation:
         door: consents in memory; told by collect once a statement is durable.
         model: the current one, replaced whole; ``None`` before the first fit.
         sources: what connects accounts; ``None`` where nobody can.
+        fetcher: for URLs that others named.
         explorer: which unproven items placements try, likewise.
         ready: it listens, and does not stop.
         following: the fold has taken in what was in the log at the start, so that answers count what was.
@@ -92,6 +96,7 @@ class Installation:
     fit_work: Callable[[], Awaitable[dict[str, Any]]]
     forget_work: Callable[[], Awaitable[dict[str, Any]]]
     redact_work: Callable[[], None]
+    fetcher: Fetcher
     sources: Sources | None = None
     run_key: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
     ready: bool = False
@@ -100,12 +105,25 @@ class Installation:
     lag: Lag = field(default_factory=lambda: Lag())
     arrivals: Arrivals = field(default_factory=Arrivals)
     _now: int = 0
+    _codes: Codes | None = None
     _fitting: asyncio.Task[dict[str, Any]] | None = None
 
     def now(self) -> int:
         """Milliseconds since the epoch; never goes back, and never before the newest record of the log."""
         self._now = max(self._now, self.clock())
         return self._now
+
+    @property
+    def codes(self) -> Codes:
+        """What customers were given to send from their accounts. Nobody needs a key file who never gave one."""
+        if self._codes is None:
+            self._codes = Codes(Path(self.settings.data), now=self.now())
+        return self._codes
+
+    @property
+    def gave_codes(self) -> bool:
+        """Whether anybody was ever given one."""
+        return (Path(self.settings.data) / CODES).exists()
 
     def not_before(self, at: int) -> None:
         """Let ``now`` never be before ``at`` (ms since the epoch)."""

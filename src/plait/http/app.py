@@ -15,7 +15,7 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import BaseRoute, Match, Route, Router
 
 from plait.errors import Rejected
-from plait.http import Installation, Scope, items, operate, people, script, sources
+from plait.http import Installation, Scope, items, operate, people, proofs, script, sources
 from plait.http.collect import Collect
 from plait.http.personalize import Personalize
 from plait.http.wire import SLOWEST, Gone, Message, Receive, Send, send_error
@@ -43,7 +43,15 @@ class App:
         # Only the router of Starlette: its application answers a failure before we can, in plain text.
         # "/v1/items/" is not "/v1/items": a redirect would make clients repeat a POST as a GET.
         self._rest = Router(
-            [*operate.routes, *people.routes, *items.routes, *sources.routes, *script.routes, *more],
+            [
+                *operate.routes,
+                *people.routes,
+                *items.routes,
+                *sources.routes,
+                *proofs.routes,
+                *script.routes,
+                *more,
+            ],
             redirect_slashes=False,
         )
         self.state = SimpleNamespace(installation=installation)

@@ -206,6 +206,15 @@ def _people() -> dict[str, Any]:
                 ("unlink", "Say that they are not", {}),
             )
         },
+        "/v1/proofs": {
+            "post": _operation(
+                "Have somebody prove that an account on a network is theirs", _answers(_ANY, 400, 401, 403, 408, 413, 429, 503), tags=["people"],
+                body=_closed(_object(
+                    ["identifier", "way", "consent"], identifier=_IDENTIFIER, way={"enum": ["code", "rel_me"]}, consent={"const": True},
+                    network=_TEXT, account=_IDENTIFIER, url=_TEXT, page=_TEXT,
+                )),
+            )
+        },
     }  # fmt: skip
 
 

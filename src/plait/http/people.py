@@ -82,7 +82,9 @@ async def erase(request: Request) -> Response:
     event = Told(
         id=f"erase-{secrets.token_hex(12)}", signal=Signal.ERASE, op="erase", who=(identifier,), at=now
     )
-    await settled(here, _record(here, [event], now))
+    if here.gave_codes:
+        here.codes.forget(set(known.identifiers if known else [identifier]))
+    await settled(here, record_of(here, [event], now))
     await here.redact()
     return answer({"erased": known.identifiers if known else [identifier], "id": event.id, "at": now})
 
@@ -112,7 +114,7 @@ async def _say(request: Request, signal: Signal) -> Response:
     if proof is not None and (proof not in VOUCHED or signal is not Signal.LINK):
         raise Rejected(f"proof is {' or '.join(VOUCHED)}, of a link", code="invalid_link", field="proof")
     event = link_event(pair, signal, at=here.now(), consent=consent, proof=proof)
-    await settled(here, _record(here, [event], here.now()))
+    await settled(here, record_of(here, [event], here.now()))
     return answer({signal: list(pair), "id": event.id})
 
 
@@ -155,7 +157,8 @@ def _pair(told: Any) -> tuple[str, ...]:
     return pair
 
 
-def _record(here: Installation, events: list[Told], now: int) -> Record:
+def record_of(here: Installation, events: list[Told], now: int) -> Record:
+    """The record of events that the server says itself."""
     return Record(
         kind="events",
         source=here.settings.source,

@@ -19,6 +19,7 @@ from plait.errors import Rejected, Unavailable
 from plait.events import MAX_BODY_BYTES, Record, Signal, encode_record
 from plait.http import Installation, Sources
 from plait.http.plain import answer, body, installation
+from plait.http.proofs import redeem
 from plait.pages import PageIntake
 from plait.segment import Told
 
@@ -146,6 +147,8 @@ async def keep(here: Installation, source: str, raw: bytes) -> dict[str, Any]:
         told["refused"] = [msgspec.to_builtins(one) for one in taken.refused]
     if gone:
         told["erased"] = len(gone)
+    for account, code in taken.proofs if here.gave_codes else ():
+        await redeem(here, account, code)
     return told
 
 
