@@ -115,6 +115,13 @@ class Accounts:
         )  # fmt: skip
         write_whole(path, msgspec.json.encode(file))
 
+    def renew(self, source: str, secrets: dict[str, str]) -> None:
+        """Keep secrets in place of those there are; an account that was dropped meanwhile stays dropped."""
+        file = _read(self._path(source))
+        if file is not None and secrets != self.secrets(source):
+            one = Connected(network=file.network, account=file.account, connected_at=file.connected_at)
+            self.keep(one, secrets)
+
     def drop(self, source: str) -> None:
         """Forget an account and its secrets.
 

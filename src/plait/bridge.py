@@ -23,7 +23,7 @@ def told_of(fact: Fact, source: str) -> list[Told]:
             signal=fact.signal,
             op=fact.op,
             at=fact.at,
-            who=(fact.actor,),
+            who=(fact.actor,) if fact.actor else (),
             about=fact.about,
             value=fact.value,
             record=fact.record,

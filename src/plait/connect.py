@@ -31,13 +31,16 @@ _data = click.option(
 
 @click.command()
 @click.argument("network", required=False)
+@click.option("--host", help="Where the account lives, https://example.social.")
 @click.option("--with", "given", multiple=True, metavar="NAME=VALUE", help="A credential that is no secret.")
 @click.option(
     "--yes", is_flag=True, help="Ask nothing: secrets come from the environment (BLUESKY_PASSWORD)."
 )
 @click.option("--watch/--no-watch", default=True, help="Wait until the past has been read.")
 @_data
-def connect(network: str | None, given: tuple[str, ...], yes: bool, watch: bool, data: str | None) -> None:
+def connect(
+    network: str | None, host: str | None, given: tuple[str, ...], yes: bool, watch: bool, data: str | None
+) -> None:
     """Connect an account on NETWORK: see what it gives, check credentials, read its past."""
     from plait.reach import reach
 
@@ -50,9 +53,12 @@ def connect(network: str | None, given: tuple[str, ...], yes: bool, watch: bool,
     asks = not yes and sys.stdin.isatty()
     if asks:
         click.confirm("Connect an account?", abort=True, default=True, err=True)
+    if asks and not host and all(need.name != "host" for need in statement.needs):
+        host = click.prompt("Host", default=statement.host or None, err=True)
     credentials = _credentials(statement, given, asks=asks)
+    wanted = {"network": network, "host": host, "credentials": credentials}
     with reach(load(data)) as api:
-        told = api.ask("POST", "/v1/sources", json={"network": network, "credentials": credentials})
+        told = api.ask("POST", "/v1/sources", json=wanted)
         _say.print(f"connected {told['handle'] or told['me']} as {told['source']}", markup=False)
         if watch:
             _watched(api, told["source"])

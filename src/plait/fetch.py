@@ -12,7 +12,7 @@ import socket
 import ssl
 import zlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Any, NamedTuple
 from urllib.parse import urljoin, urlsplit
 
@@ -44,6 +44,7 @@ class Fetcher:
 
     Args:
         private: host names that the operator trusts although they are private; these may speak http, too.
+        allowed: addresses that may be connected to although they are not public.
         resolve: a name's addresses; the system's resolver by default.
         certificates: whom to trust; the usual authorities by default.
         seconds: for all of one fetch.
@@ -53,11 +54,13 @@ class Fetcher:
         self,
         *,
         private: Iterable[str] = (),
+        allowed: Iterable[str] = (),
         resolve: Resolve | None = None,
         certificates: ssl.SSLContext | None = None,
         seconds: float = LONGEST,
     ) -> None:
         self._private = frozenset(one.lower() for one in private)
+        self._allowed = frozenset(allowed)
         self._resolve = resolve or _resolved
         self._certificates = certificates or httpx.create_ssl_context()
         self._seconds = seconds
@@ -115,7 +118,7 @@ class Fetcher:
         told = {"user-agent": AGENT, "accept-encoding": "gzip", **{k.lower(): v for k, v in headers.items()}}
         pool = httpcore.AsyncConnectionPool(
             ssl_context=self._certificates,
-            network_backend=_Checked(self._resolve if guarded else None),
+            network_backend=_Checked(self._resolve if guarded else None, self._allowed),
             retries=0,
         )
         async with (
@@ -173,10 +176,11 @@ class _Checked(httpcore.AsyncNetworkBackend):
 
     Args:
         resolve: ``None`` for a host that the operator trusts.
+        allowed: addresses that may be connected to although they are not public.
     """
 
-    def __init__(self, resolve: Resolve | None) -> None:
-        self._resolve = resolve
+    def __init__(self, resolve: Resolve | None, allowed: frozenset[str]) -> None:
+        self._resolve, self._allowed = resolve, allowed
         self._lines = httpcore.AnyIOBackend()
 
     async def connect_tcp(
@@ -193,7 +197,7 @@ class _Checked(httpcore.AsyncNetworkBackend):
         if not addresses:
             raise httpcore.ConnectError("no address")
         for one in addresses:  # all of them: a name with one good and one bad address is up to something
-            if not is_public(one):
+            if one not in self._allowed and not is_public(one):
                 raise Rejected(f"{host[:200]} leads to a private address", code="private_address")
         error: Exception | None = None
         for one in addresses[:4]:
@@ -218,6 +222,8 @@ async def _resolved(host: str, port: int) -> Sequence[str]:
     return [str(one[4][0]) for one in found]
 
 
+_UNICAST = IPv6Network("2000::/3")  # all of IPv6 that is given out
+_SPECIAL = IPv4Network("192.0.0.0/24")  # Python's tables count some of it as global, by version
 _TRANSLATED = IPv6Network("64:ff9b::/96")  # NAT64: the last four bytes are an IPv4 address
 
 
@@ -235,8 +241,10 @@ def is_public(address: str) -> bool:
             inner = IPv4Address(int(one) & 0xFFFFFFFF)
         if inner is not None:
             return is_public(str(inner))
-        if int(one) >> 32 == 0:  # ::a.b.c.d, long gone, and some stacks still take it
+        if one not in _UNICAST:
             return False
+    elif one in _SPECIAL:
+        return False
     return one.is_global and not (one.is_multicast or one.is_reserved or one.is_unspecified)
 
 

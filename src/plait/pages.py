@@ -202,8 +202,8 @@ class PageIntake:
 
 
 def _named(event: Told, path: str) -> None:
-    """Check whom a fact names: accounts of networks, and nobody only where it is a count or takes a record back."""
-    if not event.who and not (event.op == "snapshot" or (event.op != "assert" and event.record)):
+    """Check whom a fact names: accounts of networks, and nobody only where it is a count."""
+    if not event.who and event.op != "snapshot":
         wrong(under(path, "who"), "a fact names who did it", code="missing_identifier")
     if len(event.who) > 1:
         wrong(under(path, "who"), "a fact is one account's")

@@ -37,7 +37,7 @@ class Seal:
     def __init__(self, path: Path, *, now: int) -> None:
         self._path = path
         self._changing = threading.Lock()
-        self._seen = 0
+        self._seen = (0, 0)
         self._keys: list[_Key] = []
         if not path.exists():
             self._create([_Key(Fernet.generate_key().decode(), now)])
@@ -97,7 +97,8 @@ class Seal:
     def _follow(self) -> None:
         """Read the file again when it changed: another process may have rotated."""
         try:
-            written = self._path.stat().st_mtime_ns
+            told = self._path.stat()
+            written = (told.st_ino, told.st_mtime_ns)  # two changes can fall on one tick of the clock
             if written == self._seen:
                 return
             self._keys = msgspec.json.decode(self._path.read_bytes(), type=list[_Key])

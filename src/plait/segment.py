@@ -34,7 +34,7 @@ from plait.signals import Paths, Rule, SignalMap, at_path
 
 Agent = Callable[[str, Mapping[str, str]], device.Device]
 Consent = dict[str, bool | dict[str, bool]]
-Lane = Literal["stream", "poll", "backfill"]
+Lane = Literal["stream", "poll", "backfill", "hook"]
 
 LONGEST_ID = 256  # characters of an item, section, post or topic
 LONGEST_URL = 1_024

@@ -53,6 +53,7 @@ _FIRST_FIT = (
     60.0  # seconds; a model is worth fitting again when the log doubled, but not more often than this
 )
 
+_RETRY = 15.0  # seconds between two tries of deliveries that wait
 _UNLEARN_AFTER = 30.0  # seconds after an erasure when the model is learned anew without the person
 
 
@@ -105,6 +106,7 @@ async def running(
                 _forget(here),
                 _unlearn(here),
                 _drive(here, sources),
+                _deliver(sources),
             )
         ]
         try:
@@ -232,6 +234,14 @@ async def _drive(here: Installation, sources: Sources) -> None:
             await child.stop()
         if run is not None:
             await asyncio.gather(run, return_exceptions=True)
+
+
+async def _deliver(sources: Sources) -> None:
+    """Try deliveries again that could not be read at once, and delete what is too old."""
+    while True:
+        with _carried_on("deliveries"):
+            await sources.hooks.retry()
+        await asyncio.sleep(_RETRY)
 
 
 async def _unlearn(here: Installation) -> None:

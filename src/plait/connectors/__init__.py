@@ -226,6 +226,7 @@ class Statement(msgspec.Struct, frozen=True, kw_only=True):
         not_seen: what this connector cannot see.
         replays: seconds that the network replays of a stream from a cursor; a stream that was down longer missed
             something, and the past is read again. 0 when it does not say, or tells of gaps itself.
+        host: base URL of where accounts live unless told otherwise; empty where each has a server of its own.
         opt_in: nobody's account may be linked without their own express yes, whatever the settings say.
     """
 
@@ -239,6 +240,7 @@ class Statement(msgspec.Struct, frozen=True, kw_only=True):
     not_seen: tuple[str, ...] = ()
     streams: bool = False
     hooks: bool = False
+    host: str = ""
     replays: int = 0
     opt_in: bool = False
 
@@ -297,6 +299,11 @@ class Connector(Protocol):
         watched: whether an account (``network:id``) is one whose acts matter besides those on the company's posts:
             people who are customers, and those they follow.
         now: ms since the epoch; connectors read no clock of their own.
+
+    A class that also takes ``known`` is given whether we may hold anything of an account (``network:id``), so that it need
+    not tell what all others take back; one that takes ``secrets`` is given those of the account, to check what is signed
+    with them. One that has ``serve(path, headers)``, a generator like ``receive`` that returns a ``Received`` or ``None``,
+    answers GETs under ``/webhooks/{network}/{source}/`` and ``/.well-known/``: for networks where others read us.
     """
 
     statement: ClassVar[Statement]
@@ -327,7 +334,10 @@ class Connector(Protocol):
         ...
 
     def receive(self, headers: Mapping[str, str], body: bytes) -> Generator[Ask, Answer, Received]:
-        """Check and read one delivery of a webhook; ``headers`` have lower-case names.
+        """Check and read one delivery of a webhook, or answer the network's challenge.
+
+        ``headers`` have lower-case names; ``:method`` and ``:path`` (as it was asked for, with its query) are among them.
+        It may run again for a delivery that was read before; what it returns as ``body`` is answered.
 
         Raises:
             Rejected: the signature is wrong or too old (401), or the body is not the network's.

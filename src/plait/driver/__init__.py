@@ -24,6 +24,7 @@ from plait.connectors import Session, connector_of
 from plait.driver.account import Running
 from plait.driver.keeper import Keeper
 from plait.driver.line import Line
+from plait.driver.made import made_for
 from plait.driver.told import Told, read_told, write_told
 from plait.driver.watched import Watched
 from plait.errors import PlaitError
@@ -123,11 +124,13 @@ class _House:
 
     async def _run_once(self, one: Connected, state: Told) -> None:
         made = connector_of(one.network)
-        secrets = self._accounts.secrets(one.source)
 
         async def renewed(session: Session) -> None:
-            if session.secrets and dict(session.secrets) != secrets:
-                await asyncio.to_thread(self._accounts.keep, one, dict(session.secrets))
+            if session.secrets:
+                await asyncio.to_thread(self._accounts.renew, one.source, dict(session.secrets))
+
+        def secrets() -> dict[str, str]:
+            return self._accounts.secrets(one.source)
 
         before = self._before.get(one.source)
         line = Line(
@@ -136,7 +139,9 @@ class _House:
         )  # fmt: skip
         keeper = Keeper(self._served, one.source, state)
         try:
-            connector = made(one.account, watched=self._watched, now=_now)
+            connector = made_for(
+                made, one.account, secrets=secrets, watched=self._watched, known=self._watched.known
+            )
             running = self._running[one.source] = Running(connector, line, keeper, state)
             await running.run()
         finally:

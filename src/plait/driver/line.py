@@ -50,7 +50,7 @@ class Line:
         self,
         connector: type[Connector],
         account: Account,
-        secrets: Mapping[str, str],
+        secrets: Callable[[], Mapping[str, str]],
         *,
         fetcher: Fetcher,
         renewed: Callable[[Session], Awaitable[None]],
@@ -63,7 +63,7 @@ class Line:
         Args:
             connector: of the network.
             account: whose.
-            secrets: for ``sign_in``.
+            secrets: for ``sign_in``, asked for each time: another process may have renewed them.
             fetcher: for URLs that others named.
             renewed: keeps the secrets of a new session before it is used.
             spent: of the budgets, before a restart.
@@ -77,10 +77,11 @@ class Line:
         self.calls = 0
         self.waits = 0.0
         self._connector = connector
-        self._secrets = dict(secrets)
+        self._secrets = secrets
         self._fetcher, self._renewed = fetcher, renewed
         self._clock, self._chance = clock, chance
         self._session: Session | None = None
+        self._signed_at = 0  # ms since the epoch
         self._signing = asyncio.Lock()
         self._taking = asyncio.Lock()
         self._http = httpx.AsyncClient(
@@ -110,13 +111,16 @@ class Line:
             return one
 
     def _expires(self, one: Session) -> bool:
-        return one.expires_at is not None and one.expires_at - _RENEW_BEFORE <= self._clock() * 1000
+        """Whether it ends within a minute; a session that is short at its best may be used for half its time."""
+        if one.expires_at is None:
+            return False
+        before = min(_RENEW_BEFORE, (one.expires_at - self._signed_at) / 2)
+        return self._clock() * 1000 >= one.expires_at - before
 
     async def _sign_in(self) -> Session:
-        steps = self._connector.sign_in(dict(self._secrets), self.account.host, int(self._clock() * 1000))
+        self._signed_at = int(self._clock() * 1000)
+        steps = self._connector.sign_in(dict(self._secrets()), self.account.host, self._signed_at)
         one = await self.asked(steps, signed=False)
-        if one.secrets:
-            self._secrets = dict(one.secrets)
         await self._renewed(one)  # on disk before its first use: the old refresh token may be void already
         return one
 

@@ -11,8 +11,9 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from plait.accounts import Accounts, Connected, unknown
+from plait.accounts import FOLDER, Accounts, Connected, unknown
 from plait.connectors import Account, Connector, Session, connector_of
+from plait.driver.hooks import Hooks
 from plait.driver.line import Failed, Line
 from plait.driver.told import Told, read_told
 from plait.errors import PlaitError, Rejected, Unavailable
@@ -35,8 +36,10 @@ class Sources:
         self._settings = settings
         self._data = Path(settings.data)
         self._known: Accounts | None = None
+        self._list: list[Connected] | None = None  # only this process connects and disconnects
         self._fetcher = Fetcher(private=settings.private_hosts)
         self.changed = asyncio.Event()
+        self.hooks = Hooks(settings, lambda: self._accounts, self.connected)
 
     @property
     def _accounts(self) -> Accounts:
@@ -46,29 +49,38 @@ class Sources:
 
     def connected(self) -> list[Connected]:
         """The accounts, by source."""
-        return self._accounts.all() if (self._data / "sources").exists() else []
+        if self._list is None:
+            self._list = self._accounts.all() if (self._data / FOLDER).exists() else []
+        return self._list
 
     def told(self) -> Mapping[str, Told]:
         """How each of them is, as the driver told last."""
-        return read_told(self._data)
+        found = read_told(self._data)
+        for source, more in self.hooks.told.items():
+            if source in found:
+                found[source].add(more)
+        return found
 
-    async def connect(self, network: str, credentials: Mapping[str, str]) -> Connected:
+    async def connect(self, network: str, credentials: Mapping[str, str], host: str = "") -> Connected:
         """Check credentials with the network and keep them; the driver begins within a second.
 
         Args:
             network: the name of a connector.
             credentials: what its statement ``needs``.
+            host: where the account lives; the statement's by default.
 
         Raises:
             Rejected: no such network, something is missing, or the network does not take it.
             Unavailable: the network does not answer.
         """
         made = connector_of(network)
-        host = _host(checked_credentials(made, credentials))
-        session = await self._signed_in(made, host, dict(credentials))
+        told = checked_credentials(made, credentials)
+        host = _host(host or told.get(_HOST, "") or made.statement.host)
+        session = await self._signed_in(made, host, told)
         one = Connected(network=network, account=session.account, connected_at=_now())
-        secrets = dict(session.secrets) or dict(credentials)
+        secrets = dict(session.secrets) or told
         await asyncio.to_thread(self._accounts.keep, one, secrets)
+        self._list = None
         self.changed.set()
         return one
 
@@ -76,7 +88,9 @@ class Sources:
         async def renewed(_: Session) -> None:
             return None
 
-        line = Line(made, Account(source="", host=host), credentials, fetcher=self._fetcher, renewed=renewed)
+        line = Line(
+            made, Account(source="", host=host), lambda: credentials, fetcher=self._fetcher, renewed=renewed
+        )
         try:
             async with asyncio.timeout(_LONGEST):
                 steps = made.sign_in(credentials, host, _now())
@@ -106,6 +120,7 @@ class Sources:
         if one is None:
             raise unknown(source)
         self._accounts.drop(source)
+        self._list = None
         self.changed.set()
         return one
 
@@ -136,11 +151,13 @@ def checked_credentials(made: type[Connector], given: Mapping[str, Any]) -> dict
     return {name: value for name, value in told.items() if value}
 
 
-def _host(credentials: Mapping[str, str]) -> str:
+def _host(text: str) -> str:
     """The base URL that credentials are sent to: https, or http on this machine."""
-    text = credentials.get(_HOST, "").strip().rstrip("/")
+    text = text.strip().rstrip("/")
     if not text:
-        return ""
+        raise Rejected(
+            "the host is missing: where does the account live?", code="missing_credential", field="host"
+        )
     url = text if "://" in text else f"https://{text}"
     try:
         parts = urlsplit(url)
@@ -156,12 +173,12 @@ def _host(credentials: Mapping[str, str]) -> str:
     ):
         raise Rejected(
             f"host must be a name or URL like https://example.social, not {text[:80]!r}",
-            code="invalid_credentials", field="credentials.host",
+            code="invalid_credentials", field="host",
         )  # fmt: skip
     if parts.scheme == "http" and parts.hostname not in ("localhost", "127.0.0.1", "::1"):
         raise Rejected(
             "credentials travel over https only (http is for this machine)",
-            code="invalid_credentials", field="credentials.host",
+            code="invalid_credentials", field="host",
         )  # fmt: skip
     name = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     return f"{parts.scheme}://{name}" + (f":{port}" if port else "") + parts.path.rstrip("/")

@@ -99,6 +99,16 @@ class Told(msgspec.Struct, kw_only=True, omit_defaults=True):
             self.samples = list(deque([*self.samples, sample[:200]], _SAMPLES))
         return before - n < _SAMPLES
 
+    def add(self, other: Told) -> None:
+        """Add what another process counted of the same source."""
+        for name in ("facts", "posts", "pages", "gone", "errors", "gaps"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        for reason, n in other.dropped.items():
+            self.dropped[reason] = self.dropped.get(reason, 0) + n
+        self.samples = [*self.samples, *other.samples][-_SAMPLES:]
+        self.last_errors = sorted([*self.last_errors, *other.last_errors], key=lambda one: one.at)[-_ERRORS:]
+        self.last_at, self.heard_at = max(self.last_at, other.last_at), max(self.heard_at, other.heard_at)
+
 
 _decoder = msgspec.json.Decoder(dict[str, Told])
 

@@ -9,7 +9,7 @@ from contextlib import closing
 from plait.errors import PlaitError
 from plait.events import is_weak, strength
 from plait.settings import Settings
-from plait.store import open_store
+from plait.store import Store, open_store
 
 _EVERY = 30.0  # seconds; somebody who has just been linked is watched from then on
 
@@ -25,10 +25,21 @@ class Watched:
         self._settings = settings
         self._known: frozenset[str] = frozenset()
         self._next = 0.0
+        self._store: Store | None = None
 
     def __call__(self, account: str) -> bool:
         """Whether the acts of ``network:id`` matter."""
         return account in self._known
+
+    def known(self, account: str) -> bool:
+        """Whether the state holds anything of ``network:id``."""
+        try:
+            if self._store is None:
+                self._store = open_store(self._settings.url("store"))
+            with closing(self._store.snapshot()) as snapshot:
+                return snapshot.get("fragments", account.encode()) is not None
+        except PlaitError:
+            return True  # what cannot be told apart has to be told
 
     async def refresh(self) -> None:
         """Look into the state again, now and then."""

@@ -41,6 +41,7 @@ from plait.state import ASIDE
 if TYPE_CHECKING:
     from plait.accounts import Connected
     from plait.catalog import Catalog
+    from plait.connectors import Received
     from plait.consent import ConsentDoor
     from plait.log import Log
     from plait.log.commit import Committer
@@ -55,12 +56,25 @@ Scope = MutableMapping[str, Any]  # of ASGI
 _log = structlog.get_logger()
 
 
+class Hooks(Protocol):
+    """What takes webhooks in (``plait.driver.hooks.Hooks``)."""
+
+    async def receive(
+        self, network: str, source: str, headers: Mapping[str, str], body: bytes
+    ) -> Received: ...
+    async def serve(
+        self, path: str, headers: Mapping[str, str], source: str | None = None
+    ) -> Received | None: ...
+
+
 class Sources(Protocol):
     """What connects accounts (``plait.driver.sources.Sources``)."""
 
+    @property
+    def hooks(self) -> Hooks: ...  # noqa: D102
     def connected(self) -> list[Connected]: ...  # noqa: D102
     def told(self) -> Mapping[str, Any]: ...  # noqa: D102
-    async def connect(self, network: str, credentials: Mapping[str, Any]) -> Connected: ...  # noqa: D102
+    async def connect(self, network: str, credentials: Mapping[str, Any], host: str = "") -> Connected: ...  # noqa: D102
     def disconnect(self, source: str) -> Connected: ...  # noqa: D102
 
 

@@ -15,7 +15,7 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import BaseRoute, Match, Route, Router
 
 from plait.errors import Rejected
-from plait.http import Installation, Scope, items, operate, people, proofs, script, sources
+from plait.http import Installation, Scope, hooks, items, operate, people, proofs, script, sources
 from plait.http.collect import Collect
 from plait.http.personalize import Personalize
 from plait.http.wire import SLOWEST, Gone, Message, Receive, Send, send_error
@@ -49,6 +49,7 @@ class App:
                 *items.routes,
                 *sources.routes,
                 *proofs.routes,
+                *hooks.routes,
                 *script.routes,
                 *more,
             ],
@@ -103,7 +104,11 @@ class App:
         await self._rest(scope, _limited(receive), _hardened(send))
 
     def _check_key(self, scope: Scope) -> None:
-        if scope["path"] in OPEN or any(route.matches(scope)[0] is not Match.NONE for route in self._open):
+        if (
+            scope["path"] in OPEN
+            or scope["path"].startswith(hooks.PREFIXES)
+            or any(route.matches(scope)[0] is not Match.NONE for route in self._open)
+        ):
             return
         if all(route.matches(scope)[0] is Match.NONE for route in self._rest.routes):
             return  # a 404 tells nothing

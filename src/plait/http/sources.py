@@ -92,14 +92,15 @@ async def connect(request: Request) -> Response:
     """Connect an account: ``{"network", "credentials": {...}}``; they are checked with the network before the answer."""
     told = await body(request)
     for name in told:
-        if name not in ("network", "credentials"):
+        if name not in ("network", "host", "credentials"):
             raise Rejected(f"{name[:80]} is not known here", code="invalid_body", field=name[:80])
-    network, credentials = told.get("network"), told.get("credentials", {})
-    if not isinstance(network, str):
-        raise Rejected("network must be a name", code="invalid_body", field="network")
+    network, host, credentials = told.get("network"), told.get("host") or "", told.get("credentials", {})
+    for name, value in (("network", network), ("host", host)):
+        if not isinstance(value, str):
+            raise Rejected(f"{name} must be a text", code="invalid_body", field=name)
     if not isinstance(credentials, dict):
         raise Rejected("credentials must be an object", code="invalid_body", field="credentials")
-    one = await sources_of(installation(request)).connect(network, credentials)
+    one = await sources_of(installation(request)).connect(str(network), credentials, host)
     return answer(
         {"source": one.source, "network": one.network, "handle": one.account.handle, "me": one.account.me}
     )
