@@ -13,7 +13,8 @@ from plait.catalog import Catalog, Item
 from plait.decide import Asked, Decider, Question
 from plait.models import HISTORY, Manifest, Model
 from plait.models.ranker import Ranker
-from plait.profile import SEP, Entry, Profile
+from plait.profile import Entry, Profile
+from plait.subjects import SEP
 
 NOW = 1_790_000_000_000
 HALF_LIFE = 14 * 86_400_000

@@ -13,7 +13,17 @@ from typing import Any, NoReturn
 import msgspec
 
 from plait.errors import Rejected
-from plait.events import DAY, MAX_BATCH, MAX_EVENT_BYTES, PUBLIC, PURPOSES, About, Signal
+from plait.events import (
+    DAY,
+    MAX_BATCH,
+    MAX_EVENT_BYTES,
+    PUBLIC,
+    PURPOSES,
+    RETRACTABLE,
+    About,
+    Signal,
+    checked_identifier,
+)
 from plait.segment import Told, fitting, milliseconds
 
 LONGEST_ID = 256  # characters of a message id, an item, a section …
@@ -26,7 +36,7 @@ def allowed(signal: Signal, op: str, field: str, trusted: bool) -> None:
     Raises:
         Rejected: 403 ``forbidden``; 400 for what nobody may send here.
     """
-    if signal in (Signal.DECIDED, Signal.ERASE) or op == "erase":
+    if signal in (Signal.DECIDED, Signal.ERASE) or (op == "erase" and signal not in RETRACTABLE):
         raise Rejected(
             f"{'op erase' if op == 'erase' else signal.value} is not for senders: decisions are recorded by the "
             "server, and DELETE /v1/profiles/{identifier} erases a person",
@@ -35,6 +45,47 @@ def allowed(signal: Signal, op: str, field: str, trusted: bool) -> None:
     if not trusted and (signal not in PUBLIC or op != "assert"):
         what = f'signal "{signal.value}"' if signal not in PUBLIC else f'op "{op}"'
         raise Rejected(f"{what} needs the secret key", code="forbidden", field=field, status=403)
+
+
+def network(event: Told, path: str, trusted: bool) -> None:
+    """Hold an event to what is said of acts on a network.
+
+    Raises:
+        Rejected: 403 for the write key; 400 for a record, an erase or a count that makes no sense.
+    """
+    if not trusted:
+        for name, told in (("record", event.record), ("about.account", event.about.account)):
+            if told is not None:
+                raise Rejected(
+                    f"{name} needs the secret key", code="forbidden", field=under(path, name), status=403
+                )
+    if event.about.account is not None:
+        checked_identifier(event.about.account, field=under(path, "about.account"))
+    if event.record is not None and event.signal not in RETRACTABLE:
+        wrong(
+            under(path, "record"), f"record is for what a network can take back, not for {event.signal.value}"
+        )
+    if event.op == "erase" and event.record is None:
+        wrong(under(path, "record"), "op erase needs the record that is gone")
+    if event.op == "snapshot":
+        _counts(event, path)
+    elif not event.who and (event.record is None or event.op == "assert"):
+        wrong(
+            under(path, "who"),
+            'an event needs to name somebody (who: ["user:42"])',
+            code="missing_identifier",
+        )
+
+
+def _counts(event: Told, path: str) -> None:
+    if event.who:
+        wrong(under(path, "who"), "a snapshot is a count without names: leave who empty")
+    if event.value is None or event.value < 0:
+        wrong(under(path, "value"), "a snapshot needs a value, 0 or more", code="invalid_value")
+    if (event.about.post is None) == (event.about.account is None):
+        wrong(under(path, "about"), "a snapshot is about one post or one account")
+    if event.consent or event.traits:
+        wrong(under(path, "traits" if event.traits else "consent"), "a snapshot is about nobody")
 
 
 def meant(event: Any, path: str, *, now: int) -> None:

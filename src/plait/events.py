@@ -89,6 +89,8 @@ SOCIAL = frozenset(
 ACTIVITY = frozenset(Signal) - SYSTEM - SOCIAL  # `share` is both; the source tells which
 # A fact that is either so or not so, whose undoing takes its effect back: kept as last-writer state, not as a sum.
 STATEFUL = frozenset({Signal.LIKE, Signal.REACT, Signal.FOLLOW, Signal.SAVE, Signal.RATE})
+# What a network can take back by the name of its record; each such act is kept so that it leaves exactly.
+RETRACTABLE = SOCIAL | STATEFUL | {Signal.SHARE}
 # What the public write key may send (design: "who may ask what").
 PUBLIC = ACTIVITY | {Signal.IDENTIFY, Signal.TRAIT, Signal.CONSENT, Signal.SHOWN, Signal.OTHER}
 
@@ -132,14 +134,16 @@ class Event(msgspec.Struct, omit_defaults=True, kw_only=True):
         source: where it comes from (``web``, ``bluesky:shop.example``).
         at: when it happened, ms since the epoch, corrected for clock skew, <= received_at + 5 min.
         received_at: when we took it, ms since the epoch; never goes back within one log.
-        who: identifiers ``type:value``, strongest first, 1..MAX_WHO; an event is folded into the first.
+        who: identifiers ``type:value``, strongest first, 1..MAX_WHO; an event is folded into the first. None for a
+            ``snapshot``: a count is nobody's.
         value: seconds for dwell and play, money for purchase, stars 0..1 for rate; meaning by signal.
         name: the sender's own name for it; always kept for ``other``.
         decision: id of the answer it follows from.
         consent: ``{purpose: bool}`` or ``{purpose: {source: bool}}``.
         proven: it came with the secret key, so what it claims about people is taken as true.
         record: the network's own name of the record that the act is (an at:// URI, an ActivityPub id). A retract or an
-            erase may name nothing else: it takes back what was told under that name, before or after.
+            erase that names one takes back all that the same identifier told under that name, before or after, and
+            nothing else. Only for signals in ``RETRACTABLE``.
         part: 0, or its number among the events that one call of a client became (an order's products).
     """
 
@@ -162,6 +166,11 @@ class Event(msgspec.Struct, omit_defaults=True, kw_only=True):
     proven: bool = False
     record: str | None = None
     part: int = 0
+
+    @property
+    def takes_back(self) -> bool:
+        """Whether it takes back what was told under a record, rather than saying that something is not so."""
+        return self.record is not None and self.op in ("retract", "erase")
 
 
 RecordKind = Literal["segment", "events", "items", "placements", "page"]

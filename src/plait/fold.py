@@ -10,36 +10,27 @@ from __future__ import annotations
 import gc
 import time
 import traceback
-from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import closing, suppress
 
 import msgspec
 import structlog
 
-from plait import catalog, consent, forgetting, identity, pages
+from plait import acts, catalog, forgetting, identity, pages, totals, visits
+from plait.cache import Fragments
 from plait.consent import hashed, statements_of
 from plait.errors import Corrupt, Unavailable
 from plait.events import Event, Record, Signal, decode_record
 from plait.forgetting import ERASURES, Erasure, Records, decode_erasure, is_done
+from plait.fragment import Fragment, half_life_ms
 from plait.identity import Link, decode_link, encode_link, link_key
-from plait.profile import (
-    Fragment,
-    Visit,
-    abouts,
-    counter_key,
-    decode_fragment,
-    encode_fragment,
-    half_life_ms,
-    is_cumulative,
-    is_visit,
-)
 from plait.segment import numbered_events_of
 from plait.settings import Settings
 from plait.signals import SignalMap
 from plait.state import (
     ASIDE,
     BUCKET,
+    NOBODY,
     WINDOW,
     Pending,
     Row,
@@ -51,15 +42,14 @@ from plait.state import (
     message_name,
     prefix_of,
     row_key,
-    row_time,
-    views_of,
     window_keys,
 )
 from plait.store import Store
+from plait.subjects import counter_key, is_cumulative, is_visit
 
 _log = structlog.get_logger()
 
-VERSION = 4  # of the layouts in the store; another one means: fold anew
+VERSION = 5  # of the layouts in the store; another one means: fold anew
 _SETUP = b"setup"
 _CACHE = 48 << 20  # bytes that decoded fragments may take, about
 
@@ -116,13 +106,10 @@ class Fold:
         self.packing = 0.0
         self._clock = clock
         self._store, self._settings, self._signals = store, settings, signals
-        self._log, self._pepper, self._most_cached = log, pepper, cache
+        self._log, self._pepper = log, pepper
         self._half_life = half_life_ms(settings.half_life_days)
         self._blocked = frozenset(settings.identity.blocked)
-        self._cache: OrderedDict[str, tuple[Fragment, int]] = OrderedDict()  # touched longest ago first
-        self._cached = 0
-        self._fragments: dict[str, Fragment] = {}  # touched since the last commit
-        self._stated: set[str] = set()  # whose consents changed since the last commit
+        self._fragments = Fragments(cache)
         self._again: dict[int, bytes] = {}  # the records of this step, before they are looked up in the log
         self._erased: dict[bytes, int] = {}
         self._oldest = 0
@@ -187,7 +174,7 @@ class Fold:
             for position, raw in records:
                 self._record(position, decode_record(raw))
             began = self._clock()
-            self._flush()
+            self._fragments.flush(self._state)
             self.packing = self._clock() - began
             self._prune(2 * (self.events - before[0]) + 100)
             changes = self._state.changes()
@@ -202,16 +189,13 @@ class Fold:
             self._drop(*before)
             raise
         self.position = records[-1][0]
-        self._trim()
+        self._fragments.trim()
         return self.events - before[0]
 
     def _drop(self, events: int, doubled: int, oldest: int) -> None:
         """Forget what was not committed."""
         self.events, self.doubled, self._oldest = events, doubled, oldest
-        self._cache.clear()
-        self._fragments.clear()
-        self._stated.clear()
-        self._cached = 0
+        self._fragments.drop()
         with closing(self._store.snapshot()) as snapshot:
             self._erased = {key: msgspec.msgpack.decode(raw) for key, raw in snapshot.scan("erased")}
 
@@ -248,9 +232,10 @@ class Fold:
         """Whether somebody it names was erased after it happened; then it has to leave the log, too."""
         if not self._erased or event.signal is Signal.ERASE:
             return False
-        if not any(event.at <= self._erased.get(hashed(one, self._pepper), -1) for one in event.who):
+        named = forgetting.named_by(event)
+        if not any(event.at <= self._erased.get(hashed(one, self._pepper), -1) for one in named):
             return False
-        forgetting.note_late(self._state, position, number, event)
+        forgetting.note_late(self._state, position, number)
         return True
 
     def _is_new(self, position: int, number: int, event: Event) -> bool:
@@ -274,30 +259,30 @@ class Fold:
             self._erase(position, number, event)
             return
         who = [one for one in event.who if one not in self._blocked] if self._blocked else event.who
-        if not who:
+        if not who and event.who:
             return
         mark = mark_of(event, self._name)
         rest, put = row_key(event.at, mark), self._state.put
-        self._count(who[0], event, mark)
-        self._tell(who, event)
         row = encode_row(position, number, event)
-        for one in who:
+        if who:
+            self._count(who[0], event, mark)
+            self._tell(who, event)
+        elif event.takes_back:
+            acts.take_back_unnamed(self._state, event, self._fragment, half_life=self._half_life)
+        else:
+            totals.count(self._state, event)
+        for one in who or [NOBODY]:
             put("timeline", prefix_of(one) + rest, row)
+        if event.about.account is not None:
+            put("named", prefix_of(event.about.account) + rest, row)
 
     def _count(self, identifier: str, event: Event, mark: bytes) -> None:
         """Put an event into a fragment."""
-        fragment = self._fragment(identifier)
-        before = None
-        if is_cumulative(event):
-            before = self._raised(identifier, event)
-        fragment.add(event, half_life=self._half_life, before=before)
-        if not is_visit(event):
-            return
-        visit = Visit(event.at, mark, abouts(event.about)[0])
-        if not fragment.visit(event.source, visit, half_life=self._half_life):
-            self._visited_late(fragment, identifier, event.source, visit)
-        key = prefix_of(identifier) + views_of(event.source) + row_key(event.at, mark)
-        self._state.put("visits", key, visit.about.encode())
+        fragment, state = self._fragment(identifier), self._state
+        before = self._raised(identifier, event) if is_cumulative(event) else None
+        acts.count(state, identifier, fragment, event, mark, half_life=self._half_life, before=before)
+        if is_visit(event):
+            visits.note(state, identifier, fragment, event, mark, half_life=self._half_life)
 
     def _tell(self, who: Sequence[str], event: Event, only: str | None = None) -> None:
         """Note what an event says about links and consents; ``only`` what it says about one identifier."""
@@ -305,7 +290,7 @@ class Fold:
             for said in statements_of(event):
                 if said.identifier in who and only in (None, said.identifier):
                     self._fragment(said.identifier).state(said.purpose, said.at, said.id, said.granted)
-                    self._stated.add(said.identifier)
+                    self._fragments.stated(said.identifier)
         if len(who) > 1:
             for one, other in identity.pairs_of(event, self._blocked):
                 if only is None or only in (one, other):
@@ -329,46 +314,8 @@ class Fold:
             self._state.put("counters", key, encode_counter(value))
         return before
 
-    # -- fragments ---------------------------------------------------------------------------------------------
-
     def _fragment(self, identifier: str) -> Fragment:
-        """The fragment of an identifier, to be changed; a new one when there is none."""
-        found = self._fragments.get(identifier)
-        if found is not None:
-            return found
-        cached = self._cache.pop(identifier, None)
-        if cached is not None:
-            found = cached[0]
-            self._cached -= cached[1]
-        else:
-            raw = self._state.get("fragments", identifier.encode())
-            found = decode_fragment(raw) if raw is not None else Fragment()
-        self._fragments[identifier] = found
-        return found
-
-    def _flush(self) -> None:
-        """Put what was changed in memory among the changes to commit."""
-        put = self._state.put
-        for identifier, fragment in self._fragments.items():
-            raw = encode_fragment(fragment)
-            put("fragments", identifier.encode(), raw)
-            size = 2_000 + 6 * len(raw)  # measured: its dictionaries, and what is in them
-            self._cache[identifier] = (fragment, size)
-            self._cached += size
-        for identifier in self._stated:
-            said = self._fragments[identifier].consents
-            put(
-                "meta",
-                consent.INDEX + identifier.encode(),
-                consent.index_encoder.encode(said) if said else None,
-            )
-        self._fragments.clear()
-        self._stated.clear()
-
-    def _trim(self) -> None:
-        """Let go of the fragments that were not touched for longest."""
-        while self._cached > self._most_cached:
-            self._cached -= self._cache.popitem(last=False)[1][1]
+        return self._fragments.get(identifier, self._state)
 
     def _prune(self, most: int) -> None:
         """Forget message ids that nobody can send again; a few at a time, so that no step is long."""
@@ -384,33 +331,6 @@ class Fold:
             most -= 1
         self._oldest = self._now // BUCKET
 
-    # -- dwell that nobody measured ----------------------------------------------------------------------------
-
-    def _visited_late(self, fragment: Fragment, identifier: str, source: str, visit: Visit) -> None:
-        """A view that came late splits what was inferred without it."""
-        half_life = self._half_life
-        before, after = self._around(identifier, source, visit)
-        assert after is not None  # at least the newest
-        fragment.linger(source, visit.about, at=visit.at, until=after.at, half_life=half_life)
-        if before is None:
-            return
-        about, at = before.about, before.at
-        fragment.linger(source, about, at=at, until=visit.at, half_life=half_life)
-        fragment.unlinger(source, about, at=at, until=after.at, half_life=half_life)
-
-    def _around(self, identifier: str, source: str, visit: Visit) -> tuple[Visit | None, Visit | None]:
-        """The views of a source just before and just after another."""
-        key = row_key(visit.at, visit.mark)
-        return (
-            next(self._views(identifier, source, key, reverse=True), None),
-            next(self._views(identifier, source, key), None),
-        )
-
-    def _views(self, identifier: str, source: str, after: bytes, *, reverse: bool = False) -> Iterator[Visit]:
-        prefix = prefix_of(identifier) + views_of(source)
-        for rest, raw in self._state.rows("visits", prefix, after=after, reverse=reverse):
-            yield Visit(row_time(rest), rest[8:], raw.decode())
-
     # -- forgetting --------------------------------------------------------------------------------------------
 
     def _erase(self, position: int, number: int, event: Event) -> None:
@@ -422,8 +342,8 @@ class Fold:
                 with suppress(ValueError):  # somebody's idea of a hash
                     self._close_off(bytes.fromhex(one.removeprefix("erased:")), cutoff)
             return
-        self._flush()
-        gone = forgetting.persons(event.who, self._neighbours, self._settings.identity)
+        self._fragments.flush(self._state)
+        gone = forgetting.gone_with(event, self._neighbours, self._settings.identity)
         named = self._calls(forgetting.places(self._state, gone))
         for position_, raw in self._raw(forgetting.set_aside(self._state)).items():
             named |= {(position_, each): [] for each in forgetting.calls_with(decode_record(raw), gone)}
@@ -434,7 +354,7 @@ class Fold:
         for (place, number_), events in named.items():
             for each in events:
                 window = window_keys(message_name(each.source, each.id), self._now, self._oldest)
-                forgetting.take_out(self._state, place, number_, each, left, window)
+                forgetting.take_out(self._state, place, number_, each, window)
         for identifier in sorted(left.difference(self._blocked)):
             self._refold(identifier)
         hashes = [hashed(one, self._pepper) for one in sorted(gone)]
@@ -480,7 +400,9 @@ class Fold:
         """Delete all that belongs to an identifier."""
         self._forget_fragment(identifier)
         self._state.clear("timeline", prefix_of(identifier))
+        self._state.clear("named", prefix_of(identifier))
         forgetting.clear_again(self._state, identifier)
+        totals.clear(self._state, identifier)
         self._unlink(identifier)
 
     def _unlink(self, identifier: str) -> None:
@@ -489,13 +411,10 @@ class Fold:
         self._state.clear("links", prefix_of(identifier))
 
     def _forget_fragment(self, identifier: str) -> None:
-        self._state.put("fragments", identifier.encode(), None)
+        self._fragments.forget(identifier, self._state)
         self._state.clear("counters", prefix_of(identifier))
         self._state.clear("visits", prefix_of(identifier))
-        self._state.put("meta", consent.INDEX + identifier.encode(), None)
-        self._fragments.pop(identifier, None)
-        self._stated.discard(identifier)
-        self._cached -= self._cache.pop(identifier, (Fragment(), 0))[1]
+        acts.clear(self._state, identifier)
 
     def _refold(self, identifier: str) -> None:
         """Make an identifier's state anew from the events that are left of its timeline."""

@@ -6,7 +6,7 @@ retries do not count, but they name people and lie in the log, so the fold notes
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -14,7 +14,7 @@ import msgspec
 from plait import identity
 from plait.events import Event, Record, decode_record, is_weak
 from plait.settings import IdentityLimits
-from plait.state import ASIDE, Pending, decode_row, mark_of, prefix_of, row_key
+from plait.state import ASIDE, NOBODY, Pending, decode_row, mark_of, prefix_of, row_key
 
 ERASURES = b"erasure\0"  # in `meta`: position -> what still has to leave log and lake
 _AGAIN = b"again\0"  # in `meta`: identifier NUL position -> numbers of calls that were told before
@@ -60,23 +60,40 @@ def decode_erasure(raw: bytes) -> Erasure:
     return _erasures.decode(raw)
 
 
+def named_by(event: Event) -> set[str]:
+    """All whom an event names: who did it, and the account that it is about."""
+    account = event.about.account
+    return {*event.who} if account is None else {*event.who, account}
+
+
 def note_again(state: Pending, position: int, number: int, event: Event) -> None:
     """Remember where a repetition lies, for each whom it names."""
-    for one in event.who:
+    for one in named_by(event):
         key = _again(one) + position.to_bytes(8, "big")
         known = state.get("meta", key)
         state.put("meta", key, _encode([*(_numbers.decode(known) if known else ()), number]))
 
 
-def note_late(state: Pending, position: int, number: int, event: Event) -> None:
+def note_late(state: Pending, position: int, number: int) -> None:
     """Note that a call has to leave the log: it names somebody who was erased after it happened."""
     key = ERASURES + position.to_bytes(8, "big")
     known = state.get("meta", key)
-    erasure = decode_erasure(known) if known else Erasure("", "", 0, list(event.who), [], 0, {})
+    erasure = decode_erasure(known) if known else Erasure("", "", 0, [], [], 0, {})
     numbers = erasure.records.setdefault(position, [])
     if number not in numbers:
         numbers.append(number)
     state.put("meta", key, _encode(erasure))
+
+
+def gone_with(event: Event, neighbours: identity.Neighbours, limits: IdentityLimits) -> set[str]:
+    """Whose data leaves with an erase event.
+
+    One that is about an account says that the account is gone from its network, not that its person wants to be
+    forgotten: it takes that identifier and nobody linked to it.
+    """
+    if event.about.account is not None:
+        return {event.about.account}
+    return persons(event.who, neighbours, limits)
 
 
 def persons(asked: Iterable[str], neighbours: identity.Neighbours, limits: IdentityLimits) -> set[str]:
@@ -102,9 +119,10 @@ def places(state: Pending, gone: Iterable[str]) -> set[tuple[int, int]]:
     """Position and number of every call that names somebody, counted or told again."""
     found: set[tuple[int, int]] = set()
     for identifier in gone:
-        for _, raw in state.rows("timeline", prefix_of(identifier)):
-            row = decode_row(raw)
-            found.add((row.position, row.number))
+        for table in ("timeline", "named"):
+            for _, raw in state.rows(table, prefix_of(identifier)):
+                row = decode_row(raw)
+                found.add((row.position, row.number))
         for rest, raw in state.rows("meta", _again(identifier)):
             found.update((int.from_bytes(rest, "big"), number) for number in _numbers.decode(raw))
     return found
@@ -141,9 +159,7 @@ def clear_again(state: Pending, identifier: str) -> None:
     state.clear("meta", _again(identifier))
 
 
-def take_out(
-    state: Pending, position: int, number: int, event: Event, left: Collection[str], window: Iterable[bytes]
-) -> None:
+def take_out(state: Pending, position: int, number: int, event: Event, window: Iterable[bytes]) -> None:
     """Delete what is left of one event that named somebody who is gone.
 
     Args:
@@ -151,16 +167,16 @@ def take_out(
         position: of its record.
         number: of its call in the record.
         event: itself.
-        left: who else was named, in this or other events that leave.
         window: where its message id may be remembered.
     """
     for key in window:
         if state.get("window", key) is not None:
             state.put("window", key, None)
-    for one in set(event.who).intersection(left):
+    for one in named_by(event) if event.who else {NOBODY, *named_by(event)}:
         key = prefix_of(one) + row_key(event.at, mark_of(event))
-        if state.get("timeline", key) is not None:
-            state.put("timeline", key, None)
+        for table in ("timeline", "named"):
+            if state.get(table, key) is not None:
+                state.put(table, key, None)
         again = _again(one) + position.to_bytes(8, "big")
         known = state.get("meta", again)
         if known is not None:

@@ -27,6 +27,7 @@ from plait.checks import (
     kind_of,
     known_purposes,
     meant,
+    network,
     parsed,
     short,
     size_of,
@@ -509,6 +510,8 @@ class Intake:
                 return False
             if not trusted and (one.op != "assert" or one.signal not in PUBLIC or one.source is not None):
                 return False
+            if one.record is not None or one.about.account is not None or one.op == "snapshot":
+                return False  # there are rules of their own for what networks tell
             found.add(known)
         if any(one.source is not None for one in events):
             return False  # whether they may be collected depends on the source
@@ -533,6 +536,8 @@ class Intake:
             clean["who"] = list(who)
         if isinstance(clean.get("who"), str):
             clean["who"] = [clean["who"]]
+        if clean.get("op") in ("snapshot", "retract", "erase"):
+            clean.setdefault("who", [])
         if clean.get("id") in (None, ""):
             clean["id"] = new_id()
         event = converted(clean, Told, path)
@@ -546,6 +551,9 @@ class Intake:
         if event.properties:
             clean["properties"] = self._cleaner.properties(event.signal, clean["properties"])
         known_purposes(event.consent, under(path, "consent"))
+        network(event, path, trusted)
+        if not event.who:
+            return clean  # a count, or a record that is gone: there is nobody who could object
         named = self._identifiers(event.who, under(path, "who"))
         happened = corrected(
             None if event.at is None else milliseconds(event.at),
@@ -564,8 +572,6 @@ class Intake:
         )
 
     def _identifiers(self, who: tuple[str, ...], field: str) -> tuple[str, ...]:
-        if not who:
-            wrong(field, 'an event needs to name somebody (who: ["user:42"])', code="missing_identifier")
         if len(who) > MAX_WHO:
             wrong(field, f"an event may name {MAX_WHO} identifiers, not {len(who)}")
         for index, one in enumerate(who):

@@ -48,6 +48,15 @@ def interests(profile: Profile, catalog: Catalog, *, limit: int) -> list[dict[st
     ]
 
 
+def follows(profile: Profile) -> list[dict[str, Any]]:
+    """The accounts that a person follows, newest first: ``{"account", "source", "at"}``, ``at`` in ms since the epoch."""
+    found = [one for one in profile.entries if one.signal == Signal.FOLLOW and one.kind == "account"]
+    return [
+        {"account": one.id, "source": one.source, "at": one.at}
+        for one in sorted(found, key=lambda one: (-one.at, one.id, one.source))
+    ]
+
+
 def _about(entry: Entry) -> str:
     if entry.kind == "item":
         return f"{entry.id}#{entry.section}" if entry.section else entry.id

@@ -18,6 +18,7 @@ from plait.checks import (
     fit,
     kind_of,
     meant,
+    network,
     parsed,
     short,
     size_of,
@@ -173,12 +174,11 @@ class PageIntake:
         if event.signal not in SIGNALS or event.consent:
             what = "consent" if event.consent else event.signal.value
             raise Rejected(f"no network can say {what}", code="forbidden", field=path, status=403)
-        if event.op == "erase" and not event.record:
-            wrong(under(path, "record"), "what is erased has to be named by its record")
         if event.source not in (None, source):
             wrong(under(path, "source"), f"a page of {source} holds facts of no other source")
         clean.pop("source", None)
         meant(event, path, now=now)
+        network(event, path, trusted=True)
         if event.properties:
             clean["properties"] = self._cleaner.properties(event.signal, clean["properties"])
         _named(event, path)
@@ -202,9 +202,7 @@ class PageIntake:
 
 
 def _named(event: Told, path: str) -> None:
-    """Check whom a fact names: accounts of networks, and nobody only where it is a count."""
-    if not event.who and event.op != "snapshot":
-        wrong(under(path, "who"), "a fact names who did it", code="missing_identifier")
+    """Check whom a fact names: one account of a network, or nobody."""
     if len(event.who) > 1:
         wrong(under(path, "who"), "a fact is one account's")
     for index, one in enumerate(event.who):
@@ -212,8 +210,6 @@ def _named(event: Told, path: str) -> None:
         if identifier_type(one) in _OURS:
             wrong(under(path, f"who[{index}]"), "a network tells of its own accounts only",
                   code="invalid_identifier")  # fmt: skip
-    if event.about.account is not None:
-        checked_identifier(event.about.account, field=under(path, "about.account"))
 
 
 _NAMES = ("events", "cursor", "lane", "done", "gap", "gone", "proofs", "source")

@@ -8,31 +8,17 @@ from typing import Any, Protocol
 
 import msgspec
 
-from plait import identity
+from plait import acts, identity
 from plait.consent import ConsentDoor, Statements, resolve, resolved, statements_of
 from plait.events import Event, decode_record, is_weak
+from plait.fragment import Fragment, Visit, decode_fragment, half_life_ms
 from plait.identity import Link, decode_link
-from plait.profile import (
-    Allowed,
-    Entry,
-    Fragment,
-    Profile,
-    Visit,
-    abouts,
-    counter_key,
-    counts_of,
-    decode_fragment,
-    entries_of,
-    everything,
-    half_life_ms,
-    is_cumulative,
-    is_visit,
-    profile_of,
-)
+from plait.profile import Allowed, Entry, Profile, counts_of, entries_of, everything, profile_of
 from plait.segment import numbered_events_of
 from plait.settings import Settings
 from plait.signals import SignalMap
 from plait.state import (
+    Pending,
     Row,
     decode_counter,
     decode_row,
@@ -43,6 +29,7 @@ from plait.state import (
     window_keys,
 )
 from plait.store import Snapshot
+from plait.subjects import abouts, counter_key, is_cumulative, is_visit
 
 _AT_ONCE = 1_000  # events whose records are in memory at a time
 
@@ -255,6 +242,13 @@ def _is_named(reader: _Reader, members: Mapping[str, str], inline: Sequence[Even
     )
 
 
+def is_known(snapshot: Snapshot, identifier: str) -> bool:
+    """Whether anything is held that an identifier did or is named in, also by others: who follows them."""
+    return any(
+        next(snapshot.scan(table, prefix_of(identifier)), None) is not None for table in ("timeline", "named")
+    )
+
+
 def _links(reader: _Reader, members: Mapping[str, str], settings: Settings) -> list[dict[str, Any]]:
     found = {}
     for one in members:
@@ -279,6 +273,7 @@ def _links(reader: _Reader, members: Mapping[str, str], settings: Settings) -> l
 def _overlay(reader: _Reader, inline: Sequence[Event], settings: Settings) -> None:
     """Count the events in that the state lacks, in what this question has read."""
     half_life = half_life_ms(settings.half_life_days)
+    scratch = Pending(reader.snapshot)  # what it notes of acts and records is let go of with the question
     raised: dict[tuple[str, bytes], float] = {}
     seen: dict[tuple[str, str], bool] = {}
     told = None
@@ -289,6 +284,8 @@ def _overlay(reader: _Reader, inline: Sequence[Event], settings: Settings) -> No
             counts = named not in seen and not _is_folded(reader.snapshot, event)
             seen[named] = counts
         who = [one for one in event.who if one not in settings.identity.blocked]
+        if counts and not event.who and event.takes_back:
+            acts.take_back_unnamed(scratch, event, reader.own, half_life=half_life)
         if not counts or not who:
             continue
         fragment = reader.own(who[0])
@@ -300,9 +297,10 @@ def _overlay(reader: _Reader, inline: Sequence[Event], settings: Settings) -> No
                 stored = reader.snapshot.get("counters", prefix_of(who[0]) + rest)
                 before = decode_counter(stored) if stored else None
             raised[who[0], rest] = max(event.value or 0.0, before or 0.0)
-        fragment.add(event, half_life=half_life, before=before)
+        mark = mark_of(event)
+        acts.count(scratch, who[0], fragment, event, mark, half_life=half_life, before=before)
         if is_visit(event):
-            visit = Visit(event.at, mark_of(event), abouts(event.about)[0])
+            visit = Visit(event.at, mark, abouts(event.about)[0])
             fragment.visit(event.source, visit, half_life=half_life)
         for said in statements_of(event):
             if said.identifier in who:

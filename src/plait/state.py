@@ -20,6 +20,7 @@ from plait.store import TABLES, Snapshot
 
 WINDOW = 30 * DAY  # how long a message id is remembered, in time of the log
 BUCKET = WINDOW // 2
+NOBODY = ""  # whose timeline holds what names nobody: counts
 ASIDE = b"aside\0"  # in `meta`: position of a record that could not be folded -> why
 
 

@@ -22,14 +22,14 @@ from plait.errors import PlaitError, Unavailable
 from plait.events import Event, Record, Signal, decode_record, encode_record
 from plait.fold import Fold, spare_the_collector
 from plait.forgetting import ERASURES, Erasure, calls_of, decode_erasure
+from plait.fragment import decode_fragment, equal
 from plait.keys import load_keys
 from plait.lake import Lake, open_lake
 from plait.log import Log, open_log
-from plait.profile import decode_fragment, equal
 from plait.segment import blanked, numbered_events_of
 from plait.settings import Settings
 from plait.signals import SignalMap, load_signals
-from plait.state import ASIDE, decode_row, mark_of, row_key
+from plait.state import ASIDE, NOBODY, decode_row, mark_of, prefix_of, row_key
 from plait.store import TABLES, Snapshot, Store, open_store
 
 _log = structlog.get_logger()
@@ -246,8 +246,8 @@ def _counted(snapshot: Snapshot, position: int, raw: bytes, signals: SignalMap) 
         return
     for _, event in numbered_events_of(decode_record(raw), signals):
         rest = row_key(event.at, mark_of(event))
-        for one in event.who:  # the first of them may be blocked
-            row = snapshot.get("timeline", one.encode() + b"\0" + rest)
+        for one in event.who or [NOBODY]:  # the first of them may be blocked
+            row = snapshot.get("timeline", prefix_of(one) + rest)
             if row is not None:
                 if decode_row(row).position == position:
                     yield event
@@ -257,16 +257,21 @@ def _counted(snapshot: Snapshot, position: int, raw: bytes, signals: SignalMap) 
 # -- erasing ---------------------------------------------------------------------------------------------------
 
 
-def erase_record(identifier: str, *, id: str, now: int, source: str = "plait") -> Record:
-    """The record that asks to forget a person.
+def erase_record(
+    identifier: str, *, id: str, now: int, source: str = "plait", account: bool = False
+) -> Record:
+    """The record that asks to forget a person, or only an account that is gone from its network.
 
     Args:
-        identifier: any of theirs.
+        identifier: any of theirs; the account's.
         id: of the erase event.
         now: ms since the epoch.
         source: of the erase event.
+        account: take this identifier alone, and not the person it is linked to.
     """
-    event = {"id": id, "signal": Signal.ERASE, "op": "erase", "who": [identifier], "at": now}
+    event: dict[str, Any] = {"id": id, "signal": Signal.ERASE, "op": "erase", "who": [identifier], "at": now}
+    if account:
+        event["about"] = {"account": identifier}
     return Record(
         kind="events", source=source, received_at=now, trusted=True, body=msgspec.json.encode([event])
     )

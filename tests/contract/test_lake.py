@@ -45,7 +45,8 @@ def test_an_event_becomes_a_row(lake: Lake) -> None:
     event = Event(
         id="m1", source="web", signal=Signal.DWELL, op="assert", at=5, received_at=7,
         who=("user:ada", "anonymous:a1"), value=48.25, part=2, proven=True, name="Section Read", decision="d_1",
-        about=About(item="tent", section="specs", post="77", topic="tents", url="https://shop.example/", query="warm"),
+        about=About(item="tent", section="specs", post="77", topic="tents", url="https://shop.example/", query="warm", account="bluesky:did:plc:1"),
+            record="at://1",
         counter=Counter(view="v1", started_at=3, epoch=1), consent={"social": {"bluesky": False}},
         traits={"name": "Ada 'the first' \N{TENT}"}, context={"os": "iOS"}, properties={"sizes": [1, {"a": None}]},
     )  # fmt: skip
@@ -57,7 +58,7 @@ def test_an_event_becomes_a_row(lake: Lake) -> None:
     assert row == {
         "position": 4, "id": "m1", "source": "web", "signal": "dwell", "op": "assert", "happened_at": 5, "received_at": 7,
         "who": ["user:ada", "anonymous:a1"], "item": "tent", "section": "specs", "post": "77", "topic": "tents",
-        "url": "https://shop.example/", "query": "warm", "value": 48.25, "counter_view": "v1",
+        "url": "https://shop.example/", "query": "warm", "account": "bluesky:did:plc:1", "record": "at://1", "value": 48.25, "counter_view": "v1",
         "counter_started_at": 3, "counter_epoch": 1, "name": "Section Read", "decision": "d_1",
         "consent": '{"social":{"bluesky":false}}', "traits": '{"name":"Ada \'the first\' \N{TENT}"}',
         "context": '{"os":"iOS"}', "properties": '{"sizes":[1,{"a":null}]}', "proven": True, "part": 2,

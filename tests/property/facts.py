@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from plait.events import DAY, Record, encode_record
 from plait.fold import Fold
+from plait.fragment import decode_fragment, equal
 from plait.people import profile
-from plait.profile import Profile, decode_fragment, equal
+from plait.profile import Profile
 from plait.settings import ConsentDefaults, Settings
 from plait.signals import load_signals
 from plait.state import decode_row
@@ -25,6 +26,8 @@ OPEN = Settings(half_life_days=1.0, consent=ConsentDefaults(link=True, social=Tr
 STRONG = ["user:u", "user:v", "email:e", "bluesky:x"]
 WEAK = ["anonymous:a", "anonymous:b"]
 ANYBODY = STRONG + WEAK
+
+ROBOT = {"userAgent": "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)"}
 
 Fact = dict[str, Any]  # an event as a sender tells it, and `trusted`
 
@@ -70,7 +73,41 @@ def acts(who: st.SearchStrategy[list[str]] = whos) -> st.SearchStrategy[Fact]:
         st.fixed_dictionaries({**common, "signal": st.just("trait"),
                                "traits": st.dictionaries(st.sampled_from(["size", "city"]), st.sampled_from([1, "x", None, [2]]))}),
         st.fixed_dictionaries({**common, "signal": st.just("view"), "about": abouts,
-                               "context": st.just({"bot": True}) | st.just({"userAgent": "x"})}),
+                               "context": st.just(ROBOT) | st.just({"userAgent": "x"})}),
+    )  # fmt: skip
+
+
+_posts = st.sampled_from(
+    [
+        {"post": "77"},
+        {"post": "78"},
+        {"account": "bluesky:x"},
+        {"account": "bluesky:y"},
+        {"post": "77", "account": "bluesky:y"},
+    ]
+)
+
+
+def networks(who: st.SearchStrategy[list[str]] = whos) -> st.SearchStrategy[Fact]:
+    """What networks tell: acts under the names of their records, and records that are gone, in any order."""
+    common: dict[str, st.SearchStrategy[Any]] = {
+        "who": who, "at": times, "source": st.sampled_from(["bluesky", "bluesky", "other"]),
+        "record": st.sampled_from(["r1", "r2", "r3"]),
+    }  # fmt: skip
+    signal = st.sampled_from(
+        ["like", "follow", "share", "comment", "reply", "quote", "mention", "react", "save", "rate"]
+    )
+    return st.one_of(
+        st.fixed_dictionaries({**common, "signal": signal, "about": _posts | abouts,
+                               "value": st.sampled_from([None, 0.2, 1.0])}),
+        st.fixed_dictionaries({**common, "signal": signal, "about": _posts,
+                               "context": st.just(ROBOT) | st.just({})}),
+        st.fixed_dictionaries({**common, "signal": signal, "op": st.sampled_from(["retract", "erase"])}),
+        st.fixed_dictionaries({**common, "signal": signal, "op": st.just("retract"), "who": st.just([])}),
+        st.fixed_dictionaries({**common, "signal": signal, "about": _posts, "record": st.none(),
+                               "op": st.sampled_from(["assert", "retract"])}),
+        st.fixed_dictionaries({"signal": st.sampled_from(["like", "share"]), "op": st.just("snapshot"), "at": times, "who": st.just([]),
+                               "about": st.sampled_from([{"post": "77"}, {"account": "bluesky:x"}]), "value": st.sampled_from([0.0, 7.0])}),
     )  # fmt: skip
 
 
@@ -125,10 +162,14 @@ rivals = st.one_of(
     ),
 )  # fmt: skip
 
+# One person's records on one network: told, taken back, told again under another name.
+records = st.lists(networks(st.just(["bluesky:x"])), min_size=2, max_size=10)
+
 histories = st.one_of(
-    st.lists(acts() | ties(), max_size=14),
+    st.lists(acts() | ties() | networks(), max_size=14),
     rivals,
-    st.tuples(st.lists(acts() | ties(), max_size=6), rivals).map(lambda both: both[0] + both[1]),
+    records,
+    st.tuples(st.lists(acts() | ties(), max_size=6), rivals | records).map(lambda both: both[0] + both[1]),
 ).map(numbered)
 
 
@@ -176,17 +217,21 @@ def same(one: PlainStore, other: PlainStore) -> None:
     for key, raw in left["fragments"].items():
         a, b = decode_fragment(raw), decode_fragment(right["fragments"][key])
         assert equal(a, b), f"{key!r}: {a} != {b}"
-    assert _timeline(one) == _timeline(other)
+    for table in ("timeline", "named"):
+        assert _timeline(one, table) == _timeline(other, table)
     assert left["links"] == right["links"]
     assert left["counters"] == right["counters"]
     assert left["visits"] == right["visits"]
+    assert left["acts"] == right["acts"]
+    assert left["records"] == right["records"]
+    assert left["totals"] == right["totals"]
     assert left["window"] == right["window"]
     assert left["erased"] == right["erased"]
     assert _meta(one) == _meta(other)
 
 
-def _timeline(store: PlainStore) -> dict[bytes, tuple[Any, ...]]:
-    rows = {key: decode_row(raw) for key, raw in store.tables["timeline"].items()}
+def _timeline(store: PlainStore, table: str) -> dict[bytes, tuple[Any, ...]]:
+    rows = {key: decode_row(raw) for key, raw in store.tables[table].items()}
     return {key: (row.part, row.source, row.id, row.signal) for key, row in rows.items()}
 
 

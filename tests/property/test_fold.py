@@ -13,6 +13,7 @@ from tests.property.facts import (
     ANYBODY,
     NOW,
     OPEN,
+    ROBOT,
     SIGNALS,
     STRONG,
     Fact,
@@ -22,8 +23,10 @@ from tests.property.facts import (
     close,
     folded,
     histories,
+    networks,
     numbered,
     record_of,
+    records,
     same,
     sources,
     ties,
@@ -31,8 +34,8 @@ from tests.property.facts import (
     told,
 )
 
-from plait.events import decode_record
-from plait.profile import VISIT_GAP, attention, decode_fragment
+from plait.events import decode_record, strongest_first
+from plait.fragment import VISIT_GAP, attention, decode_fragment
 from plait.segment import events_of
 from plait.workers import compare
 
@@ -197,7 +200,7 @@ def _between(facts: list[Fact]) -> dict[tuple[str, ...], tuple[int, float]]:
 edges = st.fixed_dictionaries(
     {
         "who": st.just(["user:u"]),
-        "signal": st.sampled_from(["like", "follow"]),
+        "signal": st.sampled_from(["like", "follow", "share"]),
         "op": st.sampled_from(["assert", "retract"]),
         "at": times,
         "source": sources,
@@ -217,7 +220,66 @@ def test_what_is_so_or_not_so_is_as_the_last_word_has_it(facts: list[Fact], rand
     assert {key[:2] for key in (found or {"entries": {}})["entries"]} == holds
 
 
-@given(histories, st.lists(acts(), max_size=4))
+@given(st.lists(networks(), max_size=14).map(numbered), st.randoms(use_true_random=False))
+def test_what_was_taken_back_is_as_if_it_had_never_been_told(facts: list[Fact], random: Any) -> None:
+    held = [fact for fact in facts if _takes_back(fact) or _is_bot(fact) or not _is_gone(fact, facts)]
+
+    found, without = folded(random.sample(facts, len(facts))), folded(held)
+
+    for identifier in ANYBODY:
+        one, other = told(found, identifier), told(without, identifier)
+        assert _learned(one) == _learned(other)
+
+
+def _is_gone(fact: Fact, facts: list[Fact]) -> bool:
+    """Whether who told it, or the network without a name, took it back."""
+    if fact.get("record") is None:
+        return False
+    return any(
+        (one["source"], one["record"]) == (fact["source"], fact["record"])
+        and (not one["who"] or strongest_first(one["who"])[0] == strongest_first(fact["who"])[0])
+        for one in facts
+        if _takes_back(one)
+    )
+
+
+def _takes_back(fact: Fact) -> bool:
+    return fact.get("record") is not None and fact.get("op") in ("retract", "erase")
+
+
+def _is_bot(fact: Fact) -> bool:
+    return fact.get("context") == ROBOT
+
+
+def _learned(profile: Any) -> Any:
+    """What a profile says but for when somebody was seen, which a record that is gone tells too."""
+    return (profile or {"entries": {}})["entries"], (profile or {"counts": {}})["counts"]
+
+
+@given(records.map(numbered), st.randoms(use_true_random=False))
+def test_a_like_holds_as_long_as_one_of_its_records_does(facts: list[Fact], random: Any) -> None:
+    found = told(folded(random.sample(facts, len(facts))), "bluesky:x") or {"entries": {}}
+
+    assert {key[:5] for key in found["entries"] if key[1] == "like"} == _liked(facts)
+
+
+def _liked(facts: list[Fact]) -> set[tuple[str, ...]]:
+    """Independent of the product's code: what is liked, by the last word of what is left."""
+    last: dict[tuple[str, ...], Fact] = {}
+    for fact in sorted(facts, key=lambda fact: (fact["at"], fact["id"])):
+        left = not _takes_back(fact) and not _is_gone(fact, facts)
+        if fact["signal"] == "like" and left and fact.get("op") != "snapshot" and not _is_bot(fact):
+            about = fact["about"]
+            section = about.get("section", "")
+            for kind in ("item", "post", "topic", "query", "account", "url"):
+                if kind in about:
+                    last[fact["source"], "like", kind, about[kind], section] = fact
+            if not about:
+                last[fact["source"], "like", "", "", ""] = fact
+    return {key for key, fact in last.items() if fact.get("op") != "retract"}
+
+
+@given(histories, st.lists(acts() | networks(), max_size=4))
 def test_what_came_with_the_question_counts_as_if_it_were_folded(
     facts: list[Fact], fresh: list[Fact]
 ) -> None:
@@ -276,7 +338,7 @@ _wide = st.fixed_dictionaries(
 @given(st.lists(_wide, min_size=12, max_size=40).map(numbered), st.randoms(use_true_random=False))
 def test_what_stays_of_too_many_things_does_not_depend_on_their_order(facts: list[Fact], random: Any) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("plait.profile.MOST_THINGS", 8)
+        patch.setattr("plait.fragment.MOST_THINGS", 8)
 
         one, other = folded(facts), folded(random.sample(facts, len(facts)))
 
@@ -288,7 +350,7 @@ def test_what_stays_of_too_many_things_does_not_depend_on_their_order(facts: lis
 def test_what_stays_of_too_many_things_weighs_what_it_weighed(facts: list[Fact]) -> None:
     whole = decode_fragment(folded(facts).tables["fragments"][b"user:u"])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("plait.profile.MOST_THINGS", 8)
+        patch.setattr("plait.fragment.MOST_THINGS", 8)
         some = decode_fragment(folded(facts).tables["fragments"][b"user:u"])
 
     assert some.counts == whole.counts

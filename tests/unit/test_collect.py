@@ -275,6 +275,8 @@ def test_the_write_key_sends_no_social_signals(desk, event):
         {"signal": "view", "op": "snapshot"},
         {"signal": "view", "op": "erase"},
         {"signal": "view", "source": "bluesky:shop.example"},
+        {"signal": "share", "record": "at://1"},
+        {"signal": "share", "about": {"account": "bluesky:did:plc:x"}},
         {"signal": "consent", "consent": {"collect": True}},
     ],
 )
@@ -282,6 +284,40 @@ def test_the_write_key_says_only_what_is_public(desk, event):
     answer = desk.post("/v1/events", [{"who": ["user:u1", "user:u2"]} | event])
 
     assert (answer.status_code, answer.json()["code"], desk.records()) == (403, "forbidden", [])
+
+
+LIKE = {"id": "1", "signal": "like", "who": ["bluesky:x"], "about": {"post": "77"}}
+COUNT = {"id": "1", "signal": "like", "op": "snapshot", "about": {"post": "77"}, "value": 12}
+
+
+@pytest.mark.parametrize(
+    ("event", "field"),
+    [
+        (LIKE | {"signal": "view", "record": "at://1"}, "record"),
+        (LIKE | {"op": "erase"}, "record"),
+        (LIKE | {"record": 7}, "record"),
+        (LIKE | {"about": {"account": "nobody"}}, "about.account"),
+        (LIKE | {"who": []}, "who"),
+        (COUNT | {"who": ["bluesky:x"]}, "who"),
+        (COUNT | {"value": None}, "value"),
+        (COUNT | {"value": -1}, "value"),
+        (COUNT | {"about": {}}, "about"),
+        (COUNT | {"about": {"post": "77", "account": "bluesky:x"}}, "about"),
+        (COUNT | {"traits": {"size": 1}}, "traits"),
+    ],
+)
+def test_what_networks_tell_has_to_make_sense(desk, event, field):
+    answer = desk.post("/v1/events", {"events": [event]}, key=SECRET)
+
+    assert answer.status_code == 400
+    assert answer.json()["refused"][0]["field"] == f"events[0].{field}"
+
+
+@pytest.mark.parametrize(
+    "event", [LIKE | {"record": "at://1"}, LIKE | {"record": "at://1", "op": "erase", "about": {}}, COUNT]
+)
+def test_what_networks_tell_is_taken_with_the_secret_key(desk, event):
+    assert desk.post("/v1/events", [event], key=SECRET).status_code == 200
 
 
 def test_the_write_key_gives_consent_for_its_own_anonymous_id(desk):

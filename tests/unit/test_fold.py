@@ -11,7 +11,7 @@ from plait.errors import Corrupt, Unavailable
 from plait.events import DAY, Record, checked_identifier, encode_record
 from plait.fold import Fold
 from plait.forgetting import ERASURES, decode_erasure
-from plait.profile import decode_fragment
+from plait.fragment import decode_fragment
 from plait.settings import ConsentDefaults, IdentityLimits, Settings
 from plait.signals import load_signals
 from plait.state import ASIDE, BUCKET

@@ -5,17 +5,16 @@ import math
 import pytest
 
 from plait.events import DAY, About, Counter, Event, Signal
-from plait.profile import (
+from plait.fragment import (
     MOST_THINGS,
     Fragment,
     Visit,
     attention,
     decode_fragment,
     encode_fragment,
-    entries_of,
     half_life_ms,
-    profile_of,
 )
+from plait.profile import entries_of, profile_of
 
 NOW = 1_780_000_000_000
 HALF_LIFE = half_life_ms(14)

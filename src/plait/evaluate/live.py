@@ -15,11 +15,12 @@ from plait.errors import Rejected, Unavailable
 from plait.evaluate import SOCIAL_SIGNALS, report
 from plait.evaluate.dataset import Dataset
 from plait.evaluate.split import BY_TIME
+from plait.fragment import half_life_ms
 from plait.models.table import Table, table_of
 from plait.people import training_rows
-from plait.profile import SEP, half_life_ms
 from plait.settings import Settings
 from plait.store import open_store
+from plait.subjects import SEP
 
 FOLDER = "evaluations"  # in the data folder; the console reads what lies there
 KEPT = 20  # of the newest

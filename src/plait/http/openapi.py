@@ -333,7 +333,7 @@ def _schemas() -> dict[str, Schema]:
         "Profile": _object(
             ["identifiers", "counts", "interests", "traits", "devices"],
             identifiers=_list(_TEXT), counts={"type": "object", "additionalProperties": _WHOLE},
-            interests=_list(_ref("Interest")), traits=_ANY, devices=_list(_ANY), links=_list(_ANY),
+            interests=_list(_ref("Interest")), follows=_list(_ANY), traits=_ANY, devices=_list(_ANY), links=_list(_ANY),
             consents={"type": "object", "additionalProperties": _FLAG}, events=_list(_ANY),
             first_at=_WHOLE, last_at=_WHOLE, bots=_WHOLE,
         ),

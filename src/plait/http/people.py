@@ -18,7 +18,7 @@ from plait.events import Record, Signal, checked_identifier, identifier_type, is
 from plait.http import Installation
 from plait.http.plain import answer, body, installation
 from plait.identity import needs_opt_in
-from plait.interests import interests
+from plait.interests import follows, interests
 from plait.segment import Told
 from plait.state import ASIDE
 
@@ -49,6 +49,7 @@ def _told(here: Installation, found: Any, limit: int) -> dict[str, Any]:
         "identifiers": found.identifiers,
         "counts": found.counts,
         "interests": interests(found, here.catalog, limit=limit),
+        "follows": follows(found),
         "traits": found.traits,
         "devices": found.devices,
         "links": found.links,

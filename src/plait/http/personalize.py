@@ -30,12 +30,13 @@ from plait.events import (
     is_weak,
     strongest_first,
 )
+from plait.fragment import half_life_ms
 from plait.http.decided import SOURCE, Decided
 from plait.http.wire import Gone, Receive, Send, read_body, send_error, send_json
 from plait.intake import Intake
 from plait.models import Model, kernels
 from plait.models.ranker import Ranker
-from plait.profile import Profile, half_life_ms
+from plait.profile import Profile
 from plait.segment import events_of
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from plait import pages, people
 from plait.accounts import unknown
 from plait.connectors import connector_of
 from plait.errors import Rejected, Unavailable
-from plait.events import MAX_BODY_BYTES, Record, Signal, encode_record
+from plait.events import MAX_BODY_BYTES, About, Record, Signal, encode_record
 from plait.http import Installation, Sources
 from plait.http.plain import answer, body, installation
 from plait.http.proofs import redeem
@@ -158,16 +158,15 @@ async def _is_known(here: Installation, identifier: str) -> bool:
     if here.position() < here.log.last and not await here.folded(here.log.last):
         return True  # we cannot tell; an erasure too many does no harm
     with closing(here.store.snapshot()) as snapshot:
-        return (
-            people.profile(snapshot, identifier, now=here.now(), settings=here.settings, purpose=None)
-            is not None
-        )
+        return people.is_known(snapshot, identifier)
 
 
 def _erasure(identifier: str, source: str, now: int) -> Record:
+    """The account alone, not whom it is linked to (docs/explanation/decisions/0170)."""
     event = Told(
-        id=f"erase-{secrets.token_hex(12)}", signal=Signal.ERASE, op="erase", who=(identifier,), at=now
-    )
+        id=f"erase-{secrets.token_hex(12)}", signal=Signal.ERASE, op="erase", who=(identifier,), at=now,
+        about=About(account=identifier),
+    )  # fmt: skip
     return Record(
         kind="events", source=source, received_at=now, trusted=True, body=msgspec.json.encode([event])
     )

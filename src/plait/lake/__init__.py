@@ -31,6 +31,7 @@ COLUMNS = {
     "topic": "VARCHAR",
     "url": "VARCHAR",
     "query": "VARCHAR",
+    "account": "VARCHAR",
     "value": "DOUBLE",
     "counter_view": "VARCHAR",
     "counter_started_at": "BIGINT",
@@ -43,6 +44,7 @@ COLUMNS = {
     "properties": "JSON",
     "proven": "BOOLEAN",
     "part": "INTEGER",
+    "record": "VARCHAR",
 }
 
 

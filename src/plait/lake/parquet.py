@@ -55,6 +55,7 @@ class _Row(msgspec.Struct, omit_defaults=True):
     topic: str | None = None
     url: str | None = None
     query: str | None = None
+    account: str | None = None
     value: float | None = None
     counter_view: str | None = None
     counter_started_at: int | None = None
@@ -65,6 +66,7 @@ class _Row(msgspec.Struct, omit_defaults=True):
     traits: dict[str, Any] | None = None
     context: dict[str, Any] | None = None
     properties: dict[str, Any] | None = None
+    record: str | None = None
 
 
 class Lake:
@@ -107,7 +109,7 @@ class Lake:
     def redact(self, identifiers: Collection[str], *, up_to: int) -> int:
         """Take out every event that names one of these, at positions <= ``up_to``."""
         return self._take_out(
-            "position <= $up_to AND list_has_any(who, $identifiers)",
+            "position <= $up_to AND (list_has_any(who, $identifiers) OR list_contains($identifiers, account))",
             {"up_to": up_to, "identifiers": sorted(identifiers)},
         )
 
@@ -236,7 +238,7 @@ class Lake:
             runs = self._runs()
             found = _asked(
                 self._db(),
-                f"SELECT filename, count(*) AS n FROM {_files(runs, 'filename = true')} WHERE {condition} GROUP BY 1",
+                f"SELECT filename, count(*) AS n FROM {_files(runs, filename=True)} WHERE {condition} GROUP BY 1",
                 parameters,
             )
             counts = {row["filename"]: row["n"] for row in found}
@@ -281,6 +283,7 @@ def _row(position: int, event: Event) -> _Row:
         topic=about.topic,
         url=about.url,
         query=about.query,
+        account=about.account,
         value=event.value,
         counter_view=counter.view if counter else None,
         counter_started_at=counter.started_at if counter else None,
@@ -291,6 +294,7 @@ def _row(position: int, event: Event) -> _Row:
         traits=event.traits,
         context=event.context or None,
         properties=event.properties or None,
+        record=event.record,
     )
 
 
@@ -315,10 +319,14 @@ def _asked(
     return [dict(zip(names, row, strict=True)) for row in answer.fetchall()]
 
 
-def _files(runs: Sequence[_Run], options: str = "union_by_name = true") -> str:
+def _files(runs: Sequence[_Run], *, filename: bool = False) -> str:
+    """The rows of these runs with all ``COLUMNS``: files from before a column was there have nulls in it."""
+    nothing = f"(SELECT *, '' AS filename FROM {_NOTHING})" if filename else _NOTHING
     if not runs:
-        return "(SELECT *, '' AS filename FROM " + _NOTHING + ")" if "filename" in options else _NOTHING
-    return f"read_parquet([{', '.join(_quoted(run.path) for run in runs)}], {options})"
+        return nothing
+    options = "union_by_name = true" + (", filename = true" if filename else "")
+    files = f"read_parquet([{', '.join(_quoted(run.path) for run in runs)}], {options})"
+    return f"(SELECT * FROM {nothing} UNION ALL BY NAME SELECT * FROM {files})"
 
 
 def _quoted(path: Path | str) -> str:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from plait.catalog import Catalog
 from plait.events import SOCIAL
+from plait.fragment import half_life_ms
 from plait.models import HISTORY, Manifest, Model, drop_old, newest, prior
 from plait.models.batch import topic_scores
 from plait.models.gates import Fitted, Groups, fit_gates, groups, ndcg, split
@@ -24,7 +25,7 @@ from plait.models.parts import Shape, parts_of, recent, scale
 from plait.models.shape import tuned
 from plait.models.table import TIES, Table, table_of
 from plait.people import training_rows
-from plait.profile import Entry, half_life_ms
+from plait.profile import Entry
 from plait.settings import Settings
 from plait.store import open_store
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from plait.catalog import Catalog
-from plait.profile import SEP
+from plait.subjects import SEP
 
 
 class Meaning(NamedTuple):

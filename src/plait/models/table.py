@@ -16,7 +16,8 @@ from plait.catalog import Catalog
 from plait.events import ACTIVITY, SYSTEM
 from plait.models import Channel
 from plait.models.meaning import Meanings
-from plait.profile import SEP, Entry
+from plait.profile import Entry
+from plait.subjects import SEP
 
 AGAINST = frozenset({"remove"})  # acts that speak against; learned from, never wanted
 TIES = "ties"  # the kind of source whose acts are about people: who follows whom

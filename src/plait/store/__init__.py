@@ -18,6 +18,10 @@ TABLES = (
     "fragments",  # identifier -> Fragment
     "window",     # hash of (source, message id) -> received_at: what counted already
     "timeline",   # identifier NUL at id part -> where it stands in the log
+    "acts",       # identifier NUL what it did and to what, at id -> an act that can be taken back
+    "records",    # identifier NUL record -> what was told under a network's name, and whether it was taken back
+    "named",      # account NUL at id -> where an event about it stands in the log
+    "totals",     # post, source and signal -> a count that a network gives without names
     "visits",     # identifier NUL source at id -> what was viewed, where it counts
     "counters",   # identifier NUL counter -> the largest value told
     "links",      # identifier NUL identifier -> what was said about the edge, both ways round

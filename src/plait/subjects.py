@@ -1,0 +1,76 @@
+"""What an event counts for: the keys under which state is kept, ``source SEP signal SEP kind SEP id SEP section``."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+
+from plait.events import DAY, SOCIAL, STATEFUL, About, Event, Signal
+
+SEP = "\x1f"  # between the parts of a key; control characters never occur in what is let in
+INFERRED = "~"  # ends the signal part of a key whose dwell was inferred from successive views
+
+
+def abouts(about: About) -> list[str]:
+    """What an event counts for, as ``kind SEP id SEP section``; a page's address only where nothing better is known."""
+    found = []
+    section = about.section or ""
+    if about.item is not None:
+        found.append(f"item{SEP}{about.item}{SEP}{section}")
+    if about.post is not None:
+        found.append(f"post{SEP}{about.post}{SEP}")
+    if about.topic is not None:
+        found.append(f"topic{SEP}{about.topic}{SEP}")
+    if about.query is not None:
+        found.append(f"query{SEP}{about.query}{SEP}")
+    if about.account is not None:
+        found.append(f"account{SEP}{about.account}{SEP}")
+    if about.url is not None and about.item is None and about.post is None:
+        found.append(f"url{SEP}{about.url}{SEP}{section}")
+    return found or [f"{SEP}{SEP}"]
+
+
+def zeros(about: str) -> int:
+    """With how many zeros the hash of a thing begins: as a coin falls, and always the same for the same thing."""
+    return 64 - int.from_bytes(blake2b(about.encode(), digest_size=8).digest(), "big").bit_length()
+
+
+def is_visit(event: Event) -> bool:
+    """Whether somebody looked at something, so that the next look tells for how long."""
+    return event.signal is Signal.VIEW and event.op == "assert" and not event.context.get("bot")
+
+
+def is_cumulative(event: Event) -> bool:
+    """Whether an event's value is a counter's. One that says it began long after it was told is taken as it is:
+    a clock that is years ahead must not fade all else to nothing.
+    """
+    return event.counter is not None and event.counter.started_at <= event.received_at + DAY
+
+
+def counter_key(event: Event) -> bytes:
+    """What names an event's counter within its identifier; what it measures belongs to the name."""
+    counter = event.counter
+    assert counter is not None
+    named = (
+        event.source, event.signal, counter.view, str(counter.started_at), str(counter.epoch),
+        *abouts(event.about),
+    )  # fmt: skip
+    return blake2b(SEP.join(named).encode(), digest_size=16).digest()
+
+
+def inferred_key(source: str, about: str) -> str:
+    """Where dwell that nobody measured is kept."""
+    return f"{source}{SEP}{Signal.DWELL}{INFERRED}{SEP}{about}"
+
+
+def is_social(signal: str, kind: str) -> bool:
+    """Whether an entry came from a network; a share is social when a post was shared."""
+    return signal in SOCIAL or (signal == "share" and kind == "post")
+
+
+def is_state(signal: str, kind: str) -> bool:
+    """Whether it is so or not so, rather than an act that adds up.
+
+    A post is shared once however often a network is told: reposts and boosts are unique, as likes are. Sharing a
+    product on a site is an act.
+    """
+    return signal in STATEFUL or (signal == "share" and kind == "post")
