@@ -297,7 +297,8 @@ class Connector(Protocol):
     Args of the class:
         account: whose.
         watched: whether an account (``network:id``) is one whose acts matter besides those on the company's posts:
-            people who are customers, and those they follow.
+            people who are customers, and those they follow. Where it has ``known``, that tells whether we may hold
+            something of an account at all: of strangers, what they delete need not be told.
         now: ms since the epoch; connectors read no clock of their own.
 
     A class that also takes ``known`` is given whether we may hold anything of an account (``network:id``), so that it need

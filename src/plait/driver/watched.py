@@ -24,22 +24,28 @@ class Watched:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._known: frozenset[str] = frozenset()
-        self._next = 0.0
         self._store: Store | None = None
+        self._next = 0.0
 
     def __call__(self, account: str) -> bool:
         """Whether the acts of ``network:id`` matter."""
         return account in self._known
 
     def known(self, account: str) -> bool:
-        """Whether the state holds anything of ``network:id``."""
+        """Whether we may hold something of ``network:id``: what it takes back matters. Yes, when nobody can tell."""
         try:
             if self._store is None:
                 self._store = open_store(self._settings.url("store"))
             with closing(self._store.snapshot()) as snapshot:
                 return snapshot.get("fragments", account.encode()) is not None
         except PlaitError:
-            return True  # what cannot be told apart has to be told
+            self._let_go()
+            return True
+
+    def _let_go(self) -> None:
+        if self._store is not None:
+            self._store.close()
+        self._store = None
 
     async def refresh(self) -> None:
         """Look into the state again, now and then."""
@@ -48,6 +54,7 @@ class Watched:
         self._next = time.monotonic() + _EVERY
         try:
             self._known = await asyncio.to_thread(self._linked)
+            self._let_go()  # it may have been made anew
         except PlaitError:  # the state is being made anew; what we know holds meanwhile
             return
 

@@ -1,0 +1,226 @@
+"""What the network still knows of the past, told once: own posts, who did what with them, followers, whom people follow.
+
+Notifications come first: they name the records of acts, so that their undoing can be understood later. Lists of who
+likes and reposts do not; they add only those whom no notification told.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from plait.connectors import Account, Fact, Page, Post, Steps
+from plait.connectors._atproto import FOLLOW, POST, Interest, split
+from plait.connectors._bsky_lists import (
+    BEHIND,
+    Refused,
+    act_of,
+    dropped,
+    every,
+    lied,
+    made_at,
+    moment,
+    notified,
+    page,
+    who,
+)
+from plait.connectors._bsky_looks import posts_of
+from plait.connectors._bsky_records import NETWORK, named
+from plait.events import About, Signal
+
+_MOST_PAGES = 10_000  # of one list; what goes on longer is a circle
+_CALLS = 1_000  # questions about whom people follow: a third of what the network takes in five minutes
+
+
+class _Place(msgspec.Struct, omit_defaults=True):
+    """The cursor. Notifications are read again after a restart: what they told is known by its ids."""
+
+    posts: int = 0  # whose numbers were read
+    listed: bool = False  # the posts were told
+    followers: str = ""
+    followed: bool = False
+
+
+def backfill(cursor: str | None, account: Account, interest: Interest, now: Callable[[], int]) -> Steps:
+    """Tell the past, in pages that can be resumed."""
+    try:
+        place = msgspec.json.decode(cursor or "{}", type=_Place)
+    except msgspec.DecodeError:
+        place = _Place()
+    past = _Past(place, account, interest, now)
+    yield from past.posts()
+    yield from past.notifications()
+    yield from past.numbers()
+    yield from past.followers()
+    yield from past.follows()
+
+
+class _Past:
+    def __init__(self, place: _Place, account: Account, interest: Interest, now: Callable[[], int]) -> None:
+        self._place, self._account, self._interest, self._now = place, account, interest, now
+        self._me = interest.me
+        self._posts: list[Post] = []
+        self._told: set[tuple[str, Signal, str]] = set()  # actor, signal, post
+        self._people: dict[str, None] = {}  # DIDs of watched people, in the order they were met
+
+    def posts(self) -> Steps:
+        """The company's own posts, newest first."""
+        cursor, seen = None, set[str]()
+        for _ in range(_MOST_PAGES):
+            entries, cursor = yield from page(
+                "com.atproto.repo.listRecords", "records", cursor, repo=self._me, collection=POST
+            )
+            found = posts_of(entries, self._me, self._now())
+            self._posts += found
+            if not self._place.listed:
+                yield Page(posts=tuple(found), done=0, total=len(self._posts))
+            if cursor is None:
+                break
+            if cursor in seen:
+                lied("listRecords")
+                break
+            seen.add(cursor)
+        self._place.listed = True
+        yield self._page(())
+
+    def notifications(self) -> Steps:
+        """All that the network remembers having told the account."""
+        cursor, seen = None, set[str]()
+        for _ in range(_MOST_PAGES):
+            entries, cursor = yield from page(
+                "app.bsky.notification.listNotifications", "notifications", cursor
+            )
+            facts = [fact for one in entries for fact in notified(one, self._interest, self._now())]
+            for fact in facts:
+                self._told.add((fact.actor, fact.signal, fact.about.post or ""))
+                self._meet(fact.actor)
+            yield self._page(facts)
+            if cursor is None:
+                break
+            if cursor in seen:
+                lied("listNotifications")
+                break
+            seen.add(cursor)
+
+    def numbers(self) -> Steps:
+        """Who is behind the numbers of each post, besides those who were told."""
+        for number, post in enumerate(self._posts):
+            if number < self._place.posts:
+                continue
+            found: list[Fact] = []
+            for signal, method, of, _ in BEHIND:
+                try:
+                    entries, _whole = yield from every(method, of, uri=post.id)
+                except Refused:  # a post that is gone meanwhile, or that the network shows to nobody
+                    continue
+                found += self._others(signal, post.id, entries)
+            self._place.posts = number + 1
+            yield self._page(found)
+
+    def _others(self, signal: Signal, post: str, entries: list[Any]) -> list[Fact]:
+        found = []
+        for one in entries:
+            try:
+                did = who(one)
+                if did == self._me or (NETWORK + did, signal, post) in self._told:
+                    continue
+                if signal == Signal.QUOTE:
+                    found += notified({**one, "indexedAt": one.get("indexedAt")}, self._interest, self._now())
+                    continue
+                at = min(moment(one.get("indexedAt")) or self._now(), self._now())
+                found.append(act_of(signal, did, About(post=post), op="assert", at=at, inferred=False))
+                self._meet(NETWORK + did)
+            except (KeyError, TypeError, ValueError, AttributeError):
+                dropped("invalid_entry")
+        return found
+
+    def followers(self) -> Steps:
+        """Who follows the company; the network names the record of each."""
+        if self._place.followed:
+            return
+        cursor, seen = self._place.followers or None, set[str]()
+        about = About(account=named(self._me))
+        for _ in range(_MOST_PAGES):
+            entries, cursor = yield from page(
+                "app.bsky.graph.getFollowers", "followers", cursor, actor=self._me
+            )
+            facts = []
+            for one in entries:
+                try:
+                    if (NETWORK + who(one), Signal.FOLLOW, "") not in self._told:
+                        facts.append(self._follower(one, about))
+                    self._meet(NETWORK + who(one))
+                except (KeyError, TypeError, ValueError, AttributeError):
+                    dropped("invalid_entry")
+            self._place.followers = cursor or ""
+            yield self._page(facts)
+            if cursor is None:
+                break
+            if cursor in seen:
+                lied("getFollowers")
+                break
+            seen.add(cursor)
+        self._place.followed = True
+
+    def _follower(self, entry: Any, about: About) -> Fact:
+        did = who(entry)
+        record = (entry.get("viewer") or {}).get("followedBy")
+        fact = act_of(Signal.FOLLOW, did, about, op="assert", at=self._now(), inferred=False)
+        if not isinstance(record, str):
+            return fact
+        owner, collection, rkey = split(record)
+        if (owner, collection) != (did, FOLLOW):
+            return fact
+        return msgspec.structs.replace(fact, record=record, at=made_at(rkey, None, self._now()))
+
+    def follows(self) -> Steps:
+        """Whom watched people follow, and those again, as far as the settings and the budget go."""
+        hops, calls = {"0": 0, "2": 2}.get(self._account.settings.get("hops", ""), 1), _CALLS
+        queue, asked = deque((did, 1) for did in self._people), set(self._people)
+        while queue and calls > 0:
+            did, depth = queue.popleft()
+            if depth > hops:
+                continue
+            try:
+                entries, _ = yield from every(
+                    "app.bsky.graph.getFollows", "follows", most=min(calls, 10), actor=did
+                )
+            except Refused:
+                calls -= 1
+                continue
+            calls -= max(1, -(-len(entries) // 100))
+            facts = []
+            for one in entries:
+                try:
+                    whom = who(one)
+                    facts.append(
+                        act_of(
+                            Signal.FOLLOW,
+                            did,
+                            About(account=named(whom)),
+                            op="assert",
+                            at=self._now(),
+                            inferred=False,
+                        )
+                    )
+                except (KeyError, TypeError, ValueError, AttributeError):
+                    dropped("invalid_entry")
+                    continue
+                if whom not in asked:
+                    asked.add(whom)
+                    queue.append((whom, depth + 1))
+            yield self._page(facts)
+
+    def _meet(self, actor: str) -> None:
+        did = actor.removeprefix(NETWORK)
+        if self._interest.watched(did):
+            self._people[did] = None
+
+    def _page(self, facts: Any) -> Page:
+        return Page(
+            facts=tuple(facts), cursor=msgspec.json.encode(self._place).decode(), done=self._place.posts,
+            total=len(self._posts),
+        )  # fmt: skip

@@ -1,0 +1,639 @@
+"""Bluesky, read: which acts a stream, a look and the past tell, and what becomes of what is wrong."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from structlog.testing import capture_logs
+from tests.fakes.bluesky import (
+    ADA,
+    BOB,
+    ME,
+    NOW,
+    POST,
+    answered,
+    commit,
+    connector,
+    error,
+    facts,
+    frame,
+    like,
+    streamed,
+    tid,
+)
+
+from plait.connectors import Answer, Session
+from plait.connectors.bluesky import Connector
+from plait.errors import Rejected
+
+LIKE = "app.bsky.feed.like/3aaaaaaaaaa2b"
+OTHERS = f"at://{BOB}/app.bsky.feed.post/3aaaaaaaaaa2c"
+
+
+def stream(*frames: bytes | str, start: int = 1, **more):
+    return streamed(connector(**more).stream(f"{more.get('stream', 'firehose')}:{start}"), frames)
+
+
+def post(text: str = "hello", **more):
+    return {"$type": "app.bsky.feed.post", "text": text, "createdAt": "2026-11-28T12:00:00Z", **more}
+
+
+def mention(did: str) -> dict:
+    feature = {"$type": "app.bsky.richtext.facet#mention", "did": did}
+    return {"index": {"byteStart": 0, "byteEnd": 3}, "features": [feature]}
+
+
+def told(*records: dict, did: str = ADA, **more) -> list[tuple[str, str | None]]:
+    """What posts by somebody are: (signal, what they are about)."""
+    ops = [("create", f"app.bsky.feed.post/3aaaaaaaaaa{n + 2}b", one) for n, one in enumerate(records)]
+    found = facts(stream(commit(2, did, *ops), **more))
+    return [(one.signal.value, one.about.post or one.about.account) for one in found]
+
+
+# -- acts ------------------------------------------------------------------------------------------------------
+
+
+def test_a_like_of_our_post_is_one_act_of_its_author():
+    [one] = facts(stream(commit(2, ADA, ("create", LIKE, like()))))
+
+    assert (one.signal, one.op, one.actor, one.about.post) == ("like", "assert", f"bluesky:{ADA}", POST)
+    assert one.record == f"at://{ADA}/{LIKE}"
+    assert one.at == NOW - 1_000  # of the commit: what the record says of its date is the author's claim
+
+
+def test_a_like_of_somebody_elses_post_is_none():
+    assert facts(stream(commit(2, ADA, ("create", LIKE, like(OTHERS))))) == []
+
+
+def test_a_watched_person_s_like_of_somebody_elses_post_is_told():
+    [one] = facts(stream(commit(2, ADA, ("create", LIKE, like(OTHERS))), watched=[ADA]))
+
+    assert one.about.post == OTHERS
+
+
+def test_an_unlike_names_only_the_record():
+    [one] = facts(stream(commit(2, ADA, ("delete", LIKE, None))))
+
+    assert (one.op, one.record, one.about.post) == ("retract", f"at://{ADA}/{LIKE}", None)
+
+
+def test_a_stranger_s_unlike_is_not_told():
+    assert facts(stream(commit(2, ADA, ("delete", LIKE, None)), known=lambda _: False)) == []
+
+
+def test_an_unlike_by_somebody_told_of_a_moment_ago_is_told():
+    one = connector(known=lambda _: False)
+    streamed(one.stream("firehose:1"), [commit(2, ADA, ("create", LIKE, like()))])
+
+    assert len(facts(streamed(one.stream("firehose:2"), [commit(3, ADA, ("delete", LIKE, None))]))) == 1
+
+
+def test_liking_what_one_likes_is_a_delete_with_a_create_and_the_new_one_holds():
+    old, new = facts(
+        stream(commit(2, ADA, ("delete", LIKE, None), ("create", "app.bsky.feed.like/3aaaaaaaaaa2z", like())))
+    )
+
+    assert (old.op, new.op) == ("retract", "assert")
+    assert old.record != new.record
+
+
+def test_a_like_changed_to_another_post_is_taken_back():
+    [one] = facts(stream(commit(2, ADA, ("update", LIKE, like(OTHERS)))))
+
+    assert (one.op, one.record) == ("retract", f"at://{ADA}/{LIKE}")
+
+
+def test_a_reply_deep_in_the_thread_below_our_post_is_about_our_post():
+    assert told(post(reply={"root": {"uri": POST}, "parent": {"uri": OTHERS}})) == [("reply", POST)]
+
+
+def test_a_reply_that_quotes_us_is_two_acts_with_one_record():
+    embed = {"$type": "app.bsky.embed.record", "record": {"uri": POST, "cid": "x"}}
+    record = post(reply={"root": {"uri": POST}, "parent": {"uri": POST}}, embed=embed)
+
+    reply, quote = facts(stream(commit(2, ADA, ("create", "app.bsky.feed.post/3aaaaaaaaaa2d", record))))
+
+    assert (reply.signal, quote.signal) == ("reply", "quote")
+    assert reply.record == quote.record
+    assert reply.id != quote.id
+
+
+def test_a_quote_with_a_picture_is_a_quote():
+    embed = {
+        "$type": "app.bsky.embed.recordWithMedia", "media": {}, "record": {"record": {"uri": POST, "cid": "x"}},
+    }  # fmt: skip
+
+    assert told(post(embed=embed)) == [("quote", POST)]
+
+
+def test_a_mention_by_facet_is_about_us():
+    assert told(post(facets=[mention(ME)])) == [("mention", f"bluesky:{ME}")]
+
+
+def test_a_reply_that_mentions_us_is_a_reply():
+    record = post(facets=[mention(ME)], reply={"root": {"uri": POST}, "parent": {"uri": POST}})
+
+    assert told(record) == [("reply", POST)]
+
+
+def test_what_watched_people_write_to_others_is_not_read():
+    record = post("private enough", reply={"root": {"uri": OTHERS}, "parent": {"uri": OTHERS}})
+
+    [one] = facts(
+        stream(commit(2, ADA, ("create", "app.bsky.feed.post/3aaaaaaaaaa2d", record)), watched=[ADA])
+    )
+
+    assert (one.signal, one.about.post, one.text) == ("reply", OTHERS, None)
+
+
+def test_our_own_post_comes_with_its_links_and_tags():
+    facet = {"features": [{"$type": "app.bsky.richtext.facet#tag", "tag": "tents"},
+                          {"$type": "app.bsky.richtext.facet#link", "uri": "https://shop.test/tent"}]}  # fmt: skip
+    embed = {"$type": "app.bsky.embed.external", "external": {"uri": "https://shop.test/card"}}
+    record = post("A tent", facets=[facet], embed=embed)
+
+    [page] = stream(commit(2, ME, ("create", "app.bsky.feed.post/3aaaaaaaaaa2a", record)))
+
+    [one] = page.posts
+    assert (one.id, one.tags, one.links) == (
+        POST,
+        ("tents",),
+        ("https://shop.test/tent", "https://shop.test/card"),
+    )
+    assert page.facts == ()
+
+
+def test_our_own_post_that_was_deleted_is_gone():
+    [page] = stream(commit(2, ME, ("delete", "app.bsky.feed.post/3aaaaaaaaaa2a", None)))
+
+    assert [(one.id, one.deleted) for one in page.posts] == [(POST, True)]
+
+
+@pytest.mark.parametrize(
+    ("status", "gone"), [("deleted", True), ("takendown", True), ("suspended", False), ("deactivated", False)]
+)
+def test_who_was_deleted_or_taken_down_is_forgotten_and_who_may_come_back_is_not(status, gone):
+    state = {"seq": 2, "did": ADA, "time": "", "active": False, "status": status}
+
+    found = [one for page in stream(frame("#account", state)) for one in page.gone]
+
+    assert found == ([f"bluesky:{ADA}"] if gone else [])
+
+
+def test_an_old_server_s_tombstone_forgets_too():
+    [page] = stream(frame("#tombstone", {"seq": 2, "did": ADA, "time": ""}))
+
+    assert page.gone == (f"bluesky:{ADA}",)
+
+
+# -- Jetstream -------------------------------------------------------------------------------------------------
+
+
+def test_jetstream_tells_the_same_act_under_the_same_id():
+    [one] = facts(stream(commit(2, ADA, ("create", LIKE, like()))))
+    message = {
+        "did": ADA, "time_us": 5, "kind": "commit",
+        "commit": {
+            "rev": tid(NOW - 1_000), "operation": "create", "collection": "app.bsky.feed.like", "rkey": "3aaaaaaaaaa2b",
+            "cid": one.id.partition("#")[2], "record": like(),
+        },
+    }  # fmt: skip
+
+    assert facts(stream(json.dumps(message), stream="jetstream")) == [one]
+
+
+def test_jetstream_tells_deletes_and_deleted_accounts():
+    delete = {"did": ADA, "time_us": 5, "kind": "commit", "commit": {
+        "rev": tid(NOW), "operation": "delete", "collection": "app.bsky.feed.like", "rkey": "3aaaaaaaaaa2b"}}  # fmt: skip
+    gone = {"did": BOB, "time_us": 6, "kind": "account", "account": {"active": False, "status": "deleted"}}
+
+    [page] = stream(json.dumps(delete), json.dumps(gone), stream="jetstream")
+
+    assert [one.op for one in page.facts] == ["retract"]
+    assert (page.gone, page.cursor) == ((f"bluesky:{BOB}",), "jetstream:6")
+
+
+# -- a stream that is not as it should be ----------------------------------------------------------------------
+
+
+def test_a_place_the_server_does_not_know_begins_anew_and_is_a_gap():
+    [page] = stream(error("FutureCursor"))
+
+    assert (page.cursor, bool(page.gap)) == ("firehose:live", True)
+    assert streamed(connector().stream(page.cursor), []) == []
+
+
+def test_a_consumer_that_was_too_slow_goes_on_where_it_was_and_lost_nothing():
+    pages = stream(commit(2, ADA, ("create", LIKE, like())), error("ConsumerTooSlow"))
+
+    assert [(page.cursor, page.gap) for page in pages] == [("firehose:2", None)]
+
+
+def test_a_place_that_is_too_old_is_a_gap():
+    [page] = stream(frame("#info", {"name": "OutdatedCursor", "message": ""}))
+
+    assert page.gap
+
+
+def test_numbers_left_out_in_what_is_told_live_are_a_gap():
+    pages = stream(*(commit(n, BOB, ("create", LIKE, like(OTHERS))) for n in (2, 3, 5)))
+
+    assert [page.gap is not None for page in pages if page.gap] == [True]
+
+
+def test_numbers_left_out_of_a_replay_are_accounts_that_were_deleted_since():
+    assert not any(page.gap for page in stream(commit(40, BOB, ("create", LIKE, like(OTHERS)))))
+
+
+def test_a_commit_that_follows_one_we_never_saw_is_a_gap():
+    first = commit(2, ADA, ("create", LIKE, like()), at=NOW - 9_000)
+    third = commit(3, ADA, ("delete", LIKE, None), at=NOW - 7_000, since=tid(NOW - 8_000))
+
+    assert [bool(page.gap) for page in stream(first, third)] == [True]
+
+
+def test_a_repo_that_was_replaced_is_a_gap():
+    assert [
+        bool(page.gap) for page in stream(frame("#sync", {"seq": 2, "did": ADA, "rev": "", "blocks": b""}))
+    ] == [True]
+
+
+def test_a_thousand_broken_frames_are_one_gap():
+    pages = stream(*([b"\xff\x00"] * 1_000), commit(2, ADA, ("create", LIKE, like())))
+
+    assert sum(page.gap is not None for page in pages) == 1
+    assert len(facts(pages)) == 1
+
+
+def test_a_flood_of_one_account_comes_in_small_pages_and_none_of_it_is_lost():
+    pages = stream(
+        *(commit(n, ADA, ("create", f"app.bsky.feed.like/{tid(NOW, n)}", like())) for n in range(2, 1_702))
+    )
+
+    assert len({one.id for one in facts(pages)}) == 1_700
+    assert max(len(page.facts) for page in pages) == 500
+
+
+def test_a_truncated_car_drops_the_commit_and_says_so():
+    whole = commit(2, ADA, ("create", LIKE, like()))
+    body = {"blocks": b"\x3a\xa2" + ME.encode()}
+    broken = commit(2, ADA, ("create", LIKE, like()), **body)
+
+    with capture_logs() as logs:
+        pages = stream(broken, commit(3, BOB, ("create", LIKE, like())))
+
+    assert [one.actor for one in facts(pages)] == [f"bluesky:{BOB}"]
+    assert any(page.gap for page in pages)
+    assert "fact_dropped" in [one["event"] for one in logs]
+    assert len(facts(stream(whole))) == 1
+
+
+def test_a_block_that_is_not_what_its_name_says_is_dropped():
+    forged = commit(2, ADA, ("create", LIKE, like())).replace(
+        b"2026-11-28T12:00:00Z", b"2026-11-29T12:00:00Z"
+    )
+
+    assert facts(stream(forged)) == []
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        post(facets=[{"features": "many"}, mention(ME)]),
+        post(facets=7, reply={"root": {"uri": POST}, "parent": {"uri": POST}}),
+        post(reply={"root": {"uri": POST}}),
+        post("x" * 3_001, facets=[mention(ME)]),
+        post(["not", "a", "text", ME]),
+    ],
+)
+def test_what_the_network_would_not_take_either_is_no_act(record):
+    with capture_logs() as logs:
+        assert told(record) == []
+
+    assert [one["reason"] for one in logs] == ["invalid_record"]
+    assert ME not in str(logs)
+
+
+def test_a_kind_of_facet_that_nobody_knows_yet_harms_nothing():
+    new = {"features": [{"$type": "app.bsky.richtext.facet#hologram", "depth": 3}]}
+
+    assert told(post(facets=[new, mention(ME)])) == [("mention", f"bluesky:{ME}")]
+
+
+def test_a_commit_from_the_future_is_told_as_of_now():
+    [one] = facts(stream(commit(2, ADA, ("create", LIKE, like()), at=NOW + 10**9)))
+
+    assert one.at == NOW
+
+
+_frames = [
+    commit(2, ADA, ("create", LIKE, like()), ("delete", LIKE, None)),
+    commit(3, ADA, ("create", "app.bsky.feed.post/3aaaaaaaaaa2d", post(facets=[mention(ME)]))),
+    frame("#account", {"seq": 4, "did": ADA, "active": False, "status": "deleted"}),
+]
+
+
+@given(st.sampled_from(_frames), st.integers(0, 10_000), st.binary(max_size=12), st.booleans())
+def test_no_broken_frame_ends_the_stream(raw, at, noise, cut):
+    at %= len(raw)
+    broken = raw[:at] + noise + (b"" if cut else raw[at + len(noise) :])
+    good = commit(9, BOB, ("create", LIKE, like()))
+
+    found = facts(stream(broken, good))
+
+    assert f"bluesky:{BOB}" in [one.actor for one in found]
+
+
+@given(st.recursive(st.none() | st.booleans() | st.integers(-5, 5) | st.text(max_size=5) | st.just(ME),
+                    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(
+                        st.sampled_from(["did", "kind", "commit", "account", "time_us", "record", "rkey", "operation"]),
+                        inner, max_size=6)))  # fmt: skip
+def test_no_broken_message_of_jetstream_ends_the_stream(message):
+    good = {"did": BOB, "time_us": 9, "kind": "commit", "commit": {
+        "rev": tid(NOW), "operation": "create", "collection": "app.bsky.feed.like", "rkey": "3aaaaaaaaaa2b", "cid": "c",
+        "record": like()}}  # fmt: skip
+
+    assert len(facts(stream(json.dumps(message), json.dumps(good), stream="jetstream"))) == 1
+
+
+# -- looks -----------------------------------------------------------------------------------------------------
+
+
+class Host:
+    """A host of one account, as far as looks ask it; its lists can be changed between two looks."""
+
+    def __init__(self) -> None:
+        self.likes, self.followers, self.notes, self.logs = [ADA], [BOB], [], []
+
+    def __call__(self, method, params):
+        match method:
+            case "com.atproto.repo.listRecords":
+                return {"records": [{"uri": POST, "cid": "c", "value": post("A tent")}]}
+            case "app.bsky.notification.listNotifications":
+                return {"notifications": self.notes}
+            case "app.bsky.feed.getPosts":
+                return {
+                    "posts": [{"uri": POST, "likeCount": len(self.likes), "repostCount": 0, "quoteCount": 0}]
+                }
+            case "app.bsky.feed.getLikes":
+                return {
+                    "likes": [
+                        {"actor": {"did": one}, "indexedAt": "2026-01-01T00:00:00Z"} for one in self.likes
+                    ]
+                }
+            case "app.bsky.actor.getProfile":
+                return {"followersCount": len(self.followers)}
+            case "app.bsky.graph.getFollowers":
+                return {"followers": [{"did": one} for one in self.followers]}
+            case "chat.bsky.convo.getLog":
+                return {"cursor": "3", "logs": self.logs if not params.get("cursor") else []}
+        return {"repostedBy": [], "posts": [], "follows": []}
+
+    def like(self, did: str) -> None:
+        self.notes.insert(0, {
+            "uri": f"at://{did}/{LIKE}", "cid": "c", "author": {"did": did}, "reason": "like", "record": like(),
+            "indexedAt": f"2026-09-21T12:00:{len(self.notes):02}Z",
+        })  # fmt: skip
+
+
+def test_the_first_look_only_sees_who_is_there():
+    assert facts(answered(connector().poll(None), Host())) == []
+
+
+def test_who_is_gone_from_a_list_at_the_next_look_took_it_back():
+    one, host = connector(), Host()
+    answered(one.poll(None), host)
+    host.likes, host.followers = [], []
+
+    left = facts(answered(one.poll(None), host))
+
+    assert [(f.signal, f.op, f.actor, f.completeness) for f in left] == [
+        ("like", "retract", f"bluesky:{ADA}", "inferred"), ("follow", "retract", f"bluesky:{BOB}", "inferred"),
+    ]  # fmt: skip
+
+
+def test_who_came_without_being_told_of_is_inferred():
+    one, host = connector(), Host()
+    answered(one.poll(None), host)
+    host.likes.append(BOB)
+
+    assert [(f.op, f.actor) for f in facts(answered(one.poll(None), host))] == [("assert", f"bluesky:{BOB}")]
+
+
+def test_who_came_and_was_told_of_is_told_once():
+    one, host = connector(), Host()
+    answered(one.poll(None), host)
+    host.likes.append(BOB)
+    host.like(BOB)
+
+    assert [f.completeness for f in facts(answered(one.poll(None), host))] == ["identified"]
+
+
+def test_a_notification_and_the_firehose_tell_one_act_under_one_id():
+    [streamed_one] = facts(stream(commit(2, ADA, ("create", LIKE, like()))))
+    host = Host()
+    host.like(ADA)
+    host.notes[0]["cid"] = streamed_one.id.partition("#")[2]
+
+    [polled] = facts(answered(connector().poll(None), host))
+
+    assert polled.id == streamed_one.id
+    assert polled.record == streamed_one.record
+
+
+def test_notifications_are_told_oldest_first_and_once():
+    one, host = connector(), Host()
+    host.like(ADA)
+    host.like(BOB)
+    pages = answered(one.poll(None), host)
+    cursor = next(page.cursor for page in pages if page.cursor)
+    host.like("did:plc:" + "c" * 24)
+
+    assert [f.actor[-1] for f in facts(pages)] == ["a", "b"]
+    # The newest is read again: another of the same moment may have come after it. Its id is known.
+    assert [f.actor[-1] for f in facts(answered(one.poll(cursor), host))] == ["b", "c"]
+
+
+@pytest.mark.parametrize("lie", ["same", "two in turn", "empty"])
+def test_a_host_whose_paging_goes_round_does_not_hold_us(lie):
+    host = Host()
+    host.like(ADA)
+    turns = iter(range(10**6))
+
+    def lying(method, params):
+        told = dict(host(method, params))
+        if method == "app.bsky.notification.listNotifications":
+            told["cursor"] = {"same": "x", "two in turn": f"x{next(turns) % 2}", "empty": f"x{next(turns)}"}[
+                lie
+            ]
+            if lie == "empty" and params.get("cursor"):
+                told["notifications"] = []
+        return told
+
+    assert {f.actor for f in facts(answered(connector().poll(None), lying))} == {f"bluesky:{ADA}"}
+    assert {f.actor for f in facts(answered(connector().backfill(None), lying))} >= {f"bluesky:{ADA}"}
+
+
+def test_notifications_that_cannot_be_read_cost_no_other():
+    host = Host()
+    host.notes = [None, 7, {"uri": 3}, {"uri": POST}, {"uri": f"at://{ADA}/{LIKE}", "cid": "c", "record": [],
+                                                       "indexedAt": "2026-09-21T12:00:00Z"}]  # fmt: skip
+    host.like(ADA)
+    with capture_logs() as logs:
+        found = facts(answered(connector().poll(None), host))
+
+    assert [f.actor for f in found] == [f"bluesky:{ADA}"]
+    assert logs
+
+
+def test_messages_are_read_when_that_was_asked_for():
+    host = Host()
+    message = {
+        "id": "m1",
+        "rev": tid(NOW - 5),
+        "text": "is it waterproof?",
+        "sender": {"did": ADA},
+        "sentAt": "2026-09-21T12:00:00Z",
+    }
+    host.logs = [
+        {"$type": "chat.bsky.convo.defs#logCreateMessage", "rev": tid(NOW - 5), "convoId": "c1", "message": message},
+        {"$type": "chat.bsky.convo.defs#logReadMessage", "rev": tid(NOW - 4), "convoId": "c1", "message": message},
+        {"$type": "chat.bsky.convo.defs#logDeleteMessage", "rev": tid(NOW - 3), "convoId": "c1",
+         "message": {name: value for name, value in message.items() if name != "text"}},
+    ]  # fmt: skip
+
+    written, deleted = facts(answered(connector(messages="yes").poll(None), host))
+
+    assert (written.signal, written.text, written.about.account) == (
+        "message",
+        "is it waterproof?",
+        f"bluesky:{ME}",
+    )
+    assert (deleted.op, deleted.record) == ("retract", written.record)
+    assert facts(answered(connector().poll(None), host)) == []
+
+
+def test_a_password_that_may_not_read_messages_costs_the_look_nothing():
+    host = Host()
+    host.like(ADA)
+
+    found = answered(
+        connector(messages="yes").poll(None),
+        lambda method, params: 403 if "chat" in method else host(method, params),
+    )
+
+    assert len(facts(found)) == 1
+
+
+# -- the past --------------------------------------------------------------------------------------------------
+
+
+def test_the_past_is_told_with_records_where_notifications_have_them():
+    host = Host()
+    host.likes = [ADA, BOB]
+    host.like(ADA)
+
+    found = [f for f in facts(answered(connector().backfill(None), host)) if f.signal == "like"]
+
+    assert [(f.actor, f.record is not None) for f in found] == [
+        (f"bluesky:{ADA}", True),
+        (f"bluesky:{BOB}", False),
+    ]
+
+
+def test_the_past_told_twice_is_told_under_the_same_ids():
+    once, again = (facts(answered(connector(watched=[BOB]).backfill(None), Host())) for _ in range(2))
+
+    assert [f.id for f in once] == [f.id for f in again]
+    assert once
+
+
+def test_a_backfill_goes_on_from_where_it_was_killed():
+    pages = answered(connector().backfill(None), Host())
+    for page in pages:
+        rest = facts(answered(connector().backfill(page.cursor), Host()))
+        before = facts(pages[: pages.index(page) + 1])
+
+        assert {f.id for f in [*before, *rest]} == {f.id for f in facts(pages)}
+
+
+def test_whom_a_watched_follower_follows_is_told_and_whom_a_stranger_follows_is_not():
+    def host(method, params):
+        if method == "app.bsky.graph.getFollows":
+            return {"follows": [{"did": "did:plc:" + "z" * 24}]}
+        return Host()(method, params)
+
+    def follows(one):
+        return [
+            f.actor
+            for f in facts(answered(one.backfill(None), host))
+            if f.about.account == "bluesky:did:plc:" + "z" * 24
+        ]
+
+    assert follows(connector(watched=[BOB])) == [f"bluesky:{BOB}"]
+    assert follows(connector()) == []
+    assert follows(connector(watched=[BOB], hops="0")) == []
+    assert follows(connector(watched=[BOB], hops="2")) == [f"bluesky:{BOB}", "bluesky:did:plc:" + "z" * 24]
+
+
+# -- signing in ------------------------------------------------------------------------------------------------
+
+SIGNED = {"accessJwt": "a.eyJleHAiOjE3OTAwMDM2MDB9.c", "refreshJwt": "r1", "did": ME, "handle": "shop.test"}
+
+
+def sign_in(answers, **credentials: str) -> Session:
+    steps = Connector.sign_in(
+        {"identifier": "shop.test", "password": "abcd", **credentials}, "https://pds.test", NOW
+    )
+    asked = next(steps)
+    try:
+        while True:
+            status, body = answers(asked.url.rpartition(".")[2])
+            asked = steps.send(Answer(status, {}, json.dumps(body).encode()))
+    except StopIteration as end:
+        return end.value
+
+
+def test_signing_in_gives_the_account_its_names_and_a_token_that_ends():
+    session = sign_in(lambda _: (200, SIGNED))
+
+    assert (session.account.me, session.account.source) == (f"bluesky:{ME}", "bluesky:shop.test")
+    assert session.expires_at == 1_790_003_600_000 - 60_000
+    assert session.secrets["refresh"] == "r1"
+    assert "r1" not in repr(session)
+
+
+def test_a_refresh_token_that_is_not_taken_any_more_falls_back_to_the_password():
+    session = sign_in(
+        lambda method: (400, {"error": "ExpiredToken"}) if method == "refreshSession" else (200, SIGNED),
+        refresh="old",
+    )
+
+    assert session.secrets["refresh"] == "r1"
+
+
+def test_requests_go_to_the_account_s_own_server():
+    document = {"service": [{"id": "#atproto_pds", "type": "x", "serviceEndpoint": "https://own.test"}]}
+
+    assert sign_in(lambda _: (200, SIGNED | {"didDoc": document})).account.host == "https://own.test"
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [
+        ((401, {"error": "AuthenticationRequired"}), "invalid_credentials"),
+        ((401, {"error": "AuthFactorTokenRequired"}), "invalid_credentials"),
+        ((200, SIGNED | {"active": False, "status": "takendown"}), "account_inactive"),
+        ((200, {"hello": 1}), "invalid_answer"),
+        ((404, []), "sign_in_failed"),
+    ],
+)
+def test_credentials_that_are_not_taken_are_refused_with_a_reason(answer, code):
+    with pytest.raises(Rejected) as refused:
+        sign_in(lambda _: answer)
+
+    assert refused.value.code == code
+    assert "abcd" not in str(refused.value)
