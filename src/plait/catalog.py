@@ -82,7 +82,7 @@ def fold_items(record: Record, get: Get) -> dict[str, dict[bytes, bytes | None]]
         key = item.id.encode()
         old = changed[key] if key in changed else get("items", key)
         before = None if old is None else decode_item(old)
-        changed[key] = _pack(_dated(item, before, record.received_at))
+        changed[key] = _pack(_kept(item, before, record.received_at))
     changed.update((one.encode(), None) for one in changes.delete)
     return {"items": changed}
 
@@ -95,12 +95,15 @@ def fold_placements(record: Record) -> dict[str, dict[bytes, bytes | None]]:
     return {"placements": changed}
 
 
-def _dated(item: Item, before: Item | None, received_at: int) -> Item:
-    """The item with a date: its own, else the one it had, else when it came. An update must not make it new."""
-    if item.published is not None:
-        return item
-    kept = before.published if before is not None else None
-    return msgspec.structs.replace(item, published=received_at if kept is None else kept)
+def _kept(item: Item, before: Item | None, received_at: int) -> Item:
+    """The item with what an update that does not say it must not lose: when it came, and what a person said of its ties."""
+    kept: dict[str, Any] = {}
+    if item.published is None:
+        known = before.published if before is not None else None
+        kept["published"] = received_at if known is None else known
+    if item.confirmed is None and before is not None and before.confirmed:
+        kept["confirmed"] = before.confirmed
+    return msgspec.structs.replace(item, **kept) if kept else item
 
 
 def _decoded(record: Record, decoder: Any) -> Any:
@@ -183,7 +186,7 @@ class Catalog:
         """Take in a record of kind ``items`` or ``placements``, as the fold does; the same one twice changes nothing."""
         if record.kind == "items":
             changes = _decoded(record, _items_decoder)
-            self.upsert(_dated(item, self.get(item.id), record.received_at) for item in changes.put)
+            self.upsert(_kept(item, self.get(item.id), record.received_at) for item in changes.put)
             self.delete(changes.delete)
         elif record.kind == "placements":
             changed = _decoded(record, _placements_decoder)
@@ -422,20 +425,20 @@ class Catalog:
             kept = self._newest[topic] = rows[np.lexsort((rows, -at))].astype(np.intp)
         return kept[:n]
 
-    def ties(self, row: int) -> tuple[list[int], list[str]]:
-        """What a promotion or post is tied to: rows of live items, and names of topics that items have (had)."""
+    def ties(self, row: int) -> tuple[dict[int, float], dict[str, float]]:
+        """What a promotion or post is tied to, and how surely (0..1): rows of live items, and topics that items have (had)."""
         raw = self._packed[row]
-        items: dict[int, None] = {}
-        topics: dict[str, None] = {}
-        for entry in () if raw is None else decode_item(raw).for_:
-            kind, _, name = entry.partition(":")
-            for word in (entry, name if kind == "item" else entry):
+        items: dict[int, float] = {}
+        topics: dict[str, float] = {}
+        for tie in () if raw is None else decode_item(raw).tied():  # the surest first
+            kind, _, name = tie.to.partition(":")
+            for word in (tie.to, name if kind == "item" else tie.to):
                 if word in self:
-                    items[self.rows[word]] = None
-            for word in (entry, name if kind == "topic" else entry):
+                    items.setdefault(self.rows[word], tie.confidence)
+            for word in (tie.to, name if kind == "topic" else tie.to):
                 if self._topics.code(word) >= 0:
-                    topics[word] = None
-        return list(items), list(topics)
+                    topics.setdefault(word, tie.confidence)
+        return items, topics
 
     def cap(self, row: int) -> int | None:
         """How often one person sees it at most, ``None`` without a limit."""

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from plait.delicate import refused
 from plait.errors import Rejected
 from plait.expressions import FIELDS, compile, milliseconds
 
@@ -28,6 +29,7 @@ MAX_TOPICS = 64
 MAX_NAME = 128  # of a topic, a section, an attribute
 MAX_SECTIONS = 128
 MAX_FOR = 256
+MAX_TIES = 64  # that reading a post may find
 MAX_URL = 2_048
 MAX_ATTRIBUTES = 64
 MAX_TEXT = 2_000
@@ -36,6 +38,20 @@ MAX_KINDS = 32  # of a placement
 MAX_SHOWN = 100  # items that one placement may show
 
 type_names = {bool: "true or false", str: "text", int: "a number", float: "a number", list: "a list"}
+
+
+class Tie(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """What a post was found to be about.
+
+    Attributes:
+        to: ``item:…`` or ``topic:…``.
+        confidence: 0..1; an act on the post speaks for what it is tied to by this much.
+        how: ``link``, ``product tag``, ``hashtag``, ``name``, ``meaning``, or ``person``.
+    """
+
+    to: str
+    confidence: float = 1.0
+    how: str = ""
 
 
 class Item(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, frozen=True):
@@ -52,6 +68,9 @@ class Item(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fiel
             ties to both; ``item:…`` and ``topic:…`` say which.
         starts, ends: ms since the epoch, ``ends`` exclusive; outside it a promotion is not shown.
         cap: how often one person sees a promotion, at most.
+        ties: what a post was found to be about, by reading it.
+        confirmed: what a person said of it: ``item:…`` or ``topic:…`` -> whether it is. It outlasts every import that
+            does not name it.
     """
 
     id: str
@@ -69,6 +88,20 @@ class Item(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fiel
     starts: int | None = None
     ends: int | None = None
     cap: int | None = None
+    ties: tuple[Tie, ...] = ()
+    confirmed: dict[str, bool] | None = None
+
+    def tied(self) -> list[Tie]:
+        """What it is tied to after all, the surest first: what a person said, what the sender told, what was read."""
+        said = self.confirmed or {}
+        found = {to: Tie(to, 1.0, "person") for to, holds in said.items() if holds}
+        for entry in self.for_:
+            if said.get(entry, said.get(f"item:{entry}", said.get(f"topic:{entry}"))) is not False:
+                found.setdefault(entry, Tie(entry, 1.0, "told"))
+        for one in self.ties:
+            if said.get(one.to) is not False and one.to not in found:
+                found[one.to] = one
+        return sorted(found.values(), key=lambda one: -one.confidence)
 
 
 class Placement(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, frozen=True):
@@ -119,7 +152,7 @@ def checked_item(raw: Any, *, field: str) -> Item:
         raise _refused(field, f"must be an object, not {_called(raw)}")
     told = {name: value for name, value in raw.items() if value is not None}
     for name in told:
-        if name not in FIELDS and name != "attributes":
+        if name not in FIELDS and name not in ("attributes", "ties", "confirmed"):
             raise _refused(f"{field}.{name}", "is not a field of an item; free ones go under attributes")
     if "id" not in told:
         raise _refused(f"{field}.id", "is missing")
@@ -139,10 +172,78 @@ def checked_item(raw: Any, *, field: str) -> Item:
         starts=_time(told.get("starts"), f"{field}.starts"),
         ends=_time(told.get("ends"), f"{field}.ends"),
         cap=_whole(told.get("cap"), f"{field}.cap"),
+        ties=_ties(told.get("ties", ()), f"{field}.ties"),
+        confirmed=checked_ties(told["confirmed"], field=f"{field}.confirmed")
+        if "confirmed" in told
+        else None,
     )
+    if item.kind == POST:
+        _check_delicate(item, field)
     if item.starts is not None and item.ends is not None and item.starts >= item.ends:
         raise _refused(f"{field}.ends", "must be after starts")
     return item
+
+
+def checked_ties(value: Any, *, field: str) -> dict[str, bool]:
+    """What a person said of a post's ties: ``item:…`` or ``topic:…`` -> whether it is about it.
+
+    Raises:
+        Rejected: ``invalid_item``; ``special_category`` for a topic that may not be derived from a text.
+    """
+    if not isinstance(value, dict):
+        raise _refused(field, f"must be an object of item:… and topic:…, not {_called(value)}")
+    if len(value) > MAX_FOR:
+        raise _refused(field, f"has more than {MAX_FOR} entries")
+    return {
+        _tied_to(to, f"{field}.{str(to)[:80]}"): _flag(holds, f"{field}.{str(to)[:80]}")
+        for to, holds in value.items()
+    }
+
+
+def _ties(value: Any, field: str) -> tuple[Tie, ...]:
+    if not isinstance(value, (list, tuple)):
+        raise _refused(field, f"must be a list, not {_called(value)}")
+    if len(value) > MAX_TIES:
+        raise _refused(field, f"has more than {MAX_TIES} entries")
+    found: dict[str, Tie] = {}
+    for i, raw in enumerate(value):
+        try:
+            one = msgspec.convert(raw, Tie)
+        except msgspec.ValidationError as exc:
+            raise _refused(f"{field}[{i}]", f"is no tie: {exc}") from exc
+        if not 0 <= one.confidence <= 1:
+            raise _refused(f"{field}[{i}].confidence", "must be 0 to 1")
+        to = _tied_to(one.to, f"{field}[{i}].to")
+        found.setdefault(to, Tie(to, one.confidence, _text(one.how, f"{field}[{i}].how", MAX_NAME)))
+    return tuple(found.values())
+
+
+def _check_delicate(item: Item, field: str) -> None:
+    """What people do with a post is what its topics would be derived from."""
+    for name in ("topics", "for_"):
+        for i, one in enumerate(getattr(item, name)):
+            if not one.startswith("item:"):
+                _check_topic(one.removeprefix("topic:"), f"{field}.{name.rstrip('_')}[{i}]")
+
+
+def _check_topic(name: str, field: str) -> None:
+    category = refused(name)
+    if category is not None:
+        raise _refused(
+            field, f"is of a special category ({category}), which is never derived from what people write or like",
+            code="special_category",
+        )  # fmt: skip
+
+
+def _tied_to(value: Any, field: str) -> str:
+    """``item:…`` or ``topic:…``; a topic of a special category is derived from no post."""
+    text = checked_id(value, field=field)
+    kind, _, name = text.partition(":")
+    if kind not in ("item", "topic") or not name:
+        raise _refused(field, "must begin with item: or topic:")
+    if kind == "topic":
+        _check_topic(name, field)
+    return text
 
 
 def checked_placement(raw: Any, *, field: str, attributes: Iterable[str] | None = None) -> Placement:

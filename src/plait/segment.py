@@ -300,7 +300,7 @@ _NOTHING = About()
 def _about(rule: Rule, properties: Mapping[str, Any], sent: Mapping[str, Any]) -> About:
     page = sent.get("page")
     if not properties:  # a call that says nothing is about its page
-        return About(url=_url(page.get("url"))) if isinstance(page, dict) else _NOTHING
+        return About(url=address(page.get("url"))) if isinstance(page, dict) else _NOTHING
     item = _text(at_path(properties, rule.item), LONGEST_ID)
     url = at_path(properties, rule.url) or (page.get("url") if isinstance(page, dict) else None)
     query = _text(at_path(properties, rule.query), LONGEST_ID)
@@ -309,7 +309,7 @@ def _about(rule: Rule, properties: Mapping[str, Any], sent: Mapping[str, Any]) -
         section=_text(at_path(properties, rule.section), LONGEST_ID),
         post=_text(at_path(properties, rule.post), LONGEST_ID),
         topic=None if item else _text(at_path(properties, rule.topic), LONGEST_ID),
-        url=_url(url),
+        url=address(url),
         query=query.casefold() if query and rule.signal is Signal.SEARCH else None,
     )
 
@@ -443,7 +443,7 @@ def _of_told(told: Told, record: Record, ua: Agent) -> Event:
         who=strongest_first(list(told.who)),
         about=told.about
         if told.about.url is None
-        else msgspec.structs.replace(told.about, url=_url(told.about.url)),
+        else msgspec.structs.replace(told.about, url=address(told.about.url)),
         value=told.value,
         counter=told.counter and _dated(told.counter, sent, record.received_at),
         name=told.name,
@@ -535,7 +535,7 @@ def _text(told: Any, longest: int) -> str | None:
     return text.strip()[:longest] or None
 
 
-def _url(told: Any) -> str | None:
+def address(told: Any) -> str | None:
     """A URL without its fragment and what tells a visit apart; only http(s) and paths are kept."""
     text = _text(told, LONGEST_URL)
     if text is None or not text.startswith(("http://", "https://", "/")):

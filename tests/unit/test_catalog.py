@@ -231,9 +231,9 @@ def test_a_promotion_is_tied_to_items_and_topics_by_name():
     ])  # fmt: skip
     catalog.delete(["gone"])
 
-    assert catalog.ties(3) == ([0, 1], ["tents", "boots"])
-    assert catalog.ties(4) == ([1], ["boots"])
-    assert catalog.ties(5) == ([], ["boots"])
+    assert catalog.ties(3) == ({0: 1.0, 1: 1.0}, {"tents": 1.0, "boots": 1.0})
+    assert catalog.ties(4) == ({1: 1.0}, {"boots": 1.0})
+    assert catalog.ties(5) == ({}, {"boots": 1.0})
 
 
 def test_a_name_that_no_item_has_is_refused_but_not_in_a_stored_placement():

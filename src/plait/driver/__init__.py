@@ -3,6 +3,7 @@
     line.py      requests: sessions, budgets, patience      streams.py   WebSockets and server-sent events
     pump.py      a connector's steps, one after the other   keeper.py    pages on their way to the log
     account.py   one account's backfill, stream and polls   told.py      how each of them is
+    shelf.py     the catalog's names, to read texts with
     sources.py   what the server does for it: connect, disconnect, webhooks (inbox.py)
 
 It holds nothing that would be missed: cursors are in the log beside what they stand behind, budgets and states in a file
@@ -25,6 +26,7 @@ from plait.driver.account import Running
 from plait.driver.keeper import Keeper
 from plait.driver.line import Line
 from plait.driver.made import made_for
+from plait.driver.shelf import Shelf
 from plait.driver.told import Told, read_told, write_told
 from plait.driver.watched import Watched
 from plait.errors import PlaitError
@@ -79,6 +81,7 @@ class _House:
         self._running: dict[str, Running] = {}
         self._told: dict[str, Told] = {}
         self._watched = Watched(settings)
+        self._shelf = Shelf(told, settings.data)
         self._next = 0.0
 
     async def look(self) -> None:
@@ -137,7 +140,7 @@ class _House:
             made, one.account, secrets, fetcher=self._fetcher, renewed=renewed,
             spent=before.spent if before else None,
         )  # fmt: skip
-        keeper = Keeper(self._served, one.source, state)
+        keeper = Keeper(self._served, one.source, state, self._shelf)
         try:
             connector = made_for(
                 made, one.account, secrets=secrets, watched=self._watched, known=self._watched.known

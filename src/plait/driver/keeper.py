@@ -14,6 +14,7 @@ import structlog
 
 from plait import bridge
 from plait.connectors import Fact, Page, Post
+from plait.driver.shelf import Shelf
 from plait.driver.told import Told as State
 from plait.errors import PlaitError, Rejected, Unavailable
 from plait.events import MAX_BATCH, MAX_BODY_BYTES, MAX_EVENT_BYTES, Signal
@@ -40,10 +41,11 @@ class Keeper:
     Args:
         told: of serve.json.
         state: where drops are counted.
+        shelf: the names that texts are read with.
     """
 
-    def __init__(self, told: Serving, source: str, state: State) -> None:
-        self.source, self._state = source, state
+    def __init__(self, told: Serving, source: str, state: State, shelf: Shelf) -> None:
+        self.source, self._state, self._shelf = source, state, shelf
         self._http = httpx.AsyncClient(
             base_url=told.url, headers={"authorization": f"Bearer {told.key}"}, timeout=120, trust_env=False
         )
@@ -66,6 +68,7 @@ class Keeper:
         Raises:
             Rejected: the server does not take the page itself (a cursor that is none).
         """
+        await self._shelf.refresh()
         await self._keep_posts(page.posts)
         events = list(self._events(page.facts))
         pieces = list(_pieces(events)) or [[]]
@@ -107,7 +110,7 @@ class Keeper:
                 if self._floods(fact):
                     self._dropped("flood", fact)
                     continue
-                events = [_encode(one) for one in bridge.told_of(fact, self.source)]
+                events = [_encode(one) for one in bridge.told_of(fact, self.source, self._shelf.names)]
             except Exception as exc:  # one fact's fault: whatever it is, the others go on
                 self._dropped(exc.code if isinstance(exc, PlaitError) else type(exc).__name__, fact)
                 continue
@@ -146,7 +149,9 @@ class Keeper:
                 if post.deleted:
                     gone.append(post.id)
                 else:
-                    put.append(item_of(post, self.source))
+                    item = bridge.item_of(post, self.source, self._shelf.names, self._shelf.near)
+                    put.append(item)
+                    self._shelf.names.note(post.id, [one["to"] for one in item["ties"]])
             except Exception as exc:
                 self._dropped(f"post: {type(exc).__name__}", None)
         for start in range(0, max(len(put), len(gone)), 100):
@@ -212,18 +217,6 @@ def _pieces(events: Sequence[bytes]) -> Iterator[list[bytes]]:
         size += len(one) + 1
     if piece:
         yield piece
-
-
-def item_of(post: Post, source: str) -> dict[str, Any]:
-    """A post as the catalog takes it, until ``plait.bridge`` knows better what it is about."""
-    made = getattr(bridge, "item_of", None)
-    if made is not None:
-        found: dict[str, Any] = made(post, source)
-        return found
-    return {
-        "id": post.id, "kind": "post", "title": post.text[:200], "topics": list(post.tags)[:64],
-        "published": post.at, "for": list(post.products)[:256], "url": post.url or None,
-    }  # fmt: skip
 
 
 def _error(response: httpx.Response) -> PlaitError:

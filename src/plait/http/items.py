@@ -14,7 +14,16 @@ from starlette.routing import Route
 from plait.errors import Rejected
 from plait.events import Record
 from plait.http.plain import answer, body, installation
-from plait.items import MAX_ITEMS, Item, Placement, checked_id, checked_item, checked_placement
+from plait.items import (
+    MAX_ITEMS,
+    POST,
+    Item,
+    Placement,
+    checked_id,
+    checked_item,
+    checked_placement,
+    checked_ties,
+)
 
 T = TypeVar("T", Item, Placement)
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -43,7 +52,10 @@ async def put_items(request: Request) -> Response:
 
 
 async def list_items(request: Request) -> Response:
-    """Items in an order that is stable as long as the server runs; ``after`` is the last id of the page before."""
+    """Items in an order that is stable as long as the server runs; ``after`` is the last id of the page before.
+
+    ``version`` changes whenever an item does.
+    """
     catalog = installation(request).catalog
     after = request.query_params.get("after")
     limit = _limit(request)
@@ -51,7 +63,7 @@ async def list_items(request: Request) -> Response:
         raise Rejected(f"after names no item: {after[:80]!r}", code="invalid_query", field="after")
     found = catalog.page(after, limit)
     more = found[-1].id if len(found) == limit else None
-    return answer({"items": found, "next": more, "total": len(catalog)})
+    return answer({"items": found, "next": more, "total": len(catalog), "version": catalog.version})
 
 
 async def get_item(request: Request) -> Response:
@@ -76,6 +88,42 @@ async def delete_item(request: Request) -> Response:
         raise _unknown("item", id)
     await _append(request, "items", delete=[id])
     return answer({"deleted": 1})
+
+
+async def get_ties(request: Request) -> Response:
+    """What a post is tied to after all, the surest first, and what a person said of it."""
+    return answer(_ties_of(_post(request)))
+
+
+async def put_ties(request: Request) -> Response:
+    """Say what a post is about and what not: ``{"ties": {"item:tent-2": true, "topic:camping": false}}``.
+
+    It replaces what was said before, holds over what is read, and outlasts every import; ``{}`` takes it back.
+    """
+    told = await body(request)
+    _check_names(told, ("ties",))
+    said = checked_ties(told["ties"], field="ties")
+    catalog = installation(request).catalog
+    for to, holds in said.items():
+        if holds and to.startswith("item:") and to.removeprefix("item:") not in catalog:
+            raise Rejected(
+                f"there is no item {to[5:85]!r}", code="unknown_item", field=f"ties.{to[:80]}", status=404
+            )
+    await _append(request, "items", make=lambda: [msgspec.structs.replace(_post(request), confirmed=said)])
+    return answer(_ties_of(_post(request)))
+
+
+def _post(request: Request) -> Item:
+    id = request.path_params["id"]
+    found = installation(request).catalog.get(id)
+    if found is None or found.kind != POST:
+        raise _unknown("post", id)
+    return found
+
+
+def _ties_of(post: Item) -> dict[str, Any]:
+    ties = [{"to": one.to, "confidence": one.confidence, "how": one.how} for one in post.tied()]
+    return {"post": post.id, "ties": ties, "confirmed": post.confirmed or {}}
 
 
 async def put_placements(request: Request) -> Response:
@@ -124,9 +172,14 @@ async def delete_placement(request: Request) -> Response:
 
 
 async def _append(
-    request: Request, kind: Kind, *, put: Sequence[Any] = (), delete: Sequence[str] = ()
+    request: Request,
+    kind: Kind,
+    *,
+    put: Sequence[Any] = (),
+    delete: Sequence[str] = (),
+    make: Callable[[], Sequence[Any]] | None = None,
 ) -> None:
-    """Make a change durable, then known.
+    """Make a change durable, then known; ``make`` tells what to put when nobody else changes anything.
 
     One at a time: the catalog in memory must take changes in the order of the log, or the last writer would differ.
     """
@@ -140,7 +193,7 @@ async def _append(
             source=here.settings.source,
             received_at=here.now(),
             trusted=True,
-            body=msgspec.json.encode({"put": put, "delete": delete}),
+            body=msgspec.json.encode({"put": make() if make is not None else put, "delete": delete}),
         )
         await here.append(record)
         here.take_in(record)
@@ -222,6 +275,7 @@ def _route(path: str, **endpoints: Endpoint) -> Route:
 routes = [
     _route("/v1/items", get=list_items, post=put_items),
     _route("/v1/items/{id:path}", get=get_item, put=put_item, delete=delete_item),
+    _route("/v1/posts/{id:path}/ties", get=get_ties, put=put_ties),
     _route("/v1/placements", get=list_placements, post=put_placements),
     _route("/v1/placements/{id}", get=get_placement, put=put_placement, delete=delete_placement),
 ]

@@ -18,15 +18,18 @@ class Meaning(NamedTuple):
 
     Attributes:
         rows: catalog rows of items.
-        share: how much of the act each row gets; a post about many items says less about each.
+        shares: how much of the act each row gets; a post about many items says less about each, and so does one of
+            which we are not sure that it is about it.
         own: name under which the model may know the thing itself, when it is no item; else "".
         topics: codes of topics in ``catalog.topics``.
+        sure: how sure each topic is, 0..1.
     """
 
     rows: tuple[int, ...]
-    share: float
+    shares: tuple[float, ...]
     own: str
     topics: tuple[int, ...]
+    sure: tuple[float, ...] = ()
 
 
 _KEPT = 200_000
@@ -58,31 +61,41 @@ class Meanings:
     def _read(self, kind: str, id: str) -> Meaning:
         if kind in ("item", "post"):
             row = self._catalog.rows.get(id)
-            return Meaning((), 1.0, f"{kind}{SEP}{id}", ()) if row is None else self._of_row(row, kind, id)
+            return Meaning((), (), f"{kind}{SEP}{id}", ()) if row is None else self._of_row(row, kind, id)
         if kind == "url":
             row = self._row_of_url(id)
             if row is not None:
                 return self._of_row(row, kind, id)
         if kind == "topic":
-            return Meaning((), 1.0, f"topic{SEP}{id}", self._codes([id]))
+            return self._words(f"topic{SEP}{id}", [id])
         if kind == "query":
             # A search for what a topic is called is about it; words count, since people write "tent red".
-            return Meaning((), 1.0, f"query{SEP}{id.casefold()}", self._codes([id, *id.split()]))
-        return Meaning((), 1.0, f"{kind}{SEP}{id}" if kind else "", ())
+            return self._words(f"query{SEP}{id.casefold()}", [id, *id.split()])
+        return Meaning((), (), f"{kind}{SEP}{id}" if kind else "", ())
+
+    def _words(self, own: str, names: list[str]) -> Meaning:
+        codes = self._codes(names)
+        return Meaning((), (), own, codes, (1.0,) * len(codes))
 
     def _of_row(self, row: int, kind: str, id: str) -> Meaning:
         catalog = self._catalog
         items, names = catalog.ties(row)
         if items or names:
-            topics = dict.fromkeys(self._codes(names))
-            for one in items:
-                topics.update(dict.fromkeys(int(code) for code in catalog.topics.of(one)))
+            topics: dict[int, float] = {}
+            for name, sure in names.items():
+                for code in self._codes([name]):
+                    topics[code] = max(sure, topics.get(code, 0.0))
+            for one, sure in items.items():
+                for code in catalog.topics.of(one):
+                    topics[int(code)] = max(sure, topics.get(int(code), 0.0))
             own = "" if items else f"{kind}{SEP}{id}"
-            return Meaning(tuple(items), max(1, len(items)) ** -0.5, own, tuple(topics))
-        topics = dict.fromkeys(int(code) for code in catalog.topics.of(row))
+            many = max(1.0, sum(items.values())) ** -0.5
+            shares = tuple(sure * many for sure in items.values())
+            return Meaning(tuple(items), shares, own, tuple(topics), tuple(topics.values()))
+        codes = tuple(dict.fromkeys(int(code) for code in catalog.topics.of(row)))
         if kind == "post":
-            return Meaning((), 1.0, f"post{SEP}{id}", tuple(topics))
-        return Meaning((row,), 1.0, "", tuple(topics))
+            return Meaning((), (), f"post{SEP}{id}", codes, (1.0,) * len(codes))
+        return Meaning((row,), (1.0,), "", codes, (1.0,) * len(codes))
 
     def _row_of_url(self, url: str) -> int | None:
         column = self._catalog.column("url")

@@ -7,7 +7,6 @@ room that one answer needs.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any, NamedTuple
@@ -202,13 +201,13 @@ class Ranker:
         shows = model.manifest.wanted[number] if number < channels else wants(entry.signal)
         meaning = self._meanings.of(entry.kind, entry.id)
         rows, points = [], []
-        for slot in self._slot[list(meaning.rows)].tolist():
+        for slot, share in zip(self._slot[list(meaning.rows)].tolist(), meaning.shares, strict=True):
             at = self._row_of(number, slot)
             if at >= 0:
-                rows.append((at, meaning.share))
+                rows.append((at, share))
             # A channel that foretells may not let an item explain itself; that they come back to it is told apart.
             if at < 0 or shows:
-                points.append((slot, meaning.share * float(model.returns[number])))
+                points.append((slot, share * float(model.returns[number])))
         own = self._row_of(number, model.entity.get(meaning.own, -1)) if meaning.own else -1
         if own >= 0:
             rows.append((own, 1.0))
@@ -238,8 +237,11 @@ class Ranker:
         return int(self.model.place[channel, entity]) if 0 <= entity < self.model.place.shape[1] else -1
 
     def _topics_of(self, meaning: Meaning) -> list[tuple[int, float]]:
-        share = len(meaning.topics) ** -0.5 if meaning.topics else 0.0
-        return [(code, share * float(self._rare[code])) for code in meaning.topics]
+        many = max(1.0, sum(meaning.sure)) ** -0.5
+        return [
+            (code, sure * many * float(self._rare[code]))
+            for code, sure in zip(meaning.topics, meaning.sure, strict=True)
+        ]
 
     # --- scoring
 
@@ -309,11 +311,15 @@ class Ranker:
         items, names = self.catalog.ties(row)
         found = np.zeros(len(acts.labels) + 1)
         if items:
-            found += self.told(items, acts).mean(axis=0)
-        codes = [code for name in names if (code := self.catalog.topics.code(name)) >= 0]
-        for code in codes:
+            weights = np.array(list(items.values()))
+            found += weights @ self.told(list(items), acts) / max(1.0, weights.sum())
+        codes = [
+            (code, sure) for name, sure in names.items() if (code := self.catalog.topics.code(name)) >= 0
+        ]
+        many = max(1.0, sum(sure for _, sure in codes)) ** 0.5
+        for code, sure in codes:
             here = acts.topics == code
-            np.add.at(found, acts.topic_label[here], acts.topic_weights[here] / math.sqrt(len(codes)))
+            np.add.at(found, acts.topic_label[here], acts.topic_weights[here] * (sure / many))
         if not items and not names:
             found += self.told([row], acts)[0]
         return found

@@ -226,8 +226,8 @@ def table_of(
             meaning = meanings.of(entry.kind, entry.id)
             again = entry.count > 1
             acts += [
-                (person, channel, int(number[row]), value * meaning.share, again, entry.at)
-                for row in meaning.rows
+                (person, channel, int(number[row]), value * share, again, entry.at)
+                for row, share in zip(meaning.rows, meaning.shares, strict=True)
                 if number[row] >= 0
             ]
             if meaning.own:
