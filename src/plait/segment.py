@@ -163,7 +163,7 @@ def _read(record: Record, signals: SignalMap, ua: Agent) -> list[tuple[int, Even
             paged = record.kind == "page"
             tellings = page_decoder.decode(record.body).events if paged else _tellings.decode(record.body)
             return [
-                (number, _of_told(told, record, ua))
+                (number, _of_told(told, record, signals, ua))
                 for number, told in enumerate(tellings)
                 if told is not None
             ]
@@ -210,9 +210,29 @@ def _of_call(call: Call, batch: Batch, record: Record, signals: SignalMap, ua: A
         [_named(call, sent, signals, told)] if call.type != "track" else _tracked(call, sent, signals, told)
     )
     events[0].consent = said  # whose word counts is decided by who reads it (plait.consent)
+    if events[0].signal is Signal.VIEW:
+        _land(events[0], signals, _page_of(call.properties or {}, sent), sent.get("campaign"))
     if call.type == "group":
         events[0].context["group"] = call.group_id
     return events
+
+
+def _page_of(properties: Mapping[str, Any], sent: Mapping[str, Any]) -> Any:
+    """The address as it was sent; where it has no query, what stood behind it by itself."""
+    page = sent.get("page")
+    page = page if isinstance(page, dict) else {}
+    url = properties.get("url") or page.get("url")
+    search = properties.get("search") or page.get("search")
+    if isinstance(url, str) and "?" not in url and isinstance(search, str) and search.startswith("?"):
+        return url.partition("#")[0] + search
+    return url
+
+
+def _land(event: Event, signals: SignalMap, url: Any, campaign: Any = None) -> None:
+    """Note which post brought a view; what its address says besides comes first, for it reads nothing beside a post."""
+    if signals.places:
+        event.about = signals.places.about(event.about)
+    signals.landings.land(event, url, campaign)
 
 
 def _named(call: Call, sent: Mapping[str, Any], signals: SignalMap, told: dict[str, Any]) -> Event:
@@ -427,9 +447,9 @@ def _os_name(sent: Mapping[str, Any]) -> str:
 # -- our own vocabulary -----------------------------------------------------------------------------------
 
 
-def _of_told(told: Told, record: Record, ua: Agent) -> Event:
+def _of_told(told: Told, record: Record, signals: SignalMap, ua: Agent) -> Event:
     at, sent = told.at, told.sent_at
-    return Event(
+    found = Event(
         id=told.id,
         source=told.source or record.source,
         signal=told.signal,
@@ -455,6 +475,9 @@ def _of_told(told: Told, record: Record, ua: Agent) -> Event:
         proven=record.trusted,
         record=told.record,
     )
+    if told.signal is Signal.VIEW and told.about.url is not None:
+        _land(found, signals, told.about.url)
+    return found
 
 
 def _dated(counter: Counter, sent: int | datetime | None, received_at: int) -> Counter:

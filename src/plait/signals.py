@@ -17,6 +17,7 @@ import msgspec
 
 from plait.errors import Rejected
 from plait.events import SOCIAL, Purpose, Signal
+from plait.landings import LandingRule, Landings
 from plait.places import PageRule, Places, SectionRule
 
 FILE = "signals.toml"
@@ -64,8 +65,10 @@ class SignalMap:
         plain: Rule,
         consent: Mapping[str, tuple[Purpose, ...]],
         places: Places | None = None,
+        landings: Landings | None = None,
     ) -> None:
         self.places = places or Places()
+        self.landings = landings or Landings()
         self._rules = dict(rules)
         self._memo: dict[str, Rule] = {}
         self.consent = dict(consent)
@@ -140,7 +143,8 @@ def compile_signals(told: Iterable[tuple[str, str]]) -> SignalMap:
     # Of rules that fit the first counts, so the operator's come first.
     pages = [rule for one in reversed(files_) for rule in one.page]
     sections = [rule for one in reversed(files_) for rule in one.section]
-    return SignalMap(rules, plain, consent, Places(pages, sections))
+    landings = [rule for one in reversed(files_) for rule in one.landing]
+    return SignalMap(rules, plain, consent, Places(pages, sections), Landings(landings))
 
 
 class _Product(msgspec.Struct, forbid_unknown_fields=True):
@@ -201,6 +205,7 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
     consent: dict[str, tuple[Purpose, ...]] = {}
     page: list[PageRule] = []
     section: list[SectionRule] = []
+    landing: list[LandingRule] = []
 
 
 def _read(where: str, text: str) -> _File:
@@ -221,7 +226,7 @@ def _wrong(where: str, line: int, what: str) -> Rejected:
 def _line(text: str, path: str, what: str) -> int:
     """The line of a wrong value: the one that sets it, inside the table that the path counts to."""
     lines = text.splitlines()
-    number = re.search(r"(event|page|section)\[(\d+)\]", path)
+    number = re.search(r"(event|page|section|landing)\[(\d+)\]", path)
     start = 0
     if number:
         heads = [at for at, line in enumerate(lines) if line.strip() == f"[[{number[1]}]]"]
