@@ -318,7 +318,7 @@ def body_of(*acts: dict[str, Any], **more: Any) -> bytes:
 
 
 def inbox(server: Server) -> list[Path]:
-    return [one for one in (server.data / "inbox").glob("*")]
+    return list((server.data / "inbox").glob("*"))
 
 
 def test_a_delivery_is_kept_once_however_often_it_comes(server, network):

@@ -16,6 +16,7 @@ from plait.driver.inbox import Delivery, Inbox
 from plait.driver.keeper import Keeper
 from plait.driver.line import Line
 from plait.driver.made import made_for
+from plait.driver.shelf import Shelf
 from plait.driver.told import Told
 from plait.errors import PlaitError, Rejected, Unavailable
 from plait.fetch import Fetcher
@@ -45,6 +46,7 @@ class Hooks:
         self._data = Path(settings.data)
         self._fetcher = Fetcher(private=settings.private_hosts)
         self._known: Inbox | None = None
+        self._shelf: Shelf | None = None
         self._reading = asyncio.Semaphore(_AT_ONCE)
         self.told: dict[str, Told] = {}
 
@@ -166,7 +168,9 @@ class Hooks:
         told = serving(self._data)
         if told is None:
             raise Unavailable("the server does not listen yet", code="no_answer")
-        keeper = Keeper(told, one.source, self._state(one))
+        if self._shelf is None:
+            self._shelf = Shelf(told, self._settings.data)
+        keeper = Keeper(told, one.source, self._state(one), self._shelf)
         try:
             await keeper.keep(received.page, "hook")
         finally:
