@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -16,33 +19,75 @@ import pytest
 from tests.conftest import Server
 from tests.fakes.network import FakeNetwork
 
+from plait.connectors import Fact, Page
+from plait.driver.keeper import Keeper
+from plait.driver.told import Told
+from plait.events import About, Signal
+from plait.serving import Serving
+
 FAKES = Path(__file__).parent.parent / "fakes"
 
 
-@pytest.fixture
-def network() -> Iterator[FakeNetwork]:
-    with FakeNetwork() as one:
-        yield one
+class Shop:
+    """An account on a fake network of its own, and the server that drives it."""
+
+    def __init__(self, server: Server, network: FakeNetwork, name: str) -> None:
+        self.server, self.network, self.name = server, network, name
+
+    def connect(self, **more: str) -> Any:
+        credentials = {"host": self.network.url, "user": self.name, "password": "right"} | more
+        return self.server.ask("POST", "/v1/sources", {"network": "fakenet", "credentials": credentials})
+
+    def source(self) -> dict[str, Any]:
+        return self.server.ask("GET", f"/v1/sources/fakenet:{self.name}").json()
+
+    def state(self) -> dict[str, Any]:
+        return self.source()["state"]
+
+    def act(self, actor: str, **more: Any) -> None:
+        """Somebody of this shop's own does something."""
+        self.network.act(f"{actor}.{self.name}", **more)
+
+    def profile(self, actor: str) -> dict[str, Any] | None:
+        return self.server.profile(f"fakenet:{actor}.{self.name}")
+
+    def likes(self, actor: str) -> int:
+        return (self.profile(actor) or {"counts": {}})["counts"].get("like", 0)
+
+    def streams(self) -> Shop:
+        """Connected, and its stream stands."""
+        self.connect()
+        self.server.eventually(lambda: self.network.streams)
+        return self
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    one = Server(tmp_path_factory.mktemp("sources") / "data", env={"PYTHONPATH": str(FAKES)})
+    try:
+        yield one.start()
+    finally:
+        one.stop()
+
+
+_names = (f"shop{number}" for number in count())
 
 
 @pytest.fixture
-def server(own_server: Server) -> Server:
+def shop(shared: Server) -> Iterator[Shop]:
+    """A shop of its own on the shared server."""
+    name = next(_names)
+    with FakeNetwork() as network:
+        yield Shop(shared, network, name)
+        shared.ask("DELETE", f"/v1/sources/fakenet:{name}")
+
+
+@pytest.fixture
+def own_shop(own_server: Server) -> Iterator[Shop]:
+    """A shop whose server may be killed."""
     own_server.env["PYTHONPATH"] = str(FAKES)
-    return own_server.start()
-
-
-def connect(server: Server, network: FakeNetwork, **more: str) -> Any:
-    credentials = {"host": network.url, "user": "shop", "password": "right"} | more
-    return server.ask("POST", "/v1/sources", {"network": "fakenet", "credentials": credentials})
-
-
-def likes(server: Server, actor: str) -> int:
-    found = server.profile(f"fakenet:{actor}")
-    return (found or {"counts": {}})["counts"].get("like", 0)
-
-
-def source(server: Server) -> dict[str, Any]:
-    return server.ask("GET", "/v1/sources/fakenet:shop").json()
+    with FakeNetwork() as network:
+        yield Shop(own_server.start(), network, "shop")
 
 
 def driver_of(server: Server) -> psutil.Process | None:
@@ -52,23 +97,23 @@ def driver_of(server: Server) -> psutil.Process | None:
     return None
 
 
-def test_what_happens_on_a_connected_account_flows_into_profiles(server, network):
-    network.act("ana", past=True)
-    network.act("bob")
+def test_what_happens_on_a_connected_account_flows_into_profiles(shop):
+    shop.act("ana", past=True)
+    shop.act("bob")
 
-    told = connect(server, network)
+    told = shop.connect()
 
     assert told.status_code == 200, told.text
     assert told.json() == {
-        "source": "fakenet:shop",
+        "source": f"fakenet:{shop.name}",
         "network": "fakenet",
-        "handle": "shop",
-        "me": "fakenet:shop",
+        "handle": shop.name,
+        "me": f"fakenet:{shop.name}",
     }
-    server.eventually(lambda: likes(server, "ana") == 1 and likes(server, "bob") == 1)
-    server.eventually(lambda: network.streams)
-    network.act("cy")
-    server.eventually(lambda: likes(server, "cy") == 1, seconds=5)
+    shop.server.eventually(lambda: shop.likes("ana") == 1 and shop.likes("bob") == 1)
+    shop.server.eventually(lambda: shop.network.streams)
+    shop.act("cy")
+    shop.server.eventually(lambda: shop.likes("cy") == 1, seconds=5)
 
 
 def plait(server: Server, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
@@ -79,206 +124,203 @@ def plait(server: Server, *words: str, **env: str) -> subprocess.CompletedProces
     )  # fmt: skip
 
 
-def test_plait_connect_shows_the_statement_and_reads_the_past(server, network):
-    network.act("ana", past=True)
+def test_plait_connect_shows_the_statement_and_reads_the_past(own_shop):
+    own_shop.act("ana", past=True)
 
     told = plait(
-        server, "connect", "fakenet", "--with", f"host={network.url}", "--with", "user=shop", "--yes",
+        own_shop.server, "connect", "fakenet", "--host", own_shop.network.url, "--with", f"user={own_shop.name}", "--yes",
         FAKENET_PASSWORD="right",
     )  # fmt: skip
 
     assert told.returncode == 0, told.stderr
     assert "What it does not see" in told.stderr
     assert "the past has been read: 1 facts" in told.stderr
-    listed = plait(server, "sources")
-    assert "fakenet:shop" in listed.stdout
-    assert plait(server, "disconnect", "fakenet:shop").returncode == 0
-    assert server.ask("GET", "/v1/sources").json() == {"sources": []}
-    server.eventually(lambda: driver_of(server) is None)
+    listed = plait(own_shop.server, "sources")
+    assert f"fakenet:{own_shop.name}" in listed.stdout
+    assert plait(own_shop.server, "disconnect", f"fakenet:{own_shop.name}").returncode == 0
+    assert own_shop.server.ask("GET", "/v1/sources").json() == {"sources": []}
+    own_shop.server.eventually(lambda: driver_of(own_shop.server) is None)
 
 
 # -- staying up ------------------------------------------------------------------------------------------------
 
 
-def test_a_driver_that_was_killed_goes_on_where_it_stopped(server, network):
+def test_a_driver_that_was_killed_goes_on_where_it_stopped(shop):
     """kill -9 in the middle, again and again: every act counts once, and the cursor is never ahead of what counted."""
-    connect(server, network)
-    server.eventually(lambda: network.streams)
+    shop.streams()
     for number in range(30):
-        network.act(f"actor{number % 3}", post=f"post-{number}")
+        shop.act(f"actor{number % 3}", post=f"post-{number}")
         if number % 10 == 5:
-            child = driver_of(server)
+            child = driver_of(shop.server)
             if child is not None:
                 child.kill()
-    server.eventually(lambda: sum(likes(server, f"actor{n}") for n in range(3)) == 30, seconds=30)
+    shop.server.eventually(lambda: sum(shop.likes(f"actor{n}") for n in range(3)) == 30, seconds=30)
 
-    place = source(server)["cursors"]["stream"]
-    assert int(place["cursor"]) == 30
-    assert [likes(server, f"actor{n}") for n in range(3)] == [10, 10, 10]
-
-
-def test_a_server_that_was_killed_goes_on_where_it_stopped(server, network):
-    connect(server, network)
-    server.eventually(lambda: network.streams)
-    network.act("ana")
-    server.eventually(lambda: likes(server, "ana") == 1)
-    server.kill()
-    network.act("ana", push=False, post="post-2")
-
-    server.start()
-
-    server.eventually(lambda: likes(server, "ana") == 2, seconds=30)
+    shop.server.eventually(lambda: shop.source()["cursors"]["stream"]["cursor"] == "30")
+    assert [shop.likes(f"actor{n}") for n in range(3)] == [10, 10, 10]
 
 
-def test_a_cut_stream_is_opened_again_from_the_last_cursor(server, network):
-    connect(server, network)
-    server.eventually(lambda: network.streams)
-    network.act("ana")
-    server.eventually(lambda: likes(server, "ana") == 1)
-    network.cut()
-    network.act("ana", push=False, post="post-2")
+def test_a_server_that_was_killed_goes_on_where_it_stopped(own_shop):
+    own_shop.streams()
+    own_shop.act("ana")
+    own_shop.server.eventually(lambda: own_shop.likes("ana") == 1)
+    own_shop.server.kill()
+    own_shop.act("ana", push=False, post="post-2")
 
-    server.eventually(lambda: likes(server, "ana") == 2)
+    own_shop.server.start()
+
+    own_shop.server.eventually(lambda: own_shop.likes("ana") == 2, seconds=30)
 
 
-def test_a_connector_with_a_mistake_is_told_and_does_not_take_others_down(server, network):
+def test_a_cut_stream_is_opened_again_from_the_last_cursor(shop):
+    shop.streams()
+    shop.act("ana")
+    shop.server.eventually(lambda: shop.likes("ana") == 1)
+    shop.network.cut()
+    shop.act("ana", push=False, post="post-2")
+
+    shop.server.eventually(lambda: shop.likes("ana") == 2)
+
+
+def test_a_connector_with_a_mistake_is_told_and_does_not_take_others_down(shop):
     with FakeNetwork() as other:
-        connect(server, network)
-        connect(server, other, user="second")
-        server.eventually(lambda: network.streams and other.streams)
+        shop.connect()
+        second = Shop(shop.server, other, f"{shop.name}b")
+        second.connect()
+        shop.server.eventually(lambda: shop.network.streams and other.streams)
 
-        network.say({"boom": True})
+        shop.network.say({"boom": True})
 
-        state = server.eventually(lambda: (told := source(server)["state"]).get("errors") and told)
+        state = shop.server.eventually(lambda: (told := shop.state()).get("errors") and told)
         assert any(one["code"] == "connector_failed" for one in state["last_errors"])
-        other.act("bob")
-        server.eventually(lambda: likes(server, "bob") == 1)
-        server.eventually(lambda: network.streams)  # and it is begun again
+        second.act("bob")
+        shop.server.eventually(lambda: second.likes("bob") == 1)
+        shop.server.eventually(lambda: shop.network.streams)  # and it is begun again
 
 
-def test_what_takes_an_act_back_takes_its_effect_back(server, network):
-    connect(server, network)
-    server.eventually(lambda: network.streams)
-    network.act("ana")
-    server.eventually(lambda: likes(server, "ana") == 1)
+def test_what_takes_an_act_back_takes_its_effect_back(shop):
+    shop.streams()
+    shop.act("ana")
+    shop.server.eventually(lambda: shop.likes("ana") == 1)
 
-    network.act("ana", op="retract")
+    shop.act("ana", op="retract")
 
-    server.eventually(lambda: likes(server, "ana") == 0)
-
-
-def test_an_account_that_is_gone_is_erased(server, network):
-    network.act("ana")
-    connect(server, network)
-    server.eventually(lambda: likes(server, "ana") == 1)
-    network.gone = ["fakenet:ana", "fakenet:nobody"]
-    network.act("bob", push=False)
-    network.cut()
-
-    server.eventually(lambda: server.profile("fakenet:ana") is None)
-    server.eventually(lambda: likes(server, "bob") == 1)
+    shop.server.eventually(lambda: shop.likes("ana") == 0)
 
 
-def test_a_gap_is_told_and_the_past_is_read_again(server, network):
-    connect(server, network)
-    server.eventually(lambda: source(server)["state"].get("backfill", {}).get("finished"))
-    network.act("ana", past=True)
-    network.gap = "the network lost something"
-    network.act("bob", push=False)
-    network.cut()
+def test_an_account_that_is_gone_is_erased(shop):
+    shop.act("ana")
+    shop.connect()
+    shop.server.eventually(lambda: shop.likes("ana") == 1)
+    shop.network.gone = [f"fakenet:ana.{shop.name}", "fakenet:nobody"]
+    shop.act("bob", push=False)
+    shop.network.cut()
 
-    server.eventually(lambda: likes(server, "ana") == 1)
-    assert source(server)["state"]["gaps"] == 1
-    assert source(server)["state"]["last_gap"] == "the network lost something"
-
-
-def test_a_network_that_lies_about_paging_does_not_keep_us_busy(server, network):
-    network.act("ana")
-    network.lies = True
-
-    connect(server, network)
-    server.eventually(lambda: likes(server, "ana") == 1)
-    before = network.called("/acts")
-    server.eventually(lambda: source(server)["state"].get("polls"))
-
-    assert network.called("/acts") - before < 5
+    shop.server.eventually(lambda: shop.profile("ana") is None)
+    shop.server.eventually(lambda: shop.likes("bob") == 1)
 
 
-def test_an_expired_session_is_renewed_without_a_word(server, network):
-    connect(server, network)
-    server.eventually(lambda: network.streams)
-    network.access = "another"
-    network.cut()
-    network.act("ana", push=False)
+def test_a_gap_is_told_and_the_past_is_read_again(shop):
+    shop.connect()
+    shop.server.eventually(lambda: shop.state().get("backfill", {}).get("finished"))
+    shop.act("ana", past=True)
+    shop.network.gap = "the network lost something"
+    shop.act("bob", push=False)
+    shop.network.cut()
 
-    server.eventually(lambda: likes(server, "ana") == 1)
-    assert source(server)["state"]["state"] == "streaming"
-
-
-def test_credentials_that_end_are_told_to_the_operator(server, network):
-    connect(server, network)
-    server.eventually(lambda: network.streams)
-    network.password = network.refresh = network.access = "another"
-    network.cut()
-
-    server.eventually(lambda: source(server)["state"].get("state") == "refused", seconds=20)
+    shop.server.eventually(lambda: shop.likes("ana") == 1)
+    shop.server.eventually(lambda: shop.state()["gaps"] == 1)
+    assert shop.state()["last_gap"] == "the network lost something"
 
 
-def test_bad_facts_are_dropped_loudly_and_the_rest_goes_on(server, network):
-    connect(server, network)
-    server.eventually(lambda: network.streams)
-    network.act("ana", post="x" * 300)
-    network.act("bad\nname")
-    network.act("bob")
+def test_a_network_that_lies_about_paging_does_not_keep_us_busy(shop):
+    shop.act("ana")
+    shop.network.lies = True
 
-    server.eventually(lambda: likes(server, "bob") == 1)
-    dropped = server.eventually(lambda: source(server)["state"].get("dropped"))
+    shop.connect()
+    shop.server.eventually(lambda: shop.likes("ana") == 1)
+    before = shop.network.called("/acts")
+    shop.server.eventually(lambda: shop.state().get("polls"))
+
+    assert shop.network.called("/acts") - before < 5
+
+
+def test_an_expired_session_is_renewed_without_a_word(shop):
+    shop.streams()
+    shop.network.access = "another"
+    shop.network.cut()
+    shop.act("ana", push=False)
+
+    shop.server.eventually(lambda: shop.likes("ana") == 1)
+    shop.server.eventually(lambda: shop.state()["state"] == "streaming")
+
+
+def test_credentials_that_end_are_told_to_the_operator(shop):
+    shop.streams()
+    shop.network.password = shop.network.refresh = shop.network.access = "another"
+    shop.network.cut()
+
+    shop.server.eventually(lambda: shop.state().get("state") == "refused", seconds=20)
+
+
+def test_bad_facts_are_dropped_loudly_and_the_rest_goes_on(shop):
+    shop.streams()
+    shop.act("ana", post="x" * 300)
+    shop.act("na\nsty")
+    shop.act("bob")
+
+    shop.server.eventually(lambda: shop.likes("bob") == 1)
+    dropped = shop.server.eventually(lambda: shop.state().get("dropped"))
     assert dropped == {"invalid_field": 1, "invalid_identifier": 1}
-    assert "bad" not in server.words()
+    assert "sty" not in shop.server.words()
 
 
 # -- who may be collected --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "consent", [{"collect": False}, {"social": False}, {"social": {"fakenet:shop": False}}]
-)
-def test_who_said_no_is_not_collected(server, network, consent):
-    said = {"id": "no", "signal": "consent", "who": ["fakenet:ana"], "consent": consent}
-    assert server.ask("POST", "/v1/events", {"events": [said]}).status_code == 200
-    network.act("ana")
-    network.act("bob")
+@pytest.mark.parametrize("answer", [{"collect": False}, {"social": False}, {"social": {"SOURCE": False}}])
+def test_who_said_no_is_not_collected(shop, answer):
+    consent = json.loads(json.dumps(answer).replace("SOURCE", f"fakenet:{shop.name}"))
+    said = {
+        "id": f"no-{shop.name}",
+        "signal": "consent",
+        "who": [f"fakenet:ana.{shop.name}"],
+        "consent": consent,
+    }
+    assert shop.server.ask("POST", "/v1/events", {"events": [said]}).status_code == 200
+    shop.act("ana")
+    shop.act("bob")
 
-    connect(server, network)
+    shop.connect()
 
-    server.eventually(lambda: likes(server, "bob") == 1)
-    assert likes(server, "ana") == 0
-    assert server.eventually(lambda: source(server)["state"].get("dropped"))["no_consent"] >= 1
+    shop.server.eventually(lambda: shop.likes("bob") == 1)
+    assert shop.likes("ana") == 0
+    assert shop.server.eventually(lambda: shop.state().get("dropped"))["no_consent"] >= 1
 
 
-def test_what_strangers_like_is_collected_and_in_no_answer(server, network):
-    network.act("ana")
-    connect(server, network)
-    server.eventually(lambda: likes(server, "ana") == 1)
+def test_what_strangers_like_is_collected_and_in_no_answer(shop):
+    shop.act("ana")
+    shop.connect()
+    shop.server.eventually(lambda: shop.likes("ana") == 1)
 
-    assert server.profile("fakenet:ana")["interests"] == []
+    assert shop.profile("ana")["interests"] == []
 
 
 # -- secrets ---------------------------------------------------------------------------------------------------
 
 
-def test_a_password_is_in_no_answer_no_log_and_no_file(server, network):
-    network.password = "hunter2-and-more"
-    told = connect(server, network, password="hunter2-and-more")
-    server.eventually(lambda: network.streams)
-    wrong = connect(server, network, password="hunter2-wrong")
+def test_a_password_is_in_no_answer_no_log_and_no_file(shop):
+    shop.network.password = "hunter2-and-more"
+    told = shop.connect(password="hunter2-and-more")
+    shop.server.eventually(lambda: shop.network.streams)
+    wrong = shop.connect(password="hunter2-wrong")
 
     assert told.status_code == 200
     assert wrong.status_code == 401
-    files = b"".join(one.read_bytes() for one in server.data.rglob("*") if one.is_file())
+    files = b"".join(one.read_bytes() for one in shop.server.data.rglob("*") if one.is_file())
     assert b"hunter2" not in files
     assert b"refresh-1" not in files
-    for text in (told.text, wrong.text, server.words(), server.ask("GET", "/v1/sources").text):
+    for text in (told.text, wrong.text, shop.server.words(), shop.server.ask("GET", "/v1/sources").text):
         assert "hunter2" not in text
         assert "refresh-" not in text
 
@@ -295,8 +337,8 @@ def test_a_password_is_in_no_answer_no_log_and_no_file(server, network):
         ({"network": "fakenet", "host": "https://a:b@shop.example", "credentials": {"password": "x"}}, "invalid_credentials"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_connected_is_told_by_its_field(server, body, code):
-    told = server.ask("POST", "/v1/sources", body)
+def test_what_cannot_be_connected_is_told_by_its_field(shop, body, code):
+    told = shop.server.ask("POST", "/v1/sources", body)
 
     assert (told.status_code, told.json()["code"]) == (400, code)
 
@@ -304,71 +346,138 @@ def test_what_cannot_be_connected_is_told_by_its_field(server, body, code):
 # -- webhooks --------------------------------------------------------------------------------------------------
 
 
-def delivered(server: Server, body: bytes, **headers: str) -> Any:
+def delivered(shop: Shop, body: bytes, **headers: str) -> Any:
     signed = {"x-fake-signature": hmac.digest(b"fake secret", body, "sha256").hex()} | headers
-    return server.ask("POST", "/webhooks/fakenet/fakenet:shop", key=None, content=body, headers=signed)
+    return shop.server.ask(
+        "POST", f"/webhooks/fakenet/fakenet:{shop.name}", key=None, content=body, headers=signed
+    )
 
 
-def act(actor: str, id: str = "h1") -> dict[str, Any]:
-    return {"id": id, "actor": actor, "at": 1_790_000_000_000}
+def act(shop: Shop, actor: str) -> dict[str, Any]:
+    return {"id": "h1", "actor": f"{actor}.{shop.name}", "at": 1_790_000_000_000}
 
 
 def body_of(*acts: dict[str, Any], **more: Any) -> bytes:
     return json.dumps({"acts": acts} | more).encode()
 
 
-def inbox(server: Server) -> list[Path]:
-    return list((server.data / "inbox").glob("*"))
+def inbox(shop: Shop) -> list[Path]:
+    return list((shop.server.data / "inbox").glob("*"))
 
 
-def test_a_delivery_is_kept_once_however_often_it_comes(server, network):
-    connect(server, network)
-    body = body_of(act("ana"))
+def test_a_delivery_is_kept_once_however_often_it_comes(shop):
+    shop.connect()
+    body = body_of(act(shop, "ana"))
 
-    assert [delivered(server, body).status_code for _ in range(3)] == [200] * 3
+    assert [delivered(shop, body).status_code for _ in range(3)] == [200] * 3
 
-    server.eventually(lambda: likes(server, "ana") == 1)
-    assert inbox(server) == []
+    shop.server.eventually(lambda: shop.likes("ana") == 1)
+    assert inbox(shop) == []
 
 
-def test_a_wrong_signature_is_refused_and_leaves_nothing(server, network):
-    connect(server, network)
+def test_a_wrong_signature_is_refused_and_leaves_nothing(shop):
+    shop.connect()
 
-    told = delivered(server, body_of(act("ana")), **{"x-fake-signature": "00"})
+    told = delivered(shop, body_of(act(shop, "ana")), **{"x-fake-signature": "00"})
 
     assert (told.status_code, told.json()["code"]) == (401, "wrong_signature")
-    assert inbox(server) == []
+    assert inbox(shop) == []
 
 
-def test_a_challenge_is_answered(server, network):
-    connect(server, network)
+def test_a_challenge_is_answered(shop):
+    shop.connect()
 
-    told = server.ask("GET", "/webhooks/fakenet/fakenet:shop?challenge=1", key=None)
+    told = shop.server.ask("GET", f"/webhooks/fakenet/fakenet:{shop.name}?challenge=1", key=None)
 
     assert (told.status_code, told.text) == (200, "challenge")
 
 
-def test_a_delivery_that_cannot_be_read_now_is_thanked_for_and_waits_sealed(server, network):
-    connect(server, network)
-    secret = body_of(act("ana"), boom=True)
+def test_a_delivery_that_cannot_be_read_now_is_thanked_for_and_waits_sealed(shop):
+    shop.connect()
+    secret = body_of(act(shop, "ana"), boom=True)
 
-    assert delivered(server, secret).status_code == 202
+    assert delivered(shop, secret).status_code == 202
 
-    (waiting,) = inbox(server)
+    (waiting,) = inbox(shop)
     assert b"ana" not in waiting.read_bytes()
-    assert "ana" not in server.words()
-    errors = source(server)["state"]["last_errors"]
+    assert "ana" not in shop.server.words()
+    errors = shop.state()["last_errors"]
     assert [one["code"] for one in errors] == ["connector_failed"]
 
 
-@pytest.mark.parametrize("path", ["/webhooks/fakenet/fakenet:other", "/webhooks/nowhere/x", "/webhooks/fakenet/fakenet:shop/x/y"])  # fmt: skip
-def test_a_hook_of_nobody_is_not_found(server, network, path):
-    connect(server, network)
+@pytest.mark.parametrize("path", ["/webhooks/fakenet/fakenet:other", "/webhooks/nowhere/x", "/webhooks/fakenet/fakenet:x/x/y"])  # fmt: skip
+def test_a_hook_of_nobody_is_not_found(shop, path):
+    shop.connect()
 
-    assert server.ask("GET", path, key=None).status_code == 404
+    assert shop.server.ask("GET", path, key=None).status_code == 404
 
 
-def test_a_delivery_that_is_too_large_is_refused(server, network):
-    connect(server, network)
+def test_a_delivery_that_is_too_large_is_refused(shop):
+    shop.connect()
 
-    assert delivered(server, b"x" * (3 << 20)).status_code == 413
+    assert delivered(shop, b"x" * (3 << 20)).status_code == 413
+
+
+# -- pages -----------------------------------------------------------------------------------------------------
+
+
+def kept(server: Server, page: Page, source: str, state: Told) -> None:
+    async def work() -> None:
+        keeper = Keeper(Serving(pid=0, url=server.url, key=server.secret), source, state)
+        try:
+            await keeper.keep(page, "poll")
+        finally:
+            await keeper.close()
+
+    asyncio.run(work())
+
+
+def test_a_page_larger_than_a_request_is_kept_in_pieces_with_the_cursor_in_the_last(shared):
+    facts = [
+        Fact(id=f"big{n}", signal=Signal.LIKE, at=1_790_000_000_000 + n, actor="fakenet:big", about=About(post=f"p{n}"))
+        for n in range(2_600)
+    ]  # fmt: skip
+    state = Told(source="fakenet:big", network="fakenet")
+    before = shared.ask("GET", "/v1/status").json()["log"]["position"]
+
+    kept(shared, Page(facts=facts, cursor="the end"), "fakenet:big", state)
+
+    told = shared.ask("GET", "/v1/sources/fakenet:big?settled=1").json()
+    assert told["cursors"]["poll"]["cursor"] == "the end"
+    assert shared.profile("fakenet:big")["counts"] == {"like": 2_600}
+    assert shared.ask("GET", "/v1/status").json()["log"]["position"] - before == 3
+    assert (state.facts, state.dropped) == (2_600, {})
+
+
+def test_a_flood_of_one_actor_does_not_drown_the_others(shared):
+    now = int(time.time() * 1000)
+    facts = [
+        Fact(id=f"f{n}", signal=Signal.LIKE, at=now, actor="fakenet:flood" if n % 100 else "fakenet:calm",
+             about=About(post=f"p{n}"))
+        for n in range(11_000)
+    ]  # fmt: skip
+    state = Told(source="fakenet:floods", network="fakenet")
+
+    kept(shared, Page(facts=facts, cursor="1"), "fakenet:floods", state)
+
+    assert state.dropped == {"flood": 890}
+    shared.eventually(lambda: (shared.profile("fakenet:calm") or {"counts": {}})["counts"].get("like") == 110)
+
+
+def test_a_post_is_in_the_catalog_before_what_people_do_with_it(shop):
+    shop.streams()
+
+    item = shop.server.eventually(
+        lambda: (told := shop.server.ask("GET", "/v1/items/post-1")).status_code == 200 and told.json()
+    )
+
+    assert (item["kind"], item["topics"]) == ("post", ["tents"])
+
+
+@pytest.mark.parametrize("key", [None, "wk_of_the_test"])
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", "/v1/sources"), ("POST", "/v1/sources"), ("GET", "/v1/sources/x:y"), ("DELETE", "/v1/sources/x:y"), ("POST", "/v1/sources/x:y/pages")],
+)  # fmt: skip
+def test_only_the_secret_key_reaches_sources(shared, key, method, path):
+    assert shared.ask(method, path, {} if method == "POST" else None, key=key).status_code in (401, 403)

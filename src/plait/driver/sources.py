@@ -55,10 +55,13 @@ class Sources:
 
     def told(self) -> Mapping[str, Told]:
         """How each of them is, as the driver told last."""
-        found = read_told(self._data)
-        for source, more in self.hooks.told.items():
-            if source in found:
-                found[source].add(more)
+        written = read_told(self._data)
+        found = {}
+        for one in self.connected():
+            fresh = Told(source=one.source, network=one.network, since=one.connected_at)
+            found[one.source] = told = written.get(one.source, fresh)
+            if one.source in self.hooks.told:
+                told.add(self.hooks.told[one.source])
         return found
 
     async def connect(self, network: str, credentials: Mapping[str, str], host: str = "") -> Connected:

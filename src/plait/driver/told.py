@@ -43,7 +43,7 @@ class Progress(msgspec.Struct, frozen=True):
     finished: bool = False
 
 
-class Told(msgspec.Struct, kw_only=True, omit_defaults=True):
+class Told(msgspec.Struct, kw_only=True):
     """One source. Times are ms since the epoch, 0 when it never happened; counts are since the driver started.
 
     Attributes:

@@ -60,8 +60,8 @@ def _found(here: Installation, only: str | None = None) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     with closing(here.store.snapshot()) as snapshot:
         for one in sources.connected():
-            if only in (None, one.source):
-                state = msgspec.to_builtins(told[one.source]) if one.source in told else {}
+            if only in (None, one.source) and one.source in told:
+                state = msgspec.to_builtins(told[one.source])
                 for name in ("spent", "source", "network"):
                     state.pop(name, None)
                 rows.append(
