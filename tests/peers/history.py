@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from dataclasses import dataclass, field
 
+import msgspec
+from tests.conftest import Server
 from tests.peers.bluesky import Network, Person
 
-from plait.connectors import Fact, Page
+from plait.fragment import Fragment
+from plait.store import open_store
+from plait.subjects import SEP
 
-Held = set[tuple[str, str, str]]  # (signal, post or "me", who: a DID, or the URI of a quote or reply)
+Held = Counter[tuple[str, str, str]]  # (signal, a post or whom it is about, who) -> how often
 Ref = dict[str, str]
 
 
@@ -84,54 +90,39 @@ class History:
 def judged(network: Network, shop: Person, posts: Iterable[Ref]) -> Held:
     """What the AppView says holds."""
     network.settle()
-    found: Held = set()
+    found: Held = Counter()
     for post in posts:
         uri = post["uri"]
         for one in network.every("app.bsky.feed.getLikes", "likes", uri=uri):
-            found.add(("like", uri, one["actor"]["did"]))
+            found["like", uri, one["actor"]["did"]] += 1
         for one in network.every("app.bsky.feed.getRepostedBy", "repostedBy", uri=uri):
-            found.add(("share", uri, one["did"]))
+            found["share", uri, one["did"]] += 1
         for one in network.every("app.bsky.feed.getQuotes", "posts", uri=uri):
-            found.add(("quote", uri, one["uri"]))
+            found["quote", uri, one["author"]["did"]] += 1
         thread = network.ask("app.bsky.feed.getPostThread", uri=uri, depth=1)["thread"]
         for one in thread.get("replies", []):
-            found.add(("reply", uri, one["post"]["uri"]))
+            found["reply", uri, one["post"]["author"]["did"]] += 1
     for one in network.every("app.bsky.graph.getFollowers", "followers", actor=shop.did):
-        found.add(("follow", "me", one["did"]))
+        found["follow", f"bluesky:{shop.did}", one["did"]] += 1
     return found
 
 
-def told(pages: Iterable[Page], posts: Iterable[Ref]) -> tuple[Held, list[str]]:
-    """What the pages say holds, folded by the plainest rule there is; and acts that were told under two ids."""
-    facts: dict[str, Fact] = {}
-    gone: set[str] = set()
-    for page in pages:
-        for fact in page.facts:
-            facts.setdefault(fact.id, fact)
-        gone.update(page.gone)
-    names: dict[str, set[tuple[str, str]]] = {}
-    last: dict[str, tuple[int, str, Fact]] = {}
-    for fact in facts.values():
-        assert fact.record is not None
-        if fact.op == "assert":
-            names.setdefault(f"{fact.record} {fact.signal}", set()).add((fact.actor, fact.id))
-        # One record may be two acts; what takes it back takes both.
-        for key in [f"{fact.record} {fact.signal}"] if fact.op == "assert" else [
-            f"{fact.record} {signal}" for signal in ("like", "share", "follow", "reply", "quote", "mention")
-        ]:  # fmt: skip
-            last[key] = max(last.get(key, (0, "", fact)), (fact.at, fact.id, fact), key=lambda one: one[:2])
-    live = {post["uri"] for post in posts}
-    held: Held = set()
-    for _, _, fact in last.values():
-        about = "me" if fact.signal == "follow" else fact.about.post
-        if fact.op == "retract" or fact.actor in gone or (about != "me" and about not in live):
-            continue
-        by_record = fact.signal in ("quote", "reply")
-        held.add(
-            (
-                fact.signal.value,
-                about or "",
-                fact.record if by_record else fact.actor.removeprefix("bluesky:"),
-            )
-        )
-    return held, [name for name, ids in names.items() if len(ids) > 1]
+def held(server: Server, shop: Person, posts: Iterable[Ref]) -> Held:
+    """What our state says holds: edges that are so, and acts that were not taken back."""
+    live = {post["uri"] for post in posts} | {f"bluesky:{shop.did}"}
+    found: Held = Counter()
+    store = open_store(f"lmdb://{server.data.resolve() / 'store'}")
+    try:
+        with closing(store.snapshot()) as snapshot:
+            for key, raw in snapshot.scan("fragments", b"bluesky:"):
+                did = key.decode().removeprefix("bluesky:")
+                fragment = msgspec.msgpack.decode(raw, type=Fragment)
+                acts = [(name, 1) for name, edge in fragment.edges.items() if edge.asserted]
+                acts += [(name, one.count) for name, one in fragment.weights.items()]
+                for name, count in acts:
+                    _, signal, _, about, *_ = name.split(SEP)
+                    if about in live and count:
+                        found[signal, about, did] += count
+    finally:
+        store.close()
+    return found

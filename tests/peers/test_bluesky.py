@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
 import random
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
 
+import psutil
 import pytest
+from tests.conftest import Server
 from tests.peers.bluesky import Network, Person
-from tests.peers.history import History, judged, told
-from tests.peers.pumped import pages
+from tests.peers.history import Held, History, held, judged
 
-pytestmark = [pytest.mark.peers, pytest.mark.timeout(600)]
-ROOT = Path(__file__).parent.parent.parent
+pytestmark = [pytest.mark.peers, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")
@@ -28,82 +23,88 @@ def network() -> Iterator[Network]:
     one.stop()
 
 
-_names = iter(range(1, 1_000_000))
+@pytest.fixture
+def server(own_server: Server) -> Server:
+    own_server.env["PLAIT_CONSENT__SOCIAL"] = "true"
+    return own_server.start()
+
+
+_numbers = iter(range(1, 1_000_000))
 
 
 def somebody(network: Network) -> Person:
-    return network.account(f"person{next(_names)}")
+    return network.account(f"person{next(_numbers)}")
 
 
-class Connected:
-    """A connector of the shop's that can be killed and begun again."""
-
-    def __init__(self, network: Network, shop: Person, file: Path, *, seq: int = 0) -> None:
-        host = network.pds
-        self.file = file
-        self._told = {
-            "work": "stream", "cursor": f"firehose:{seq}", "watched": [],
-            "headers": {"authorization": f"Bearer {shop.token}"},
-            "account": {
-                "source": f"bluesky:{shop.handle}", "host": host, "me": f"bluesky:{shop.did}", "handle": shop.handle,
-                "settings": {
-                    "stream": "firehose",
-                    "relay": host.replace("http", "ws") + "/xrpc/com.atproto.sync.subscribeRepos",
-                },
+def connect(server: Server, network: Network, shop: Person, **more: str) -> str:
+    """Connect the shop's account, and wait until its stream stands; returns the source."""
+    told = server.ask(
+        "POST", "/v1/sources",
+        {
+            "network": "bluesky",
+            "credentials": {
+                "host": network.pds, "identifier": shop.handle, "password": shop.password, "stream": "firehose",
+                "relay": network.pds.replace("http", "ws") + "/xrpc/com.atproto.sync.subscribeRepos", **more,
             },
-        }  # fmt: skip
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        command = [sys.executable, "-m", "tests.peers.pumped", str(self.file), json.dumps(self._told)]
-        self.process = subprocess.Popen(command, cwd=ROOT)
-
-    def kill(self) -> None:
-        assert self.process is not None
-        self.process.kill()
-        self.process.wait()
+        },
+    )  # fmt: skip
+    assert told.status_code == 200, told.text
+    source = told.json()["source"]
+    server.eventually(lambda: status(server, source)["state"].get("streams"), seconds=60)
+    shop.post("hello")
+    server.eventually(lambda: "stream" in status(server, source)["cursors"], seconds=60)
+    return source
 
 
-@contextmanager
-def connected(network: Network, shop: Person, file: Path, **more: Any) -> Iterator[Connected]:
-    one = Connected(network, shop, file, **more)
-    one.start()
-    try:
-        yield one
-    finally:
-        one.kill()
+def status(server: Server, source: str) -> dict:
+    return server.ask("GET", f"/v1/sources/{source}").json()
 
 
-def agree(network: Network, history: History, file: Path, *, seconds: float = 30) -> None:
-    """Both say the same, as soon as the stream has told all; and nothing was told twice under two names."""
-    right = judged(network, history.shop, history.posts)
+def kill(server: Server, what: str) -> None:
+    """``kill -9`` of the whole server, or of one of its children: ``drive``, ``fold``."""
+    if what == "server":
+        below = psutil.Process(server.process.pid).children()
+        server.kill()
+        psutil.wait_procs(below, timeout=20)
+        return
+    for one in psutil.Process(server.process.pid).children():
+        with contextlib.suppress(psutil.Error):
+            if one.cmdline()[-1:] == [what]:
+                one.kill()
+                return
+    raise AssertionError(f"no {what} runs")
+
+
+def agreed(server: Server, history: History, *, seconds: float) -> Held:
+    """What both say in the end; ours may take its time, theirs is waited for."""
+    right = judged(history.network, history.shop, history.posts)
     until = time.monotonic() + seconds
-    while True:
-        ours, doubled = told(pages(file), history.posts)
-        if ours == right or time.monotonic() > until:
-            break
-        time.sleep(0.1)
-    assert ours - right == set(), "we hold what is not so"
-    assert right - ours == set(), "we lost what is so"
-    assert doubled == []
-    assert len(right) > 10  # or it proves nothing
+    ours = held(server, history.shop, history.posts)
+    while ours != right and time.monotonic() < until:
+        time.sleep(0.2)
+        ours = held(server, history.shop, history.posts)
+    assert ours - right == {}, "we hold what is not so, or twice"
+    assert right - ours == {}, "we lost what is so"
+    return right
 
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_after_a_random_history_we_hold_what_the_appview_says(
-    network: Network, tmp_path: Path, seed: int
+    network: Network, server: Server, seed: int
 ) -> None:
     chance = random.Random(seed)
     history = History(network, somebody(network), [somebody(network) for _ in range(7)], chance)
-    file = tmp_path / "pages"
-    with connected(network, history.shop, file) as connector:
-        kills = set(chance.sample(range(20, 200), 3))
-        for number in range(200):
-            history.act()
-            if number in kills:
-                connector.kill()
-                for _ in range(chance.randrange(10)):  # what happens while nobody listens
-                    history.act()
-                connector.start()
+    connect(server, network, history.shop)
+    victims = dict(zip(chance.sample(range(20, 190), 3), ("drive", "fold", "server"), strict=True))
+    for number in range(200):
+        history.act()
+        if number in victims:
+            kill(server, victims[number])
+            for _ in range(chance.randrange(10)):  # what happens while nobody listens
+                history.act()
+            if victims[number] == "server":
+                server.start()
 
-        agree(network, history, file)
+    right = agreed(server, history, seconds=90)
+
+    assert len(right) > 10  # or it proves nothing
