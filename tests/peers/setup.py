@@ -11,6 +11,8 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -32,7 +34,7 @@ def main() -> int:
     PEERS.mkdir(exist_ok=True)
     # Registries are slow and do not know of each other: all at once.
     with ThreadPoolExecutor() as pool:
-        parts = [pool.submit(one) for one in (_programs, _clients, _atproto)]
+        parts = [pool.submit(one) for one in (_programs, _clients, _atproto, _snac, _mastodon_py)]
         missing = [line for part in parts for line in part.result()]
     for line in missing:
         print(f"peers: {line}", file=sys.stderr)
@@ -93,6 +95,70 @@ def _packages(wanted: Path, folder: Path, what: str) -> list[str]:
     if done.returncode:
         return [f"npm install failed: {(done.stderr or done.stdout).strip()[-2000:]}"]
     told.write_text(stamp)
+    return []
+
+
+# A fediverse server in C. Debian has it from 13 on, and for 12 among its backports.
+_BACKPORTS = "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian bookworm-backports main"
+
+
+def _snac() -> list[str]:
+    """snac2 from Debian's package, in a folder of ours: nothing of the system is changed for it."""
+    folder = PEERS / "snac"
+    if shutil.which("snac") or (folder / "usr" / "bin" / "snac").exists():
+        return []
+    if not shutil.which("apt-get"):
+        return ["snac2 is missing; install it"]
+    print("peers: fetching snac2", flush=True)
+    apt = PEERS / "apt"
+    for name in ("lists/partial", "archives/partial"):
+        (apt / name).mkdir(parents=True, exist_ok=True)
+    (apt / "sources.list").write_text(_BACKPORTS + "\n")
+    options = [
+        f"Dir::Etc::sourcelist={apt}/sources.list", "Dir::Etc::sourceparts=/dev/null", f"Dir::State::lists={apt}/lists",
+        f"Dir::Cache::archives={apt}/archives", "Dir::Cache::pkgcache=", "Dir::Cache::srcpkgcache=",
+        "Acquire::Languages=none", "APT::Sandbox::User=root",
+    ]  # fmt: skip
+    command = ["apt-get", "-qq", *(part for one in options for part in ("-o", one))]
+    for step in (["update"], ["download", "snac2"]):
+        done = subprocess.run([*command, *step], cwd=apt, capture_output=True, text=True)
+        if done.returncode:
+            return [f"apt-get {step[0]} for snac2 failed: {done.stderr.strip()[-2000:]}"]
+    package = next(apt.glob("snac2_*.deb"))
+    subprocess.run(["dpkg", "-x", package, folder], check=True)
+    return [] if (folder / "usr" / "bin" / "snac").exists() else ["snac2's package has no snac"]
+
+
+def snac() -> str:
+    """The path of ``snac``."""
+    return shutil.which("snac") or str(PEERS / "snac" / "usr" / "bin" / "snac")
+
+
+# Real answers of real servers, recorded by the tests of a client that is not ours.
+_MASTODON_PY = (
+    "mastodon.py==2.3.3 --hash=sha256:a3cda3db86d65809957c978aef8ac7fb3dfc93abfeda3f1c6bdef4c79090ab7b"
+)
+
+
+def _mastodon_py() -> list[str]:
+    """The source of Mastodon.py, for what its tests recorded."""
+    folder = PEERS / "mastodon_py"
+    if (folder / "tests").exists():
+        return []
+    print("peers: fetching what Mastodon.py recorded", flush=True)
+    with tempfile.TemporaryDirectory() as fetched:
+        wanted = Path(fetched) / "wanted.txt"
+        wanted.write_text(_MASTODON_PY + "\n")
+        command = [
+            sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--no-binary", ":all:",
+            "--require-hashes", "-d", fetched, "-r", wanted,
+        ]  # fmt: skip
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            return [f"pip download of Mastodon.py failed: {done.stderr.strip()[-2000:]}"]
+        with tarfile.open(next(Path(fetched).glob("*.tar.gz"))) as packed:
+            packed.extractall(fetched, filter="data")
+        (next(Path(fetched).glob("mastodon*-*/"))).rename(folder)
     return []
 
 

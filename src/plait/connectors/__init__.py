@@ -6,6 +6,7 @@ frame, a page to keep) and are sent what came of it:
     Ask     an HTTP request             is sent an Answer
     Open    a stream of the network's   is sent None once it stands
     Next    the stream's next frame     is sent a Frame, or None when nothing came in time
+    Recall  who is known to have acted  is sent pairs (actor, record), or None where nobody keeps that
     Page    facts to keep, a cursor     is sent None once both are on disk
 
 What every network needs lives once, in the driver (``plait.driver``): HTTP and WebSockets, tokens, budgets, retries,
@@ -104,6 +105,17 @@ class Frame(msgspec.Struct, frozen=True):
     event: str = ""
 
 
+class Recall(msgspec.Struct, frozen=True, kw_only=True):
+    """Who, of this source, is held to like, share, follow, reply to … this, as it stands: what was told and not taken back.
+
+    A connector that finds an undoing by difference compares with this and keeps no list of people of its own: a cursor
+    rests in the log, where an erasure would not find them.
+    """
+
+    signal: Signal
+    about: About
+
+
 # -- what a connector tells ------------------------------------------------------------------------------------
 
 
@@ -181,7 +193,7 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
     total: int = 0
 
 
-Step = Ask | Open | Next | Page
+Step = Ask | Open | Next | Recall | Page
 Steps = Generator[Step, Any, None]
 
 

@@ -23,6 +23,7 @@ import structlog
 from plait.accounts import Accounts, Connected
 from plait.connectors import Session, connector_of
 from plait.driver.account import Running
+from plait.driver.held import Held
 from plait.driver.keeper import Keeper
 from plait.driver.line import Line
 from plait.driver.made import made_for
@@ -145,7 +146,8 @@ class _House:
             connector = made_for(
                 made, one.account, secrets=secrets, watched=self._watched, known=self._watched.known
             )
-            running = self._running[one.source] = Running(connector, line, keeper, state)
+            held = Held(one.source, self._settings)
+            running = self._running[one.source] = Running(connector, line, keeper, state, held)
             await running.run()
         finally:
             await line.close()

@@ -11,6 +11,7 @@ from typing import Any
 import structlog
 
 from plait.connectors import Connector, Page, Steps
+from plait.driver.held import Held
 from plait.driver.keeper import Keeper
 from plait.driver.line import FIRST_PAUSE, LONGEST_PAUSE, Failed, Line
 from plait.driver.plan import Plan
@@ -36,19 +37,22 @@ class Running:
         line: of this account.
         keeper: of this account.
         state: what ``plait sources`` shows.
+        held: what was told of this account before.
     """
 
-    def __init__(self, connector: Connector, line: Line, keeper: Keeper, state: State) -> None:
+    def __init__(self, connector: Connector, line: Line, keeper: Keeper, state: State, held: Held) -> None:
         self._connector, self._line, self._keeper, self._state = connector, line, keeper, state
         self._places: Mapping[str, dict[str, Any]] = {}
         self._look = asyncio.Event()  # the poll should not wait for its clock
         self._again = asyncio.Event()  # something may be missing: the past is to be read again
+        self._held = held
         self._plan = Plan(streams=connector.statement.streams)
 
     async def run(self) -> None:
         """Work until cancelled."""
         await self._signed_in()
         self._places = await self._keeper.places()
+        await asyncio.to_thread(self._held.load)
         self._notice_downtime()
         works: list[Awaitable[None]] = [
             self._kept_up("backfill", self._backfill),
@@ -189,7 +193,9 @@ class Running:
         async def keep(page: Page) -> None:
             await self._keep(page, lane)
 
-        await pump(steps, self._line, keep=keep, spare=spare, heard=self._heard, stands=stands)
+        await pump(
+            steps, self._line, keep=keep, recall=self._held.recall, spare=spare, heard=self._heard, stands=stands
+        )  # fmt: skip
 
     async def _keep(self, page: Page, lane: Lane, *, done: bool = False) -> None:
         if lane == "backfill" and (page.total or page.done):
@@ -197,6 +203,9 @@ class Running:
         if page.gap is not None:
             self._gap(page.gap)
         await self._keeper.keep(page, lane, done=done)
+        self._held.take(page.facts)
+        for account in page.gone:
+            self._held.forget(account)
         known = self._places.get(lane) or {}
         cursor = known.get("cursor") if page.cursor is None else page.cursor
         places = {**self._places, lane: {"cursor": cursor, "at": _now(), "done": done}}

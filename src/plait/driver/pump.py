@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from plait.connectors import Ask, Next, Open, Page, Steps
+from plait.connectors import Ask, Next, Open, Page, Recall, Steps
 from plait.driver.line import Line
 from plait.driver.streams import Ended, Stream, opened
 from plait.errors import PlaitError
@@ -18,6 +18,7 @@ async def pump(
     line: Line,
     *,
     keep: Callable[[Page], Awaitable[None]],
+    recall: Callable[[Recall], Any] = lambda _: None,
     spare: float = 0.0,
     heard: Callable[[], None] = lambda: None,
     stands: Callable[[], None] = lambda: None,
@@ -31,6 +32,7 @@ async def pump(
         steps: of a connector.
         line: of its account.
         keep: returns once a page is on disk.
+        recall: who is held to have done something.
         spare: part of each budget to leave for what matters more, 0..1.
         heard: called whenever the network told anything.
         stands: called when a stream was opened.
@@ -65,8 +67,12 @@ async def pump(
                     stands()
                 elif isinstance(step, Page):
                     await keep(step)
+                elif isinstance(step, Recall):
+                    answer = recall(step)
                 else:
-                    raise TypeError(f"a connector yields Ask, Open, Next or Page, not {type(step).__name__}")
+                    raise TypeError(
+                        f"a connector yields Ask, Open, Next, Recall or Page, not {type(step).__name__}"
+                    )
             except PlaitError as error:
                 trouble = error
     finally:

@@ -1,0 +1,294 @@
+"""Real fediverse servers on this machine, and the little that a test needs to talk to them.
+
+``Snac`` is snac2, a federating server in C from Debian: its accounts follow, like and boost each other across two of them,
+with its own signatures. ``Passing`` stands before one as a company's web server would: it passes everything on, and hands
+what is delivered to inboxes to us as well.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import httpx
+from tests.peers.setup import snac
+
+from plait.connectors import Answer, Ask, Fact, Frame, Next, Open, Page, Recall, Session
+
+NO_KEEPING = httpx.Limits(max_keepalive_connections=0)  # snac closes lines that it said it would keep
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+def until(what: Callable[[], Any], *, seconds: float = 20.0, why: str = "") -> Any:
+    """What a call returns, once it returns something."""
+    end = time.monotonic() + seconds
+    while True:
+        found = what()
+        if found:
+            return found
+        assert time.monotonic() < end, f"not within {seconds} s: {why or what}"
+        time.sleep(0.1)
+
+
+# -- edges as a network's own answers must be found in them ----------------------------------------------------
+
+
+class Held:
+    """What was told and holds: the last word on each edge, and records until they are taken back."""
+
+    def __init__(self) -> None:
+        self.words: dict[tuple[str, str, str], tuple[int, str, bool]] = {}
+        self.notes: dict[tuple[str, str], Fact] = {}
+        self.taken: set[tuple[str, str]] = set()
+        self.posts: set[str] = set()
+        self.gone: set[str] = set()
+        self.ids: dict[str, int] = {}
+
+    def take(self, page: Page) -> None:
+        for post in page.posts:
+            (self.posts.discard if post.deleted else self.posts.add)(post.id)
+        self.gone |= set(page.gone)
+        for fact in page.facts:
+            self.ids[fact.id] = self.ids.get(fact.id, 0) + 1
+            if fact.record is not None:
+                name = (fact.actor, fact.record)
+                if fact.op == "retract":
+                    self.taken.add(name)
+                else:
+                    self.notes.setdefault(name, fact)
+                continue
+            key = (fact.actor, fact.signal, fact.about.post or fact.about.account or "")
+            word = (fact.at, fact.id, fact.op == "assert")
+            self.words[key] = max(self.words.get(key, (0, "", False)), word)
+
+    def edges(self, signal: str, thing: str) -> set[str]:
+        return {
+            actor
+            for (actor, kind, about), word in self.words.items()
+            if (kind, about) == (signal, thing) and word[2]
+        }
+
+    def standing(self, *signals: str) -> dict[str, str]:
+        """record -> signal of what was written and not deleted."""
+        return {
+            record: fact.signal for (actor, record), fact in self.notes.items()
+            if (actor, record) not in self.taken and fact.signal in signals
+        }  # fmt: skip
+
+    def recall(self, step: Recall) -> list[tuple[str, str | None]]:
+        thing = step.about.post or step.about.account or ""
+        records = [
+            (actor, record) for (actor, record), fact in self.notes.items()
+            if (actor, record) not in self.taken and fact.signal == step.signal
+            and (fact.about.post or fact.about.account) == thing
+        ]  # fmt: skip
+        return [*((one, None) for one in self.edges(step.signal, thing)), *records]
+
+
+# -- steps, run ------------------------------------------------------------------------------------------------
+
+
+class Pump:
+    """Runs a connector's steps one after the other, as the driver does, without its patience."""
+
+    def __init__(self, session: Session, held: Held) -> None:
+        self.session, self.held = session, held
+        self.cursor: str | None = None
+        self.calls = 0
+        self._http = httpx.Client(limits=NO_KEEPING, timeout=20)
+
+    def run(self, steps: Generator[Any, Any, Any], *, pages: int | None = None, lane: bool = True) -> Any:
+        """Run to the end, or until so many pages were kept: then it is killed there."""
+        answer: Any = None
+        kept = 0
+        stream: Iterator[Frame | None] | None = None
+        while True:
+            try:
+                step = steps.send(answer)
+            except StopIteration as done:
+                return done.value
+            answer = None
+            if isinstance(step, Ask):
+                answer = self.ask(step)
+            elif isinstance(step, Recall):
+                answer = self.held.recall(step)
+            elif isinstance(step, Open):
+                stream = self._events(step)
+            elif isinstance(step, Next):
+                assert stream is not None
+                answer = next(stream, None)
+            elif isinstance(step, Page):
+                self.held.take(step)
+                self.cursor = step.cursor if lane and step.cursor is not None else self.cursor
+                kept += 1
+                if pages is not None and kept >= pages:
+                    steps.close()
+                    return None
+
+    def ask(self, ask: Ask) -> Answer:
+        self.calls += 1
+        url = ask.url if "://" in ask.url else self.session.account.host + ask.url
+        headers = dict(ask.headers) | ({} if ask.guarded else dict(self.session.headers))
+        params = {name: value for name, value in ask.params.items() if value is not None}
+        content = None if ask.body is None else bytes(ask.body)
+        for _ in range(8):
+            found = self._http.request(
+                ask.method, url.partition("#")[0], params=params or None, headers=headers, content=content
+            )
+            if found.status_code not in (429, 500, 502, 503):
+                break
+            time.sleep(0.05)
+        return Answer(found.status_code, {k.lower(): v for k, v in found.headers.items()}, found.content)
+
+    def _events(self, step: Open) -> Iterator[Frame | None]:
+        headers = dict(self.session.headers)
+        with httpx.stream(
+            "GET", step.url, headers=headers, params=dict(step.params), timeout=httpx.Timeout(20, read=None)
+        ) as answer:
+            assert answer.status_code == 200, answer.read()
+            event = ""
+            for line in answer.iter_lines():
+                if line.startswith("event:"):
+                    event = line[6:].strip()
+                elif line.startswith("data:"):
+                    yield Frame(line[5:].strip(), event)
+
+
+# -- snac2 -----------------------------------------------------------------------------------------------------
+
+
+class Snac:
+    """A running snac2.
+
+    Args:
+        folder: of its data.
+        port: where it listens; ``public`` is the port in its addresses, if another one stands before it.
+    """
+
+    def __init__(self, folder: Path, *, public: int | None = None) -> None:
+        self.port = free_port()
+        self.host = f"127.0.0.1:{public or self.port}"
+        self.url = f"http://{self.host}"
+        self._folder = folder
+        answers = f"127.0.0.1\n{self.port}\n{self.host}\n\n\n"
+        subprocess.run([snac(), "init", folder], input=answers, text=True, check=True, capture_output=True)
+        self._set(
+            folder / "server.json", protocol="http", queue_retry_minutes=0, disable_inbox_collection=True
+        )
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @staticmethod
+    def _set(path: Path, **values: Any) -> None:
+        path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+    def add(self, name: str) -> None:
+        subprocess.run(
+            [snac(), "adduser", self._folder, name], input="", text=True, check=True, capture_output=True
+        )
+        self._set(self._folder / "user" / name / "user.json", show_contact_metrics=True)
+
+    def start(self) -> None:
+        log = (self._folder / "log").open("wb")
+        self._process = subprocess.Popen([snac(), "httpd", self._folder], stdout=log, stderr=log)
+        until(lambda: _answers(f"http://127.0.0.1:{self.port}/api/v1/instance"), why="snac listens")
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait(10)
+
+    def client(self, name: str) -> httpx.Client:
+        """An app of an account."""
+        told = subprocess.run(
+            [snac(), "resetpwd", self._folder, name], text=True, capture_output=True, check=True
+        )
+        password = re.search(r"is (\S+)", told.stdout + told.stderr)
+        assert password
+        base = f"http://127.0.0.1:{self.port}"
+        form = {"login": name, "passwd": password[1]}
+        page = httpx.post(f"{base}/oauth/x-snac-get-token", data=form, headers={"host": self.host})
+        token = re.search(r"[0-9a-f]{32}", page.text)
+        assert token, page.text
+        return httpx.Client(
+            base_url=base, limits=NO_KEEPING, timeout=20,
+            headers={"authorization": f"Bearer {token[0]}", "host": self.host},
+        )  # fmt: skip
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=2).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+# -- in front of them ------------------------------------------------------------------------------------------
+
+Delivery = tuple[dict[str, str], bytes]
+Serve = Callable[[str, str, Mapping[str, str], bytes], tuple[int, Mapping[str, str], bytes]]
+
+
+@contextmanager
+def serving(port: int, serve: Serve) -> Iterator[None]:
+    """A plain server: ``serve(method, path, headers, body) -> (status, headers, body)``."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.0"
+
+        def handle_one(self) -> None:
+            size = int(self.headers.get("content-length") or 0)
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            status, more, body = serve(self.command, self.path, headers, self.rfile.read(size))
+            self.send_response(status)
+            for name, value in more.items():
+                self.send_header(name, value)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = handle_one  # noqa: N815 - the library's names
+
+        def log_message(self, *_: Any) -> None:
+            return
+
+    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join(5)
+
+
+class Passing:
+    """Passes all requests on to a server, and keeps a copy of what is delivered to inboxes."""
+
+    def __init__(self, target: Callable[[], str]) -> None:
+        self.deliveries: list[Delivery] = []
+        self._target = target
+        self._http = httpx.Client(limits=NO_KEEPING, timeout=20)
+
+    def __call__(
+        self, method: str, path: str, headers: Mapping[str, str], body: bytes
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        if method == "POST" and path.endswith("inbox"):
+            self.deliveries.append(({**headers, ":method": method, ":path": path}, body))
+        found = self._http.request(method, self._target() + path, headers=dict(headers), content=body)
+        kept = {k: v for k, v in found.headers.items() if k.lower() in ("content-type", "link", "location")}
+        return found.status_code, kept, found.content
