@@ -63,6 +63,9 @@ def codes_in(text: str) -> list[str]:
 class Codes:
     """The codes that wait to be sent, in one sealed file of the data folder. One process writes.
 
+    Attributes:
+        seal: of what has to do with proofs.
+
     Args:
         data: the data folder.
         now: ms since the epoch, for a key that is made now.
@@ -70,11 +73,11 @@ class Codes:
 
     def __init__(self, data: Path, *, now: int) -> None:
         self._path = data / FILE
-        self._seal = Seal(data / KEYS, now=now)
+        self.seal = Seal(data / KEYS, now=now)
         self._waiting: dict[str, Waiting] = {}
         if self._path.exists():
             try:
-                self._waiting = _decoder.decode(self._seal.open(self._path.read_bytes()))
+                self._waiting = _decoder.decode(self.seal.open(self._path.read_bytes()))
             except (Corrupt, msgspec.MsgspecError):
                 self._waiting = {}  # they last a day; who waits asks anew
 
@@ -126,7 +129,7 @@ class Codes:
             del self._waiting[code]
 
     def _write(self) -> None:
-        write_whole(self._path, self._seal.seal(msgspec.json.encode(self._waiting)))
+        write_whole(self._path, self.seal.seal(msgspec.json.encode(self._waiting)))
 
 
 # -- rel="me" --------------------------------------------------------------------------------------------------

@@ -87,7 +87,7 @@ def test_every_dependency_is_locked() -> None:
 
 def test_every_module_stands_on_a_floor() -> None:
     floors = PROJECT["tool"]["importlinter"]["contracts"][0]
-    placed = {name for layer in floors["layers"] for name in re.split(r"\s*[|:]\s*", layer)}
+    placed = {name for layer in floors["layers"] for name in re.split(r"\s*[|:]\s*", layer.strip())}
     modules = {one.stem for one in (ROOT / "src/plait").glob("*.py")} - {"__init__"}
     packages = {one.parent.name for one in (ROOT / "src/plait").glob("*/__init__.py")}
 

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import threading
+from base64 import urlsafe_b64encode
 from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit
 
+import httpx
 import pytest
 from tests.conftest import Server
 from tests.fakes.network import FakeNetwork
@@ -71,6 +77,10 @@ WRONG = [
     ({"way": "rel_me", "url": "https://social.example/@a", "page": "shop"}, 400, "invalid_proof", "page"),
     ({"way": "rel_me", "url": "https://127.0.0.1/@a", "page": "https://shop.example/1"}, 400, "private_address", None),
     ({"more": 1}, 400, "invalid_proof", "more"),
+    ({"way": "sign_in", "host": "http://social.example"}, 400, "invalid_proof", "network"),
+    ({"way": "sign_in", "network": "mastodon", "host": "http://social.example"}, 400, "invalid_proof", "host"),
+    ({"way": "sign_in", "network": "mastodon", "host": "https://social.example"}, 400, "invalid_proof", "callback"),
+    ({"way": "sign_in", "proof": "made up"}, 400, "invalid_state", "state"),
 ]  # fmt: skip
 
 
@@ -83,16 +93,63 @@ def test_what_is_wrong_with_a_proof_is_told(server: Server, network: FakeNetwork
     assert found == WRONG
 
 
-class Profile(BaseHTTPRequestHandler):
-    """A profile on a small server of the fediverse."""
+class Fediverse(BaseHTTPRequestHandler):
+    """A fake of a small Mastodon server, after its documentation: a profile, and signing in."""
 
     links = ""
+    domain = ""  # that it says it is; its own by default
+    revoked: list[str] = []  # noqa: RUF012
+    challenge = ""
 
     def do_GET(self) -> None:
-        self.send_response(200)
-        self.send_header("content-type", "text/html")
+        path, own = urlsplit(self.path).path, f"localhost:{self.server.server_port}"  # type: ignore[attr-defined]
+        if path == "/@ann":
+            self.told(self.links, "text/html")
+        elif (
+            path == "/api/v1/accounts/verify_credentials"
+            and self.headers["authorization"] == "Bearer a-token"
+        ):
+            self.told({"id": "1", "acct": "Ann", "uri": f"http://{own}/users/ann"})
+        elif path == "/.well-known/webfinger":
+            self.told(
+                {
+                    "links": [
+                        {
+                            "rel": "self",
+                            "type": "application/activity+json",
+                            "href": f"http://{own}/users/ann",
+                        }
+                    ]
+                }
+            )
+        elif path in ("/api/v1/instance", "/api/v2/instance"):
+            self.told({"domain": self.domain or own, "uri": self.domain or own, "version": "4.3.0"})
+        else:
+            self.told({"error": "not found"}, status=404)
+
+    def do_POST(self) -> None:
+        form = dict(parse_qsl(self.rfile.read(int(self.headers["content-length"])).decode()))
+        if self.path == "/api/v1/apps" and form["scopes"] == "read:accounts":
+            self.told({"client_id": "an-app", "client_secret": "its-secret"})
+        elif self.path == "/oauth/token" and (form["code"], form["client_secret"]) == (
+            "a-code",
+            "its-secret",
+        ):
+            proof = urlsafe_b64encode(sha256(form["code_verifier"].encode()).digest()).rstrip(b"=").decode()
+            self.told({"access_token": "a-token"}) if proof == Fediverse.challenge else self.told(
+                {}, status=400
+            )
+        elif self.path == "/oauth/revoke":
+            self.revoked.append(form["token"])
+            self.told({})
+        else:
+            self.told({"error": "invalid_grant"}, status=400)
+
+    def told(self, what: object, kind: str = "application/json", status: int = 200) -> None:
+        self.send_response(status)
+        self.send_header("content-type", kind)
         self.end_headers()
-        self.wfile.write(self.links.encode())
+        self.wfile.write(what.encode() if isinstance(what, str) else json.dumps(what).encode())
 
     def log_message(self, *_: object) -> None:
         pass
@@ -100,7 +157,13 @@ class Profile(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def profile() -> Iterator[str]:
-    there = HTTPServer(("127.0.0.1", 0), Profile)
+    with another_server() as there:
+        yield there
+
+
+@contextmanager
+def another_server() -> Iterator[str]:
+    there = HTTPServer(("127.0.0.1", 0), Fediverse)
     threading.Thread(target=there.serve_forever, daemon=True).start()
     yield f"localhost:{there.server_port}"
     there.shutdown()
@@ -113,10 +176,67 @@ def test_a_link_on_a_profile_joins_it(server: Server, profile: str, monkeypatch:
     status, answer = asks(server, **told)
     assert (status, answer["code"]) == (403, "not_proven")
 
-    monkeypatch.setattr(Profile, "links", '<a rel="me" href="https://shop.example/people/f3a9">the shop</a>')
+    monkeypatch.setattr(
+        Fediverse, "links", '<a rel="me" href="https://shop.example/people/f3a9">the shop</a>'
+    )
 
     assert asks(server, **told)[0] == 200
     assert joined(server, f"mastodon:ann@{profile}") == ["rel_me"]
+
+
+def signs_in(server: Server, host: str, *, code: str | None = "a-code") -> dict[str, str]:
+    """What the shop is told when a customer comes back from their server."""
+    told = {
+        "host": f"http://{host}",
+        "callback": f"{server.url}/v1/proofs/callback",
+        "back": "https://shop.example/account?tab=2",
+    }
+    status, answer = asks(server, way="sign_in", **told)
+    assert status == 200, answer
+    asked = dict(parse_qsl(urlsplit(str(answer["send_to"])).query))
+    Fediverse.challenge = asked["code_challenge"]
+    said = {"state": asked["state"]} | ({"code": code} if code else {"error": "access_denied"})
+    back = httpx.get(asked["redirect_uri"], params=said, trust_env=False)
+    assert (back.status_code, back.headers["location"].partition("&")[0]) == (
+        303,
+        "https://shop.example/account?tab=2",
+    )
+    return dict(parse_qsl(urlsplit(back.headers["location"]).query))
+
+
+def test_signing_in_with_their_server_joins_an_account(server: Server, profile: str) -> None:
+    known(server)
+
+    proof = signs_in(server, profile)["proof"]
+
+    assert joined(server, f"mastodon:ann@{profile}") == []  # not before the shop says who is logged in
+    status, answer = asks(server, way="sign_in", proof=proof, identifier="user:somebody-else")
+    assert (status, answer["code"]) == (403, "not_proven")
+    assert asks(server, way="sign_in", proof=proof)[0] == 200
+    assert joined(server, f"mastodon:ann@{profile}") == ["sign_in"]
+    assert Fediverse.revoked[-1:] == ["a-token"]
+
+
+def test_who_says_no_to_their_server_comes_back_unlinked(server: Server, profile: str) -> None:
+    assert signs_in(server, profile, code=None) == {"tab": "2", "error": "denied"}
+    assert signs_in(server, profile, code="a-guess") == {"tab": "2", "error": "not_proven"}
+
+
+def test_a_server_cannot_speak_for_anothers_accounts(
+    server: Server, profile: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with another_server() as victim:
+        monkeypatch.setattr(Fediverse, "domain", victim)
+
+        assert signs_in(server, profile)["error"] == "not_proven"
+
+
+def test_a_state_that_is_not_ours_leads_nowhere(server: Server) -> None:
+    answer = httpx.get(
+        f"{server.url}/v1/proofs/callback", params={"state": "x", "code": "y"}, trust_env=False
+    )
+
+    assert (answer.status_code, answer.json()["code"]) == (400, "invalid_state")
 
 
 def test_the_write_key_proves_nothing(server: Server) -> None:

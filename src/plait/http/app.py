@@ -23,7 +23,7 @@ from plait.http.wire import SLOWEST, Gone, Message, Receive, Send, send_error
 ASGI = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 # /v1/live takes a token, see operate
-OPEN = ("/health/live", "/health/ready", "/openapi.json", "/v1/live", *script.OPEN)
+OPEN = ("/health/live", "/health/ready", "/openapi.json", "/v1/live", *script.OPEN, *proofs.OPEN)
 LARGEST = 32 * 1024 * 1024  # bytes of a body; ten thousand items with texts fit
 
 

@@ -210,8 +210,8 @@ def _people() -> dict[str, Any]:
             "post": _operation(
                 "Have somebody prove that an account on a network is theirs", _answers(_ANY, 400, 401, 403, 408, 413, 429, 503), tags=["people"],
                 body=_closed(_object(
-                    ["identifier", "way", "consent"], identifier=_IDENTIFIER, way={"enum": ["code", "rel_me"]}, consent={"const": True},
-                    network=_TEXT, account=_IDENTIFIER, url=_TEXT, page=_TEXT,
+                    ["identifier", "way", "consent"], identifier=_IDENTIFIER, way={"enum": ["code", "rel_me", "sign_in"]}, consent={"const": True},
+                    network=_TEXT, account=_IDENTIFIER, url=_TEXT, page=_TEXT, host=_TEXT, callback=_TEXT, back=_TEXT, proof=_TEXT,
                 )),
             )
         },

@@ -1,11 +1,12 @@
-"""Joining an account on a network to a customer, by proof: a code sent from it, or ``rel="me"``. For the secret key."""
+"""Joining an account on a network to a customer, by proof: a code sent from it, ``rel="me"``, or signing in. For the secret key."""
 
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlsplit
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from plait import proofs
@@ -22,14 +23,29 @@ from plait.events import (
 from plait.http import Installation
 from plait.http.people import link_event, record_of, settled
 from plait.http.plain import answer, body, installation
+from plait.http.signin import NETWORK, SignIn
 
-WAYS = ("code", "rel_me")
-_NAMES = ("identifier", "way", "consent", "network", "account", "url", "page")
+WAYS = ("code", "rel_me", "sign_in")
+_NAMES = (
+    "identifier",
+    "way",
+    "consent",
+    "network",
+    "account",
+    "url",
+    "page",
+    "host",
+    "callback",
+    "back",
+    "proof",
+)
+_LONGEST = 8_192  # characters of an address or a proof
+OPEN = ("/v1/proofs/callback",)  # who comes back from their server has no key, but a state that we sealed
 _PROFILE = "application/activity+json, text/html;q=0.9"
 
 
 async def prove(request: Request) -> Response:
-    """Begin a proof (``code``), or look at one (``rel_me``)."""
+    """Begin a proof (``code``, ``sign_in``), or look at one (``rel_me``, ``sign_in``)."""
     here, told = installation(request), await body(request)
     for name in told:
         if name not in _NAMES:
@@ -45,7 +61,8 @@ async def prove(request: Request) -> Response:
     way = told.get("way")
     if way not in WAYS:
         raise _wrong("way", f"way is {' or '.join(WAYS)}")
-    return answer(await (_code if way == "code" else _rel_me)(here, identifier, told))
+    by = {"code": _code, "rel_me": _rel_me, "sign_in": _sign_in}[way]
+    return answer(await by(here, identifier, told))
 
 
 async def _code(here: Installation, identifier: str, told: dict[str, Any]) -> dict[str, Any]:
@@ -76,6 +93,46 @@ async def _rel_me(here: Installation, identifier: str, told: dict[str, Any]) -> 
     if not proofs.links_to(found.body, found.headers.get("content-type", ""), page):
         raise _unproven(f'{url} does not link to {page} with rel="me"')
     return {"way": "rel_me"} | await _joined(here, identifier, account, "rel_me", wait=True)
+
+
+async def _sign_in(here: Installation, identifier: str, told: dict[str, Any]) -> dict[str, Any]:
+    if told.get("proof") is not None:
+        account = _signing(here).finish(_text(told, "proof"), identifier, here.now())
+        return {"way": "sign_in"} | await _joined(here, identifier, account, "sign_in", wait=True)
+    if told.get("network", NETWORK) != NETWORK:
+        raise _wrong("network", f"signing in is built for {NETWORK}")
+    host, callback, back = (_address(told, name) for name in ("host", "callback", "back"))
+    return {
+        "way": "sign_in",
+        "send_to": await _signing(here).begin(identifier, host, callback, back, here.now()),
+    }
+
+
+async def come_back(request: Request) -> Response:
+    """Whoever comes back from their server is sent on to the shop."""
+    here, asked = installation(request), request.query_params
+    to = await _signing(here).callback(asked.get("state", ""), asked.get("code"), here.now())
+    return RedirectResponse(to, 303, {"cache-control": "no-store"})
+
+
+def _signing(here: Installation) -> SignIn:
+    return SignIn(here.codes.seal, here.fetcher)
+
+
+def _address(told: dict[str, Any], name: str) -> str:
+    url = _text(told, name)
+    parts = urlsplit(url)
+    local = parts.scheme == "http" and parts.hostname in ("localhost", "127.0.0.1")
+    if not parts.hostname or not (parts.scheme == "https" or local) or parts.fragment:
+        raise _wrong(name, f"{name} must be an https address")
+    return url
+
+
+def _text(told: dict[str, Any], name: str) -> str:
+    value = told.get(name)
+    if not isinstance(value, str) or not value or len(value) > _LONGEST or not value.isprintable():
+        raise _wrong(name, f"{name} must be a text")
+    return value
 
 
 async def redeem(here: Installation, account: str, code: str) -> bool:
@@ -114,4 +171,7 @@ def _unproven(message: str) -> Rejected:
     return Rejected(message, code="not_proven", field="url", status=403)
 
 
-routes = [Route("/v1/proofs", prove, methods=["POST"])]
+routes = [
+    Route("/v1/proofs", prove, methods=["POST"]),
+    Route("/v1/proofs/callback", come_back, methods=["GET"]),
+]
