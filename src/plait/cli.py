@@ -294,7 +294,9 @@ def forget(person: str, data: str | None, yes: bool) -> None:
 @_data
 @click.option("--json", "as_json", is_flag=True, help="As JSON, with the old keys that still work.")
 @click.option(
-    "--rotate", type=click.Choice(["write", "secret"]), help="Make a new key; the old one goes on working."
+    "--rotate",
+    type=click.Choice(["write", "secret", "sources"]),
+    help="Make a new key; the old one goes on working. With sources, what they sign in with is sealed anew.",
 )
 @click.option("--drop-old", is_flag=True, help="Let keys that were rotated away stop working.")
 @click.option("--token", metavar="PERSON", help="Print a token that lets a browser ask as PERSON.")
@@ -307,6 +309,12 @@ def keys(
     from plait.keys import load_keys, rotate_keys
 
     settings = load(data)
+    if rotate == "sources":
+        from plait.accounts import Accounts
+
+        sealed = Accounts(Path(settings.data), now=_now()).rotate(now=_now())
+        click.echo(json.dumps({"sealed": sealed}))
+        return
     if rotate or drop_old:
         rotate_keys(
             settings, "write" if rotate == "write" else "secret" if rotate else None, drop_old=drop_old

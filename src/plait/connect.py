@@ -259,3 +259,27 @@ def disconnect(source: str, yes: bool, data: str | None) -> None:
         click.confirm(f"Disconnect {source}?", abort=True)
     with reach(load(data)) as api:
         click.echo(json.dumps(api.ask("DELETE", f"/v1/sources/{quote(source, safe=':')}")))
+
+
+def as_markdown(statement: Statement) -> str:
+    """A statement as a section of ``docs/reference/connectors.md``."""
+    lines = [f"## {statement.title}", "", f"`plait connect {statement.network}`", ""]
+    lines += ["| signal | how complete | taken back | how |", "|---|---|---|---|"]
+    lines += [
+        f"| `{one.signal.value}` | {one.completeness} | {one.undo} | {one.how} |" for one in statement.gives
+    ]
+    for title, told in (
+        ("Not seen", statement.not_seen), ("Rights", statement.rights), ("Rules", statement.rules),
+    ):  # fmt: skip
+        if told:
+            lines += ["", f"**{title}:** " + " · ".join(told)]
+    limits = (f"{name} {one.calls:,} calls in {one.seconds:,} s" for name, one in statement.limits.items())
+    lines += ["", "**Limits:** " + " · ".join(limits)]
+    needs = (f"`{one.name}` ({one.title})" for one in statement.needs)
+    lines += ["", "**Credentials:** " + " · ".join(needs)]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    for _name in networks():
+        click.echo(as_markdown(connector_of(_name).statement))

@@ -12,6 +12,9 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from plait.accounts import FOLDER, Accounts
+from plait.accounts import KEYS as SOURCE_KEYS
+from plait.connectors import connector_of
 from plait.errors import PlaitError
 from plait.events import decode_record
 from plait.keys import FILE as KEYS_FILE
@@ -59,7 +62,7 @@ def checks(
         yield found
         if found.verdict == "fail" and check is _folder:
             return
-    rest: tuple[Callable[[Settings], Check], ...] = (_keys, _clock, _files, _log, _state)
+    rest: tuple[Callable[[Settings], Check], ...] = (_keys, _clock, _files, _log, _state, _sources)
     for look in rest:
         try:
             yield look(settings)
@@ -226,6 +229,33 @@ def _state(settings: Settings) -> Check:
             "it; they stay in the log, and plait replay of a version that can takes them in",
         )
     return Check("state", "ok", f"folded up to {folded:,} of {last:,}")
+
+
+def _sources(settings: Settings) -> Check:
+    data = Path(settings.data)
+    if not (data / FOLDER).exists():
+        return Check("sources", "ok", "no account is connected")
+    accounts = Accounts(data, now=time.time_ns() // 1_000_000)
+    bad = accounts.unreadable()
+    if bad:
+        return Check(
+            "sources",
+            "fail",
+            f"{FOLDER}/{bad[0]} cannot be opened with {SOURCE_KEYS}; plait connect it again",
+        )
+    for path in (data / SOURCE_KEYS, *(data / FOLDER).iterdir()):
+        if stat.S_IMODE(path.stat().st_mode) & 0o077:
+            return Check(
+                "sources",
+                "fail",
+                f"{path} can be read by others; chmod 600 it and plait keys --rotate sources",
+            )
+    for one in accounts.all():
+        try:
+            connector_of(one.network)
+        except PlaitError as error:
+            return Check("sources", "fail", f"{one.source}: {error.message}")
+    return Check("sources", "ok", f"{len(accounts.all())} connected; plait sources shows how they are")
 
 
 def _port(settings: Settings) -> Check:

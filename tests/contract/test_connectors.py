@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from plait.connect import as_markdown
 from plait.connectors import Account, Answer, Ask, Frame, Next, Open, Page, Statement, connector_of, networks
 from plait.errors import PlaitError
 from plait.events import SOCIAL, Signal
@@ -105,6 +106,13 @@ def test_it_can_be_made_and_asked(network):
         steps.close()
     assert callable(one.receive)
     assert inspect.isgenerator(made.sign_in({}, "https://x.example", 0))
+
+
+def test_the_reference_says_what_its_statement_says(network):
+    """Made anew by `python -m plait.connect`."""
+    page = (Path(__file__).parents[2] / "docs/reference/connectors.md").read_text()
+
+    assert as_markdown(statement_of(network)) in page
 
 
 # -- transcripts -----------------------------------------------------------------------------------------------

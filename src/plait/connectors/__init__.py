@@ -313,9 +313,7 @@ class Connector(Protocol):
             something of an account at all: of strangers, what they delete need not be told.
         now: ms since the epoch; connectors read no clock of their own.
 
-    A class that also takes ``known`` is given whether we may hold anything of an account (``network:id``), so that it need
-    not tell what all others take back; one that takes ``secrets`` is given those of the account, to check what is signed
-    with them. One that has ``serve(path, headers)``, a generator like ``receive`` that returns a ``Received`` or ``None``,
+    A class that also takes ``secrets`` is given those of the account, to check what is signed with them. One that has ``serve(path, headers)``, a generator like ``receive`` that returns a ``Received`` or ``None``,
     answers GETs under ``/webhooks/{network}/{source}/`` and ``/.well-known/``: for networks where others read us.
     """
 

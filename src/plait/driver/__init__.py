@@ -143,9 +143,7 @@ class _House:
         )  # fmt: skip
         keeper = Keeper(self._served, one.source, state, self._shelf)
         try:
-            connector = made_for(
-                made, one.account, secrets=secrets, watched=self._watched, known=self._watched.known
-            )
+            connector = made_for(made, one.account, secrets=secrets, watched=self._watched)
             held = Held(one.source, self._settings)
             running = self._running[one.source] = Running(connector, line, keeper, state, held)
             await running.run()

@@ -16,21 +16,16 @@ def made_for(
     *,
     secrets: Callable[[], Mapping[str, str]],
     watched: Callable[[str], bool] = lambda _: False,
-    known: Callable[[str], bool] = lambda _: True,
 ) -> Connector:
     """A connector of an account.
 
     Args:
-        made: its class. One that takes ``known`` or ``secrets`` is given them.
+        made: its class. One that takes ``secrets`` is given them.
         account: whose.
         secrets: what the account was connected with: for one that checks the signatures of webhooks with a shared secret.
         watched: whether an account is one whose acts matter.
-        known: whether we may hold anything of an account, so that what it takes back has to be told.
     """
-    takes = inspect.signature(made).parameters
     more: dict[str, Any] = {}
-    if "known" in takes:
-        more["known"] = known
-    if "secrets" in takes:
+    if "secrets" in inspect.signature(made).parameters:
         more["secrets"] = dict(secrets())
     return made(account, watched=watched, now=lambda: time.time_ns() // 1_000_000, **more)

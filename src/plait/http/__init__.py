@@ -250,6 +250,8 @@ class Installation:
         figures.lost.set(self.committer.lost)
         figures.numbered.set(self.arrivals.numbered)
         figures.missing.set(self.arrivals.missing)
+        if self.sources is not None:
+            figures.sources.told = self.sources.told()
 
     async def fit(self) -> dict[str, Any]:
         """Fit a model in a process of its own and take it into use; joins a fit that is under way.

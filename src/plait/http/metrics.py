@@ -10,6 +10,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, disable_created
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.utils import floatToGoString
 
+from plait.http.figures import SourceFigures
+
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each counter that nobody draws
 
 # Decisions take about a millisecond and a sync of the disk a few; above ten seconds nothing is worth telling apart.
@@ -89,6 +91,8 @@ class Metrics:
             "plait_missing_events", "Numbered events that have not arrived", registry=self.registry
         )
         self.lost = Gauge("plait_lost_decisions", "Answers not recorded as decided", registry=self.registry)
+        self.sources = SourceFigures()
+        self.registry.register(self.sources)
         self.restarts = Counter(
             "plait_child_restarts", "Restarts of a child process", ["child"], registry=self.registry
         )

@@ -85,7 +85,7 @@ def document() -> dict[str, Any]:
         },
         "servers": [{"url": "/"}],
         "security": [{"bearer": []}],
-        "paths": {**_collect(), **_questions(), **_catalog(), **_people(), **_operate()},
+        "paths": {**_collect(), **_questions(), **_catalog(), **_people(), **_sources(), **_operate()},
         "components": {"schemas": _schemas(), "securitySchemes": _SECURITY},
     }
 
@@ -214,6 +214,49 @@ def _people() -> dict[str, Any]:
                     network=_TEXT, account=_IDENTIFIER, url=_TEXT, page=_TEXT, host=_TEXT, callback=_TEXT, back=_TEXT, proof=_TEXT,
                 )),
             )
+        },
+    }  # fmt: skip
+
+
+def _sources() -> dict[str, Any]:
+    one = _in_path("source", _IDENTIFIER)
+    refused = (400, 401, 403, 404, 408, 413, 429, 503)
+    account: Schema = {"type": "string", "pattern": "^(bluesky|mastodon):[a-z0-9:.@-]{1,60}$"}
+    fact = _object(
+        ["id", "signal", "who"], id=_WORD, signal={"enum": ["like", "share", "reply", "mention", "follow"]},
+        who=_list(account, minItems=1, maxItems=1), at={"type": "integer", "minimum": 1_600_000_000_000, "maximum": 1_700_000_000_000},
+        op={"enum": ["assert", "retract"]}, about=_closed(_object([], post=_ID, account=account)), record=_WORD,
+    )  # fmt: skip
+    page = _object(
+        [], events=_list(_closed(fact), maxItems=20), lane={"enum": ["stream", "poll", "backfill", "hook"]},
+        cursor={"type": ["string", "null"], "maxLength": 4_096}, done={"type": "boolean"},
+        gap={"type": ["string", "null"], "maxLength": 500}, gone=_list(account, maxItems=3),
+    )  # fmt: skip
+    credentials = {"type": "object", "additionalProperties": _TEXT}
+    return {
+        "/v1/sources": {
+            "get": _operation(
+                "The connected accounts, and how they are", _answers(_object(["sources"], sources=_list(_ANY)), 401, 403), tags=["sources"],
+            ),
+            "post": _operation(
+                "Connect an account on a network", _answers(_ANY, *refused), tags=["sources"],
+                body=_closed(_object(["network"], network=_TEXT, host=_TEXT, credentials=credentials)),
+            ),
+        },
+        "/v1/sources/{source}": {
+            "parameters": [one],
+            "get": _operation(
+                "One account", _answers(_object(["source", "cursors"]), 400, 401, 403, 404, 503), tags=["sources"],
+                parameters=[_in_query("settled", {"enum": ["1"]})],
+            ),
+            "delete": _operation("Disconnect it and forget its secrets", _answers(_ANY, 400, 401, 403, 404), tags=["sources"]),
+        },
+        "/v1/sources/{source}/pages": {
+            "parameters": [one],
+            "post": _operation(
+                "Keep what a connector told, and from where it goes on", _answers(_object(["accepted", "position"]), *refused),
+                tags=["sources"], body=_closed(page),
+            ),
         },
     }  # fmt: skip
 
