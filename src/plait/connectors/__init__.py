@@ -347,7 +347,8 @@ class Connector(Protocol):
     def receive(self, headers: Mapping[str, str], body: bytes) -> Generator[Ask, Answer, Received]:
         """Check and read one delivery of a webhook, or answer the network's challenge.
 
-        ``headers`` have lower-case names; ``:method`` and ``:path`` (as it was asked for, with its query) are among them.
+        ``headers`` have lower-case names; ``:method`` and ``:path`` (as it was asked for, with its query) are among
+        them, and ``:received-at``, when it came (ms since the epoch): it may be read later, when a date in it looks old.
         It may run again for a delivery that was read before; what it returns as ``body`` is answered.
 
         Raises:

@@ -62,6 +62,7 @@ class Connector:
     statement: ClassVar[Statement] = Statement(
         network="bluesky",
         title="Bluesky",
+        host="https://bsky.social",
         gives=(
             _gives(Signal.LIKE, "the stream of the network; looks at getLikes"),
             _gives(Signal.SHARE, "reposts: the stream of the network; looks at getRepostedBy"),

@@ -150,11 +150,11 @@ class Hooks:
 
     async def _read(self, one: Connected, delivery: Delivery) -> Received:
         """Read a delivery and keep what it tells."""
-        line = self._line(one)
+        line, headers = self._line(one), {**delivery.headers, ":received-at": str(delivery.at)}
         try:
             async with asyncio.timeout(_LONGEST):
                 connector = made_for(connector_of(one.network), one.account, secrets=self._secrets(one))
-                received = await line.asked(connector.receive(delivery.headers, delivery.body), tries=2)
+                received = await line.asked(connector.receive(headers, delivery.body), tries=2)
                 page = received.page
                 if page.facts or page.posts or page.gone or page.gap:
                     await self._kept(one, received)

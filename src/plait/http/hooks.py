@@ -21,7 +21,7 @@ async def hook(request: Request) -> Response:
     network, source, rest = (request.path_params.get(name, "") for name in ("network", "source", "rest"))
     headers = _headers(request)
     if request.method in ("GET", "HEAD") and rest:
-        return _answered(await hooks.serve(headers[":path"], headers, source))
+        return _answered(await hooks.serve(_path(request), headers, source))
     size = request.headers.get("content-length", "0")
     if size.isascii() and size.isdecimal() and int(size[:12]) > LARGEST:
         raise _too_large()
@@ -36,7 +36,14 @@ async def hook(request: Request) -> Response:
 async def known(request: Request) -> Response:
     """What accounts publish at a well-known place (WebFinger)."""
     hooks, headers = sources_of(installation(request)).hooks, _headers(request)
-    return _answered(await hooks.serve(headers[":path"], headers))
+    return _answered(await hooks.serve(_path(request), headers))
+
+
+def _path(request: Request) -> str:
+    """The path that somebody reads, with its query: what a client escapes without need is the same place."""
+    query: bytes = request.scope.get("query_string", b"")
+    path: str = request.scope["path"]
+    return path + ("?" + query.decode("latin-1") if query else "")
 
 
 def _headers(request: Request) -> dict[str, str]:

@@ -120,5 +120,5 @@ class Connector:
 def _fact(one: Any) -> Fact:
     return Fact(
         id=one["id"], signal=Signal(one.get("signal", "like")), at=one["at"], actor=f"fakenet:{one['actor']}",
-        op=one.get("op", "assert"), about=About(post=one.get("post", "post-1")), record=one["id"], text=one.get("text"),
+        op=one.get("op", "assert"), about=About(post=one.get("post", "post-1")), record=one.get("record", one["id"]), text=one.get("text"),
     )  # fmt: skip
