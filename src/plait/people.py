@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, Protocol
 
@@ -418,6 +418,40 @@ def training_rows(
         entries = entries_of(fragments, now=now, half_life=half_life, allowed=allowed)
         if entries:
             yield identifier, entries
+
+
+def members(snapshot: Snapshot, identifier: str, settings: Settings) -> list[str]:
+    """Who is one person with an identifier, itself first."""
+    return list(_Reader(snapshot, settings).person(identifier))
+
+
+def own_entries(
+    snapshot: Snapshot,
+    settings: Settings,
+    identifiers: Iterable[str],
+    *,
+    now: int,
+    door: ConsentDoor | None = None,
+) -> Iterator[tuple[str, list[Entry]]]:
+    """What each of these did under this very identifier, as far as its person lets it be used; nothing is not left out.
+
+    Args:
+        snapshot: of the state.
+        settings: half-life, consent defaults and limits.
+        identifiers: read one at a time.
+        now: ms since the epoch; weights are decayed to it.
+        door: statements newer than the snapshot.
+    """
+    half_life = half_life_ms(settings.half_life_days)
+    reader = _Reader(snapshot, settings, door)
+    for identifier in identifiers:
+        reader.forget()
+        fragment = reader.fragment(identifier)
+        if fragment is None:
+            yield identifier, []
+            continue
+        allowed = reader.allowed(reader.person(identifier), "personalize")
+        yield identifier, entries_of({identifier: fragment}, now=now, half_life=half_life, allowed=allowed)
 
 
 def _row_of(reader: _Reader, identifier: str) -> dict[str, str] | None:

@@ -33,6 +33,7 @@ from plait.events import decode_record
 from plait.fetch import Fetcher
 from plait.http import Installation, Metrics
 from plait.http.app import App
+from plait.http.circles import keep_circles
 from plait.http.protocol import Protocol
 from plait.keys import FILE as KEYS_FILE
 from plait.keys import Keys, load_keys
@@ -107,6 +108,7 @@ async def running(
                 _unlearn(here),
                 _drive(here, sources),
                 _deliver(sources),
+                keep_circles(here),
             )
         ]
         try:
@@ -285,19 +287,20 @@ async def _forget(here: Installation) -> None:
         await asyncio.sleep(0.5 if done else 5)
 
 
-def _redaction(settings: Settings, log: Log, store: Store, door: ConsentDoor) -> Callable[[], None]:
-    """What takes the erased out of log and lake; runs in a thread, one at a time."""
+def _redaction(settings: Settings, log: Log, store: Store, door: ConsentDoor) -> Callable[[], list[str]]:
+    """What takes the erased out of log and lake, and says who they are; runs in a thread, one at a time."""
     once_at_a_time = threading.Lock()
 
-    def work() -> None:
+    def work() -> list[str]:
         with once_at_a_time, closing(store.snapshot()) as snapshot:
             pending = pending_erasures(snapshot)
             if not pending:
-                return
+                return []
             for _, erasure in pending:
                 door.forget(erasure.who, erasure.cutoff)
             with closing(open_lake(settings.url("lake"))) as lake:
                 redact_erased(log, lake, snapshot, settings)
+            return [one for _, erasure in pending for one in erasure.who]
 
     return work
 

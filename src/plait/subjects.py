@@ -8,6 +8,8 @@ from plait.events import DAY, SOCIAL, STATEFUL, About, Event, Signal
 
 SEP = "\x1f"  # between the parts of a key; control characters never occur in what is let in
 INFERRED = "~"  # ends the signal part of a key whose dwell was inferred from successive views
+# Signals that nobody sends: what those whom somebody follows liked, and those whom these follow. They are in no state.
+FOLLOWED, BEYOND = f"{Signal.FOLLOW}{INFERRED}", f"{Signal.FOLLOW}{INFERRED}{INFERRED}"
 
 
 def abouts(about: About) -> list[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import re
 import secrets
 import time
 from collections import deque
@@ -41,6 +42,7 @@ from plait.state import ASIDE
 if TYPE_CHECKING:
     from plait.accounts import Connected
     from plait.catalog import Catalog
+    from plait.circles import Circles
     from plait.connectors import Received
     from plait.consent import ConsentDoor
     from plait.log import Log
@@ -54,6 +56,11 @@ __all__ = ["Installation", "Metrics", "Sources", "key_in"]
 Scope = MutableMapping[str, Any]  # of ASGI
 
 _log = structlog.get_logger()
+
+# Words of a record that may tell of ties, likes, consent, links or erasures: quick to look for, and a hit too many does no harm.
+_TELLING = re.compile(
+    rb"follow|like|share|repost|react|quot|repl|comment|mention|consent|link|identify|erase", re.IGNORECASE
+)
 
 
 class Hooks(Protocol):
@@ -87,6 +94,8 @@ class Installation:
         catalog: items and placements in memory; updated by the routes once a change is durable.
         door: consents in memory; told by collect once a statement is durable.
         model: the current one, replaced whole; ``None`` before the first fit.
+        circles: what those did whom people follow; ``None`` until it was made from the state.
+        heard: records that may change it, and who was erased, with the position from which the state knows; taken up by a task.
         sources: what connects accounts; ``None`` where nobody can.
         fetcher: for URLs that others named.
         explorer: which unproven items placements try, likewise.
@@ -104,12 +113,14 @@ class Installation:
     signals: SignalMap
     metrics: Metrics
     model: Model | None = None
+    circles: Circles | None = None
+    heard: deque[tuple[int, Record | tuple[str, ...]]] = field(default_factory=deque)
     explorer: Explorer = field(default_factory=unexplored)
     clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000
     stop: Callable[[], None] = lambda: None
     fit_work: Callable[[], Awaitable[dict[str, Any]]]
     forget_work: Callable[[], Awaitable[dict[str, Any]]]
-    redact_work: Callable[[], None]
+    redact_work: Callable[[], list[str]]
     fetcher: Fetcher
     sources: Sources | None = None
     run_key: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
@@ -159,7 +170,14 @@ class Installation:
         Raises:
             Unavailable: it is not in the log.
         """
-        return await self.committer.append([encode_record(record)])
+        position = await self.committer.append([encode_record(record)])
+        self.hear(position, record)
+        return position
+
+    def hear(self, position: int, record: Record) -> None:
+        """Note a durable record that may tell of ties, likes or consent; quick, for the edge."""
+        if record.kind == "page" or (record.kind in ("events", "segment") and _TELLING.search(record.body)):
+            self.heard.append((position, record))
 
     def failed(self, error: Exception, where: str) -> PlaitError:
         """What a sender is told of an error; it is counted or logged, and where our own data is wrong the server stops."""
@@ -209,7 +227,9 @@ class Installation:
         Raises:
             Unavailable: not now; it is tried again.
         """
-        await asyncio.to_thread(self.redact_work)
+        gone = await asyncio.to_thread(self.redact_work)
+        if gone:
+            self.heard.append((self.position(), tuple(gone)))
 
     async def folded(self, position: int, *, seconds: float = 5.0) -> bool:
         """Wait until the state holds the log up to ``position``; ``False`` when that takes longer than ``seconds``."""

@@ -128,6 +128,8 @@ class Collect:
                 error = here.failed(found, kind)
                 answer(error.status, msgspec.json.encode(error.as_json()), [*cors, *told_later(error)])
                 return
+            if trusted:
+                here.hear(found, record)
             here.metrics.accepted.inc(taken.accepted)
             here.metrics.observe(kind, perf_counter() - started)
             answer(200, _done(taken.accepted), cors)
@@ -204,7 +206,9 @@ class Collect:
         """Make it durable, then let what was said about consent hold from the next request on."""
         here = self._installation
         # Once handed over it is on its way whether or not the sender stays on the line.
-        await here.committer.append([encode_record(record)])
+        position = await here.committer.append([encode_record(record)])
+        if record.trusted or taken.closer:
+            here.hear(position, record)
         here.metrics.accepted.inc(taken.accepted)
         if taken.closer and b'"consent"' in record.body:
             for event in events_of(record, here.signals, ua=lambda _agent, _hints: UNKNOWN):

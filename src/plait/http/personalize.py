@@ -251,11 +251,14 @@ class Personalize:
         hidden = role == "write" and is_weak(person) and guessable(person)
         snapshot: Snapshot = _Nothing() if hidden else here.store.snapshot()
         try:
-            return people.interests(
+            found = people.interests(
                 snapshot, person, now=now, settings=here.settings, door=here.door, inline=inline
             )
         finally:
             snapshot.close()
+        if found is not None and here.circles is not None:
+            found.entries += here.circles.told(found.identifiers, found.entries, now=now)
+        return found
 
     def _tell_decided(self, decision: Decision, person: str | None, now: int) -> None:
         here = self._here

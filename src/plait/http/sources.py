@@ -139,6 +139,8 @@ async def keep(here: Installation, source: str, raw: bytes) -> dict[str, Any]:
     records = [*(_erasure(one, source, now) for one in gone),
                Record(kind="page", source=source, received_at=now, trusted=True, body=taken.body)]  # fmt: skip
     position = await here.committer.append([encode_record(one) for one in records])
+    for number, record in enumerate(records):
+        here.hear(position + number, record)
     here.door.forget(gone, now)
     here.metrics.accepted.inc(taken.accepted)
     for wrong in taken.refused:

@@ -15,8 +15,10 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from plait.catalog import Catalog
+from plait.circles import training_rows
 from plait.events import SOCIAL
 from plait.fragment import half_life_ms
+from plait.keys import load_keys
 from plait.models import HISTORY, Manifest, Model, drop_old, newest, prior
 from plait.models.batch import topic_scores
 from plait.models.gates import Fitted, Groups, fit_gates, groups, ndcg, split
@@ -24,7 +26,6 @@ from plait.models.linear import Rows, cut
 from plait.models.parts import Shape, parts_of, recent, scale
 from plait.models.shape import tuned
 from plait.models.table import TIES, Table, table_of
-from plait.people import training_rows
 from plait.profile import Entry
 from plait.settings import Settings
 from plait.store import open_store
@@ -79,7 +80,7 @@ def fit_installation(
         try:
             catalog = Catalog.load(snapshot)
             position = snapshot.position
-            rows = training_rows(snapshot, settings, now=now)
+            rows = training_rows(snapshot, settings, load_keys(settings).pepper, now=now)
             table = table_of(rows, catalog, now=now, half_life=half_life)
             heard = np.ones(len(table.channels), np.bool_)
             model, decided = _fit(table, heard, now=now, half_life=half_life, seed=0, frozen=frozen)

@@ -11,8 +11,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from plait.compiled import compiled
 from plait.models import HISTORY, reasons
-from plait.models.compiled import compiled
 
 Ints = NDArray[np.int32]
 Floats = NDArray[np.float64]

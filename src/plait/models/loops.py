@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from plait.models.compiled import compiled
+from plait.compiled import compiled
 
 Ints = NDArray[np.int32]
 Floats = NDArray[np.float64]

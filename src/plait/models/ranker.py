@@ -21,7 +21,7 @@ from plait.models import reasons as writing
 from plait.models.meaning import Meaning, Meanings
 from plait.models.table import AGAINST, MOST_ENTRIES, TIES, channel_of, counts, heaviest, wants
 from plait.profile import Entry
-from plait.subjects import SEP
+from plait.subjects import BEYOND, FOLLOWED, INFERRED, SEP
 
 Label = tuple[str, str, str]  # source, signal, about
 
@@ -32,6 +32,10 @@ HEAD = 100  # most popular items, looked at always
 MOST_REASONS = 16  # of one item; the smallest beyond go under one line, so that all still sum to the score
 TRENDING: Label = ("catalog", "trending", "")
 OTHER: Label = ("other", "other", "")
+CIRCLE = {
+    FOLLOWED: ("{} people you follow liked this", "{} person you follow liked this"),
+    BEYOND: ("{} people around those you follow liked this",) * 2,
+}
 _NONE = np.zeros(0, np.int32)
 
 
@@ -205,8 +209,9 @@ class Ranker:
             at = self._row_of(number, slot)
             if at >= 0:
                 rows.append((at, share))
-            # A channel that foretells may not let an item explain itself; that they come back to it is told apart.
-            if at < 0 or shows:
+            # A channel that foretells may not let an item explain itself; that they come back to it is told apart. What
+            # friends like is no coming back, and speaks for itself until the model has learned how loudly.
+            if at < 0 or shows or (entry.signal in CIRCLE and number == channels):
                 points.append((slot, share * float(model.returns[number])))
         own = self._row_of(number, model.entity.get(meaning.own, -1)) if meaning.own else -1
         if own >= 0:
@@ -214,7 +219,7 @@ class Ranker:
         said = self._said[entry[:5]] = self._sayings.add(
             rows, points, self._topics_of(meaning) if entry.signal not in AGAINST else [],
             [(slot, 1.0) for slot in self._slot[list(meaning.rows)].tolist()] if shows else [],
-            label=(entry.source, entry.signal, about_of(entry)), channel=number,
+            label=(entry.source, entry.signal.rstrip(INFERRED), about_of(entry)), channel=number,
             group=(channel, entry.kind, entry.id), counts=counts(entry),
         )  # fmt: skip
         return said
@@ -414,6 +419,11 @@ def _grown(array: NDArray[Any], room: int, empty: float) -> NDArray[Any]:
 
 
 def about_of(entry: Entry) -> str:
-    """What an act was about, as answers say it: ``tent-2``, ``tent-2#specs``, ``post:77``, ``topic:tents``."""
+    """What an act was about, as answers say it: ``tent-2``, ``tent-2#specs``, ``post:77``, ``topic:tents``.
+
+    Of what others did it says how many they were, and nobody's name.
+    """
+    if entry.signal in CIRCLE:
+        return CIRCLE[entry.signal][entry.section == "1"].format(entry.section)
     name = entry.id if entry.kind in ("item", "url") else f"{entry.kind}:{entry.id}"
     return f"{name}#{entry.section}" if entry.section else name

@@ -1,0 +1,206 @@
+"""What those whom you follow liked: how many they were, never who, and only with their consent."""
+
+import math
+
+import msgspec
+import pytest
+from bench.plain import PlainLog, PlainStore
+
+from plait import people
+from plait.catalog import Catalog, Item
+from plait.circles import Circles, accounts_of, training_rows
+from plait.decide import Asked, Decider, Question
+from plait.events import DAY, Record, encode_record
+from plait.fold import Fold
+from plait.graph import FEWEST
+from plait.models.ranker import about_of
+from plait.settings import ConsentDefaults, Settings
+from plait.signals import load_signals
+from plait.subjects import BEYOND, FOLLOWED
+
+NOW = 1_780_000_000_000
+SIGNALS = load_signals()
+OPEN = Settings(half_life_days=10.0, consent=ConsentDefaults(link=True, social=True))
+ME = "bluesky:me"
+CATALOG = Catalog(
+    [Item(id="tent"), Item(id="stove"), Item(id="p1", kind="post", for_=("tent",))],
+)
+
+
+def fact(id, who, signal="like", about=None, **more):
+    about = about or {"post": "p1"}
+    return {
+        "id": id,
+        "source": "bluesky:shop",
+        "who": [who],
+        "signal": signal,
+        "about": about,
+        "at": NOW,
+        **more,
+    }
+
+
+def follow(one, other, **more):
+    return fact(f"{one}>{other}", one, "follow", {"account": other}, record=f"{one}>{other}", **more)
+
+
+def world(*facts, settings=OPEN):
+    log = PlainLog(
+        [encode_record(Record(kind="events", source="web", received_at=NOW, trusted=True, body=msgspec.json.encode(list(facts))))]
+    )  # fmt: skip
+    store = PlainStore()
+    Fold(store, settings, SIGNALS, log=log).step(log.read(0))
+    return store, Circles(settings, "pepper", now=NOW).load(store)
+
+
+def profile(store, who=ME, settings=OPEN):
+    return people.interests(store, who, now=NOW, settings=settings)
+
+
+def told(store, circles, who=ME, now=NOW):
+    found = profile(store, who)
+    return {(one.signal, one.id): one for one in circles.told(found.identifiers, found.entries, now=now)}
+
+
+ANN_AND_BOB = [
+    follow(ME, "bluesky:ann"), follow(ME, "bluesky:bob"),
+    fact("1", "bluesky:ann"), fact("2", "bluesky:bob"),
+]  # fmt: skip
+
+
+def test_what_two_whom_you_follow_liked_counts_two_people():
+    (entry,) = told(*world(*ANN_AND_BOB)).values()
+
+    assert (entry.kind, entry.id, entry.count, entry.source) == ("post", "p1", 2, "bluesky:shop")
+    assert entry.weight == pytest.approx(2.0)
+
+
+def test_the_reason_says_how_many_and_names_nobody():
+    store, circles = world(*ANN_AND_BOB)
+    known = profile(store)
+    known.entries += circles.told(known.identifiers, known.entries, now=NOW)
+
+    page = Decider(CATALOG).decide(
+        Question(placements=(Asked("home.grid", 2),), explain=True), known, now=NOW, id="d"
+    )
+
+    tent = page.placements["home.grid"].items[0]
+    assert tent.item == "tent"
+    assert ("bluesky:shop", "follow", "2 people you follow liked this") in [
+        (one.source, one.signal, one.about) for one in tent.because
+    ]
+    assert math.fsum(one.contribution for one in tent.because) == pytest.approx(tent.score, abs=1e-6)
+    assert b"ann" not in tent.because.raw
+    assert b"bob" not in tent.because.raw
+
+
+def test_one_person_is_told_as_one():
+    store, circles = world(follow(ME, "bluesky:ann"), fact("1", "bluesky:ann"))
+
+    assert about_of(*told(store, circles).values()) == "1 person you follow liked this"
+
+
+def test_who_allows_no_social_use_is_in_nobody_elses_answer():
+    no = {"id": "n", "signal": "consent", "who": ["bluesky:ann"], "consent": {"social": False}, "at": NOW}
+
+    found = told(*world(*ANN_AND_BOB, no))
+
+    assert [one.count for one in found.values()] == [1]
+
+
+def test_nobody_is_where_social_is_off_until_given():
+    settings = Settings(half_life_days=10.0)
+    yes = {"id": "y", "signal": "consent", "who": [ME], "consent": {"social": True}, "at": NOW}
+    store, circles = world(*ANN_AND_BOB, yes, settings=settings)
+
+    found = profile(store, settings=settings)
+    assert circles.told(found.identifiers, found.entries, now=NOW) == []
+
+
+def test_what_a_friend_does_in_the_shop_is_told_to_nobody():
+    bought = fact("3", "bluesky:ann", "purchase", {"item": "stove"})
+    linked = {"id": "l", "signal": "link", "who": ["user:ann", "bluesky:ann"], "at": NOW}
+    viewed = fact("4", "user:ann", "view", {"item": "stove"})
+
+    found = told(*world(*ANN_AND_BOB, bought, linked, viewed))
+
+    assert {id for _, id in found} == {"p1"}
+
+
+def test_a_comment_may_be_a_complaint_so_it_is_no_like():
+    store, circles = world(follow(ME, "bluesky:ann"), fact("1", "bluesky:ann", "comment"))
+
+    assert told(store, circles) == {}
+
+
+def test_an_unfollow_ends_it():
+    gone = fact("u", ME, "follow", record=f"{ME}>bluesky:ann", op="retract")
+
+    assert [one.count for one in told(*world(*ANN_AND_BOB, gone)).values()] == [1]
+
+
+def test_an_unlike_ends_it_once_it_is_read():
+    store, circles = world(*ANN_AND_BOB)
+    log = PlainLog()
+    log.records = [b""]  # where the first stands
+    log.append([encode_record(Record(kind="events", source="web", received_at=NOW + 1, trusted=True, body=msgspec.json.encode([fact("9", "bluesky:ann", op="retract", at=NOW + 1)])))])  # fmt: skip
+    Fold(store, OPEN, SIGNALS, log=log).step(log.read(1))
+
+    circles.take(store, ["bluesky:ann"])
+
+    assert [one.count for one in told(store, circles).values()] == [1]
+
+
+def test_friends_of_friends_are_told_of_from_five_on():
+    def around(count):
+        far = [f"bluesky:f{n}" for n in range(count)]
+        return told(*world(
+            follow(ME, "bluesky:ann"), *(follow("bluesky:ann", one) for one in far),
+            *(fact(f"l{one}", one) for one in far),
+        ))  # fmt: skip
+
+    assert around(FEWEST - 1) == {}
+    assert around(FEWEST)[BEYOND, "p1"].count == FEWEST
+
+
+def test_what_is_kept_up_is_what_is_made_anew():
+    store, _ = world(*ANN_AND_BOB, follow("bluesky:ann", "bluesky:cleo"), fact("5", "bluesky:cleo"))
+    kept = Circles(OPEN, "pepper", now=NOW)
+    for one in ("bluesky:cleo", "bluesky:bob", ME, "bluesky:ann", "bluesky:bob"):
+        kept.take(store, [one])
+
+    anew = Circles(OPEN, "pepper", now=NOW).load(store)
+
+    assert told(store, kept) == told(store, anew)
+    assert (kept.graph.ties, kept.graph.nodes) == (anew.graph.ties, anew.graph.nodes)
+
+
+@pytest.mark.parametrize("days", [0, 10, 200])
+def test_what_friends_did_fades_as_what_you_did(days):
+    store, circles = world(*ANN_AND_BOB)
+    later = NOW + days * DAY
+    found = people.interests(store, ME, now=later, settings=OPEN)
+
+    (entry,) = circles.told(found.identifiers, found.entries, now=later)
+
+    # Relative to the newest act, as models read it, it weighs what two likes of that age weigh.
+    fresh = 2.0 ** (days / 10)
+    assert entry.weight * fresh == pytest.approx(2.0 * 2.0 ** (-days / 10), rel=1e-5)
+
+
+def test_what_is_learned_is_what_is_asked():
+    store, circles = world(*ANN_AND_BOB)
+
+    rows = dict(training_rows(store, OPEN, "pepper", now=NOW))
+
+    mine = [one for one in rows[ME] if one.signal in (FOLLOWED, BEYOND)]
+    assert mine == list(told(store, circles).values())
+
+
+def test_a_devices_word_is_that_of_its_persons_accounts():
+    store, _ = world(
+        {"id": "1", "signal": "link", "who": ["user:me", ME], "at": NOW},
+        {"id": "2", "signal": "link", "who": ["user:me", "anonymous:a"], "at": NOW},
+    )
+
+    assert accounts_of(store, ["anonymous:a"], OPEN) == {ME}
