@@ -10,6 +10,10 @@ import pytest
 from tests.demo import Browser, Demo
 
 from plait.demo.shelf import shelf
+from plait.demo.social import SocialDay
+from plait.demo.visitors import account_of
+from plait.reach import Api
+from plait.serving import Serving
 
 
 @pytest.fixture(scope="module")
@@ -341,3 +345,21 @@ def test_a_second_start_finds_everything_there(tmp_path):
         assert time.monotonic() - began < 30  # seconds as a rule; the machine may do other things
     finally:
         second.stop()
+
+
+def test_a_day_on_bluesky_changes_what_a_guest_is_shown(demo):
+    browser, owner = demo.browser(), Api(Serving(pid=0, url=demo.url, key=demo.secret))
+    mara = f"bluesky:{account_of('bluesky', 'mara')}"
+
+    def shown():
+        asked = {"identifiers": ["user:mara"], "placements": [{"id": "home.grid"}], "explain": True}
+        return owner.ask("POST", "/v1/personalize", json=asked)["placements"]["home.grid"]["items"]
+
+    def replies():
+        return (demo.profile(mara) or {"counts": {}})["counts"].get("reply", 0)
+
+    before, replied = shown(), replies()
+    SocialDay(owner, lasts=3).play()
+
+    browser.eventually(lambda: replies() > replied)
+    assert [(one["item"], one["score"]) for one in shown()] != [(one["item"], one["score"]) for one in before]

@@ -7,10 +7,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 from tests.conftest import Server
-from tests.peers.bluesky import Network, Person
+from tests.peers.bluesky import Network, Person, stamp
 
 from plait.fragment import Fragment
 from plait.store import open_store
@@ -126,3 +127,53 @@ def held(server: Server, shop: Person, posts: Iterable[Ref]) -> Held:
     finally:
         store.close()
     return found
+
+
+LIKE, REPOST, FOLLOW, POST = (
+    "app.bsky.feed.like", "app.bsky.feed.repost", "app.bsky.graph.follow", "app.bsky.feed.post"
+)  # fmt: skip
+
+
+@dataclass
+class Batches(History):
+    """The same by the hundred: one commit of one person holds many acts, and likes may be liked twice over."""
+
+    def batch(self, size: int) -> None:
+        """Acts of one person in one commit."""
+        self.done += size
+        who = self._who()
+        mine = [ref for one, ref in self.made if one is who]
+        self.chance.shuffle(mine)
+        taken, writes = [], []
+        for number in range(size):
+            if mine and self.chance.random() < 0.35:
+                ref = mine.pop()
+                taken.append(ref["uri"])
+                _, _, _, collection, rkey = ref["uri"].split("/")
+                writes.append(
+                    {"$type": "com.atproto.repo.applyWrites#delete", "collection": collection, "rkey": rkey}
+                )
+            else:
+                collection, value = self._record(number)
+                value |= {"$type": collection, "createdAt": stamp()}
+                writes.append(
+                    {"$type": "com.atproto.repo.applyWrites#create", "collection": collection, "value": value}
+                )
+        told = who.call("com.atproto.repo.applyWrites", repo=who.did, writes=writes)["results"]
+        gone = set(taken)
+        self.made = [(one, ref) for one, ref in self.made if ref["uri"] not in gone]
+        self.made += [(who, {"uri": one["uri"], "cid": one["cid"]}) for one in told if "uri" in one]
+
+    def _record(self, number: int) -> tuple[str, dict[str, Any]]:
+        post = self.chance.choice(self.posts)
+        text = f"{self.done} {number}"
+        return self.chance.choices(
+            [
+                (LIKE, {"subject": post}),
+                (REPOST, {"subject": post}),
+                (FOLLOW, {"subject": self.shop.did}),
+                (POST, {"text": text, "reply": {"root": post, "parent": post}}),
+                (POST, {"text": text, "embed": {"$type": "app.bsky.embed.record", "record": post}}),
+            ],
+            [50, 25, 3, 11, 11],
+        )[0]

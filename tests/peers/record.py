@@ -1,21 +1,27 @@
-"""Record what Bluesky's own servers say of invented people: frames of the firehose, for tests and benches without a server.
+"""Record what Bluesky's own servers say of invented people, for tests, benches and the demo without a server.
 
-    python -m tests.peers.record
+    python -m tests.peers.record frames
+    python -m tests.peers.record day
 
-Writes ``tests/data/bluesky/frames.zst`` (frames, each after its length in four bytes) and ``frames.json``: who is the shop,
-and with which keys commits are signed.
+``frames`` writes ``tests/data/bluesky/frames.zst`` (frames of the firehose, each after its length in four bytes) and
+``frames.json``: who is the shop, and with which keys commits are signed. ``day`` writes a day of the demo shop's account to
+``src/plait/demo/social-day.jsonl``, in the words of Jetstream.
 """
 
 from __future__ import annotations
 
 import json
 import random
+import sys
 from pathlib import Path
 from typing import Any
 
+import libipld
 import zstandard
 from tests.peers.bluesky import Network, Person, stamp
 from websockets.sync.client import connect
+
+from plait.demo.shelf import shelf
 
 HERE = Path(__file__).parent.parent / "data" / "bluesky"
 PEOPLE, FILLED, ACTS = 12, 600, 400
@@ -79,7 +85,7 @@ def live(network: Network, shop: Person, people: list[Person], chance: random.Ra
             made.append((who, (who.like if kind == "like" else who.repost)(post)))
 
 
-def main() -> int:
+def record_frames() -> None:
     network = Network().start()
     chance = random.Random(160)
     try:
@@ -105,8 +111,110 @@ def main() -> int:
         json.dumps({"me": shop.did, "frames": len(told), "keys": keys}, indent=1) + "\n"
     )
     print(f"{len(told)} frames, {len(packed)} bytes, {(HERE / 'frames.zst').stat().st_size} packed")
-    return 0
+
+
+# -- a day of the demo shop ------------------------------------------------------------------------------------
+
+DAY = Path(__file__).parents[2] / "src" / "plait" / "demo" / "social-day.jsonl"
+NAMES = [
+    "mara",
+    "aylin",
+    "noor",
+    "edda",
+    "kasimir",
+    "lotte",
+    "thandi",
+    "bruno",
+    "sanna",
+    "pavel",
+    "ines",
+    "odile",
+    "rafael",
+    "mikko",
+    "greta",
+    "yusuf",
+    "hanna",
+    "piet",
+]
+WORDS = [
+    "Is it warm enough for October?", "Mine has done four winters.", "Does it fit two and a dog?", "Want.",
+    "The zip on mine broke after a week, what now?", "Which colour is that?", "Best thing I carry.", "Price?",
+    "Passt das in einen 40-Liter-Rucksack?", "Hold my oatmeal, I am going.", "Merci, je cherchais exactement ça.",
+]  # fmt: skip
+
+
+def record_day() -> None:
+    """Posts of the shop over a day, and what people do with them: some change their minds, some leave."""
+    chance = random.Random(164)
+    posts = [one for one in shelf().posts if one.network == "bluesky"]
+    network = Network().start()
+    plan: list[int] = []  # seconds of the day of each frame
+    try:
+        shop = network.account("skerryoutdoor")
+        people = [network.account(f"{name}outside") for name in NAMES]
+        everybody = list(people)
+        before = len(frames(network, cursor=0, until=1))
+        made: list[tuple[Person, dict[str, str]]] = []
+        shown: list[dict[str, str]] = []
+        names: dict[str, str] = {}
+        for moment in sorted(chance.sample(range(7 * 3_600, 23 * 3_600), 260)):
+            plan.append(moment)
+            if len(shown) < len(posts) and chance.random() < (1 if not shown else 0.07):
+                post = posts[len(shown)]
+                shown.append(shop.post(post.text))
+                names[shown[-1]["uri"]] = post.id
+                continue
+            who = chance.choice(people)
+            # New posts are seen more.
+            post_ref = shown[-1 - min(int(chance.expovariate(0.7)), len(shown) - 1)]
+            kind = chance.choices(
+                ["like", "repost", "reply", "quote", "follow", "back"], [52, 12, 12, 6, 8, 10]
+            )[0]
+            if kind == "back" and made:
+                one, ref = made.pop(chance.randrange(len(made)))
+                one.delete(ref)
+            elif kind == "follow":
+                made.append((who, who.follow(shop.did)))
+            elif kind in ("reply", "quote"):
+                getattr(who, kind)(post_ref, chance.choice(WORDS))
+            else:
+                made.append((who, (who.repost if kind == "repost" else who.like)(post_ref)))
+        told = frames(network, cursor=0, until=before + len(plan))[before:]
+    finally:
+        network.stop()
+    who_is = {name: one.did for name, one in zip(NAMES, everybody, strict=True)}
+    lines = [{"me": shop.did, "posts": names, "people": who_is}]
+    lines += [line for one in told if (line := jetstream(one))]
+    # What says nothing (following whom one follows) makes no frame: spread what there is over the day.
+    for number, line in enumerate(lines[1:]):
+        line["second"] = plan[number * len(plan) // (len(lines) - 1)]
+    DAY.write_text(
+        "".join(json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n" for line in lines)
+    )
+    print(f"{len(lines) - 1} acts, {DAY.stat().st_size} bytes")
+
+
+def jetstream(raw: bytes) -> dict[str, Any]:
+    """A frame of one act in the words of Jetstream; empty when it is none."""
+    header, body = libipld.decode_dag_cbor_multi(raw)
+    if header["t"] != "#commit":
+        return {}
+    records = libipld.decode_car(body["blocks"])[1]
+    [op, *_] = sorted(body["ops"], key=lambda one: one["action"] == "delete")
+    collection, _, rkey = op["path"].partition("/")
+    told = {"rev": body["rev"], "operation": op["action"], "collection": collection, "rkey": rkey}
+    if op["action"] != "delete":
+        told |= {"cid": libipld.encode_cid(op["cid"]), "record": _plain(records[op["cid"]])}
+    return {"did": body["repo"], "time_us": body["seq"], "kind": "commit", "commit": told}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _plain(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_plain(one) for one in value]
+    return {"$link": libipld.encode_cid(value)} if isinstance(value, bytes) else value
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    {"frames": record_frames, "day": record_day}[sys.argv[1]]()

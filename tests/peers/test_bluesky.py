@@ -6,16 +6,16 @@ import contextlib
 import random
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
 
 import httpx
 import psutil
 import pytest
 from tests.conftest import Server
 from tests.peers.bluesky import Network, Person
-from tests.peers.history import Held, History, held, judged
+from tests.peers.history import Batches, Held, History, held, judged
 from tests.peers.liking import connect, liked
-
-pytestmark = [pytest.mark.peers, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +72,8 @@ def agreed(server: Server, history: History, *, seconds: float) -> Held:
     return right
 
 
+@pytest.mark.peers
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("seed", [1, 2])
 def test_after_a_random_history_we_hold_what_the_appview_says(
     network: Network, server: Server, seed: int
@@ -94,6 +96,8 @@ def test_after_a_random_history_we_hold_what_the_appview_says(
     assert len(right) > 10  # or it proves nothing
 
 
+@pytest.mark.peers
+@pytest.mark.timeout(300)
 def test_a_like_changes_what_its_author_is_shown_and_an_unlike_changes_it_back(
     network: Network, server: Server
 ) -> None:
@@ -106,3 +110,44 @@ def test_a_like_changes_what_its_author_is_shown_and_an_unlike_changes_it_back(
     # The bar is 1 s and is measured by `make bench`; here the machine may be busy with other tests.
     assert max(likes + unlikes) < 10
     print("like", [round(one, 3) for one in likes], "un-like", [round(one, 3) for one in unlikes])
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(7_000)
+def test_after_twenty_thousand_acts_and_twenty_kills_we_hold_what_the_appview_says(
+    network: Network, server: Server
+) -> None:
+    chance = random.Random(20_000)
+    shop, people = somebody(network), [somebody(network) for _ in range(24)]
+    history = Batches(network, shop, people, chance, [shop.post(f"tent {number}") for number in range(40)])
+    connect(http_of(server), network, shop)
+    began, kills = time.monotonic(), []
+    while history.done < 20_000:
+        history.batch(chance.randrange(20, 200))
+        if len(kills) < 20 and history.done > 20_000 * (len(kills) + 1) / 22:
+            kills.append(chance.choice(["drive", "drive", "fold", "server"]))
+            kill(server, kills[-1])
+            history.batch(chance.randrange(20, 200))  # what happens while nobody listens
+            if kills[-1] == "server":
+                server.start()
+        if chance.random() < 0.02 and len(people) > 16:
+            history._leave()
+    written = time.monotonic() - began
+
+    right = agreed(server, history, seconds=600)
+
+    told = {
+        "acts": history.done, "accounts": 24, "deleted accounts": 24 - len(people), "kills": len(kills),
+        "of them of the whole server": kills.count("server"), "edges that hold in the end": sum(right.values()),
+        "differences": 0, "seconds to write them": round(written),
+        "seconds until both agreed": round(time.monotonic() - began - written),
+    }  # fmt: skip
+    day = datetime.now(UTC).strftime("%Y-%m-%d")
+    report = Path(__file__).parents[2] / "bench" / "reports" / f"bluesky-{day}.md"
+    lines = "\n".join(f"| {name} | {value:,} |" for name, value in told.items())
+    report.write_text(
+        "# Random histories on Bluesky's own servers\n\n"
+        f"{day}, `make soak`. Likes, reposts, follows, replies, quotes and their undoing, in commits of 20 to 200, and deleted "
+        "accounts, while the driver, the fold or the whole server was killed. In the end every edge was compared with the "
+        f"AppView's own answers.\n\n| | |\n|---|---:|\n{lines}\n"
+    )

@@ -24,6 +24,7 @@ from starlette.routing import BaseRoute
 from plait.demo.crowd import Crowd
 from plait.demo.shelf import Shelf, items, shelf, slug
 from plait.demo.shop import Shop
+from plait.demo.social import SocialDay
 from plait.demo.visitors import Visitor, story, visitors
 from plait.errors import PlaitError
 from plait.http import Installation
@@ -122,6 +123,7 @@ def _open(
         site = Api(Serving(pid=0, url=url, key=here.keys.write))
         lively.crowd = Crowd(site, shelf(), crowd, seed=here.now())
         lively.crowd.start()
+        SocialDay(Api(Serving(pid=0, url=url, key=here.keys.secret))).start()
     if open_browser:
         webbrowser.open(url)
 
