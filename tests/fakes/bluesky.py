@@ -150,3 +150,29 @@ def answered(
 
 def facts(pages: Iterable[Page]) -> list[Any]:
     return [fact for page in pages for fact in page.facts]
+
+
+def chat_log() -> dict[str, Any]:
+    """A fake answer to ``chat.bsky.convo.getLog``: nothing open serves it. ``make peers`` holds it to the published lexicon."""
+    defs = "chat.bsky.convo.defs#"
+    sender, sent = {"did": ADA}, "2026-09-21T12:00:00Z"
+    written = {"$type": f"{defs}messageView", "id": "m1", "rev": tid(NOW - 5), "text": "is it waterproof?",
+               "sender": sender, "sentAt": sent}  # fmt: skip
+    ours = written | {"id": "m2", "rev": tid(NOW - 4), "text": "It is.", "sender": {"did": ME}}
+    deleted = {
+        "$type": f"{defs}deletedMessageView",
+        "id": "m1",
+        "rev": tid(NOW - 2),
+        "sender": sender,
+        "sentAt": sent,
+    }
+    return {
+        "cursor": tid(NOW - 2),
+        "logs": [
+            {"$type": f"{defs}logBeginConvo", "rev": tid(NOW - 6), "convoId": "c1"},
+            {"$type": f"{defs}logCreateMessage", "rev": tid(NOW - 5), "convoId": "c1", "message": written},
+            {"$type": f"{defs}logCreateMessage", "rev": tid(NOW - 4), "convoId": "c1", "message": ours},
+            {"$type": f"{defs}logReadMessage", "rev": tid(NOW - 3), "convoId": "c1", "message": written},
+            {"$type": f"{defs}logDeleteMessage", "rev": tid(NOW - 2), "convoId": "c1", "message": deleted},
+        ],
+    }

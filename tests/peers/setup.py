@@ -72,7 +72,8 @@ def _clients() -> list[str]:
 def _atproto() -> list[str]:
     shared = Path(__file__).parent / "atproto"
     ATPROTO.mkdir(exist_ok=True)
-    shutil.copy(shared / "network.mjs", ATPROTO / "network.mjs")
+    for name in ("network.mjs", "published.mjs"):
+        shutil.copy(shared / name, ATPROTO / name)
     return _packages(shared, ATPROTO, "Bluesky's servers")
 
 

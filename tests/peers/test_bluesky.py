@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import random
+import subprocess
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -13,9 +15,11 @@ import httpx
 import psutil
 import pytest
 from tests.conftest import Server
+from tests.fakes.bluesky import chat_log
 from tests.peers.bluesky import Network, Person
 from tests.peers.history import Batches, Held, History, held, judged
 from tests.peers.liking import connect, liked
+from tests.peers.setup import ATPROTO, node
 
 
 @pytest.fixture(scope="module")
@@ -110,6 +114,34 @@ def test_a_like_changes_what_its_author_is_shown_and_an_unlike_changes_it_back(
     # The bar is 1 s and is measured by `make bench`; here the machine may be busy with other tests.
     assert max(likes + unlikes) < 10
     print("like", [round(one, 3) for one in likes], "un-like", [round(one, 3) for one in unlikes])
+
+
+@pytest.mark.peers
+@pytest.mark.timeout(300)
+def test_what_happened_before_it_was_connected_is_read_and_can_be_taken_back(
+    network: Network, server: Server
+) -> None:
+    history = History(network, somebody(network), [somebody(network) for _ in range(7)], random.Random(3))
+    for _ in range(60):
+        history.act()
+    network.settle()
+    connect(http_of(server), network, history.shop)
+    agreed(server, history, seconds=60)
+    while history.made:
+        history._take_back()
+
+    assert agreed(server, history, seconds=60) == {}
+
+
+@pytest.mark.peers
+def test_the_fake_of_messages_says_what_the_published_lexicon_allows() -> None:
+    def published(told: dict) -> int:
+        command = [node(), ATPROTO / "published.mjs", "chat.bsky.convo.getLog"]
+        done = subprocess.run(command, input=json.dumps(told).encode(), capture_output=True, timeout=60)
+        return done.returncode
+
+    assert published(chat_log()) == 0
+    assert published({"cursor": "1"}) != 0
 
 
 @pytest.mark.soak

@@ -15,6 +15,7 @@ from tests.fakes.bluesky import (
     NOW,
     POST,
     answered,
+    chat_log,
     commit,
     connector,
     error,
@@ -489,29 +490,15 @@ def test_notifications_that_cannot_be_read_cost_no_other():
     assert logs
 
 
-def test_messages_are_read_when_that_was_asked_for():
+def test_messages_of_others_are_read_when_that_was_asked_for():
     host = Host()
-    message = {
-        "id": "m1",
-        "rev": tid(NOW - 5),
-        "text": "is it waterproof?",
-        "sender": {"did": ADA},
-        "sentAt": "2026-09-21T12:00:00Z",
-    }
-    host.logs = [
-        {"$type": "chat.bsky.convo.defs#logCreateMessage", "rev": tid(NOW - 5), "convoId": "c1", "message": message},
-        {"$type": "chat.bsky.convo.defs#logReadMessage", "rev": tid(NOW - 4), "convoId": "c1", "message": message},
-        {"$type": "chat.bsky.convo.defs#logDeleteMessage", "rev": tid(NOW - 3), "convoId": "c1",
-         "message": {name: value for name, value in message.items() if name != "text"}},
-    ]  # fmt: skip
+    host.logs = chat_log()["logs"]
 
     written, deleted = facts(answered(connector(messages="yes").poll(None), host))
 
     assert (written.signal, written.text, written.about.account) == (
-        "message",
-        "is it waterproof?",
-        f"bluesky:{ME}",
-    )
+        "message", "is it waterproof?", f"bluesky:{ME}",
+    )  # fmt: skip
     assert (deleted.op, deleted.record) == ("retract", written.record)
     assert facts(answered(connector().poll(None), host)) == []
 
