@@ -8,6 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+import msgspec
 import structlog
 
 from plait.connectors import Connector, Page, Steps
@@ -26,7 +27,12 @@ _log = structlog.get_logger()
 
 _STOOD = 60.0  # seconds; a stream that stood so long begins with short pauses again
 _LONGEST_REFUSAL = 3_600.0  # seconds between two tries of credentials that are not taken
+_FOREVER = asyncio.Event()  # never set: what has no stream waits for it
 _SPARE = 0.5  # of each budget that a backfill leaves to what happens now
+
+
+class _Again(Exception):
+    """The backfill that is under way has to begin anew: something went missing behind it."""
 
 
 class Running:
@@ -46,6 +52,8 @@ class Running:
         self._look = asyncio.Event()  # the poll should not wait for its clock
         self._again = asyncio.Event()  # something may be missing: the past is to be read again
         self._held = held
+        self._keeping = asyncio.Lock()  # a gap and what a backfill goes on from must not overtake each other
+        self._cost = {"calls": 0, "facts": 0}  # of the poll that is under way
         self._plan = Plan(streams=connector.statement.streams)
 
     async def run(self) -> None:
@@ -53,7 +61,7 @@ class Running:
         await self._signed_in()
         self._places = await self._keeper.places()
         await asyncio.to_thread(self._held.load)
-        self._notice_downtime()
+        await self._notice_downtime()
         works: list[Awaitable[None]] = [
             self._kept_up("backfill", self._backfill),
             self._kept_up("poll", self._poll),
@@ -96,15 +104,15 @@ class Running:
             await asyncio.sleep(pause)
             pause = min(_LONGEST_REFUSAL, pause * 2)
 
-    def _notice_downtime(self) -> None:
+    async def _notice_downtime(self) -> None:
         """A stream that was down longer than the network replays has missed something."""
         replays = getattr(self._connector.statement, "replays", 0)
         place = self._places.get("stream")
         if replays and place is not None:
             down = time.time() - place["at"] / 1000
             if down > replays:
-                self._gap(f"nothing was heard for {down / 3600:.1f} h, longer than the network replays")
-                self._again.set()
+                why = f"nothing was heard for {down / 3600:.1f} h, longer than the network replays"
+                await self._keep(Page(gap=why), "stream")
 
     # -- lanes -------------------------------------------------------------------------------------------------
 
@@ -136,6 +144,7 @@ class Running:
 
     async def _stream(self) -> None:
         place = self._places.get("stream") or {}
+        before = self._state.streams
 
         def stands() -> None:
             self._state.streams += 1
@@ -143,20 +152,20 @@ class Running:
             self._look.set()  # what was missed meanwhile, where the network does not replay
 
         await self._pumped("stream", self._connector.stream(place.get("cursor")), stands=stands)
+        if self._state.streams == before:  # it was set up without one
+            await _FOREVER.wait()
         raise Ended("the stream ended", code="stream_ended")
 
     async def _poll(self) -> None:
         """Look, wait as long as the plan says, look again."""
         while True:
-            before, facts = self._line.calls, self._state.facts
+            self._cost = {"calls": 0, "facts": 0}
             place = self._places.get("poll") or {}
             await self._pumped("poll", self._connector.poll(place.get("cursor")))
             self._state.polls += 1
             if self._state.state in ("starting", "waiting", "refused", "failed"):
                 self._became("polling")
-            self._plan.told(
-                calls=self._line.calls - before, facts=self._state.facts - facts, limits=self._line.budgets
-            )
+            self._plan.told(**self._cost, limits=self._line.budgets)
             self._look.clear()
             try:
                 async with asyncio.timeout(self._plan.pause()):
@@ -173,10 +182,13 @@ class Running:
                 if self._state.state in ("starting", "polling"):
                     self._became("backfilling")
                 self._state.backfill = Progress()
-                await self._pumped("backfill", self._connector.backfill(place.get("cursor")), spare=_SPARE)
-                if self._again.is_set():
+                try:
+                    await self._pumped(
+                        "backfill", self._connector.backfill(place.get("cursor")), spare=_SPARE
+                    )
+                    await self._keep(Page(), "backfill", done=True)
+                except _Again:
                     continue
-                await self._keep(Page(), "backfill", done=True)
                 self._state.backfill = Progress(
                     self._state.backfill.done, self._state.backfill.total, finished=True
                 )
@@ -193,8 +205,12 @@ class Running:
         async def keep(page: Page) -> None:
             await self._keep(page, lane)
 
+        def heard() -> None:
+            self._cost["calls"] += lane == "poll"
+            self._heard()
+
         await pump(
-            steps, self._line, keep=keep, recall=self._held.recall, spare=spare, heard=self._heard, stands=stands
+            steps, self._line, keep=keep, recall=self._held.recall, spare=spare, heard=heard, stands=stands
         )  # fmt: skip
 
     async def _keep(self, page: Page, lane: Lane, *, done: bool = False) -> None:
@@ -202,7 +218,18 @@ class Running:
             self._state.backfill = Progress(page.done, page.total)
         if page.gap is not None:
             self._gap(page.gap)
-        await self._keeper.keep(page, lane, done=done)
+            if lane == "backfill":  # to begin it anew because of a hole in it might never end
+                page = msgspec.structs.replace(page, gap=None)
+        if lane == "poll":
+            self._cost["facts"] += len(page.facts)
+        async with self._keeping:
+            if lane == "backfill" and self._again.is_set():
+                raise _Again
+            await self._keeper.keep(page, lane, done=done)
+            self._kept(page, lane, done)
+
+    def _kept(self, page: Page, lane: Lane, done: bool) -> None:
+        """Take in that a page is on disk."""
         self._held.take(page.facts)
         for account in page.gone:
             self._held.forget(account)

@@ -164,7 +164,7 @@ class Line:
             await self._within(ask.budget, keep)
             try:
                 answer = await self._once(ask, session)
-            except (httpx.TransportError, Unavailable) as exc:
+            except (httpx.RequestError, Unavailable) as exc:
                 pause, why = self._pause(tried), f"{type(exc).__name__}"
             else:
                 now = self._clock()
