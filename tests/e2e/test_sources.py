@@ -7,6 +7,7 @@ import contextlib
 import hmac
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import psutil
 import pytest
 from tests.conftest import Server
@@ -24,7 +26,8 @@ from plait.connectors import Fact, Page
 from plait.driver.keeper import Keeper
 from plait.driver.shelf import Shelf
 from plait.driver.told import Told
-from plait.events import About, Signal
+from plait.events import About, Record, Signal, decode_record
+from plait.log import open_log
 from plait.serving import Serving
 
 FAKES = Path(__file__).parent.parent / "fakes"
@@ -438,6 +441,14 @@ def kept(server: Server, page: Page, source: str, state: Told) -> None:
     asyncio.run(work())
 
 
+def records(server: Server, *, after: int) -> list[Record]:
+    log = open_log(f"lmdb://{server.data}/log")
+    try:
+        return [decode_record(raw) for _, raw in log.read(after)]
+    finally:
+        log.close()
+
+
 def test_a_page_larger_than_a_request_is_kept_in_pieces_with_the_cursor_in_the_last(shared):
     facts = [
         Fact(id=f"big{n}", signal=Signal.LIKE, at=1_790_000_000_000 + n, actor="fakenet:big", about=About(post=f"p{n}"))
@@ -451,7 +462,14 @@ def test_a_page_larger_than_a_request_is_kept_in_pieces_with_the_cursor_in_the_l
     told = shared.ask("GET", "/v1/sources/fakenet:big?settled=1").json()
     assert told["cursors"]["poll"]["cursor"] == "the end"
     assert shared.profile("fakenet:big")["counts"] == {"like": 2_600}
-    assert shared.ask("GET", "/v1/status").json()["log"]["position"] - before == 3
+    pages = [
+        msgspec.json.decode(one.body) for one in records(shared, after=before) if one.source == "fakenet:big"
+    ]
+    assert [(len(one["events"]), one.get("cursor")) for one in pages] == [
+        (1000, None),
+        (1000, None),
+        (600, "the end"),
+    ]
     assert (state.facts, state.dropped) == (2_600, {})
 
 
@@ -487,3 +505,40 @@ def test_a_post_is_in_the_catalog_before_what_people_do_with_it(shop):
 )  # fmt: skip
 def test_only_the_secret_key_reaches_sources(shared, key, method, path):
     assert shared.ask(method, path, {} if method == "POST" else None, key=key).status_code in (401, 403)
+
+
+# -- what an operator sees -------------------------------------------------------------------------------------
+
+
+def test_the_figures_of_a_source_are_there_for_prometheus(shop):
+    shop.streams()
+    shop.act("ana")
+    shop.server.eventually(lambda: shop.state()["facts"])
+
+    told = shop.server.ask("GET", "/metrics").text
+
+    labelled = f'{{source="fakenet:{shop.name}"}}'
+    assert f"plait_source_up{labelled} 1.0" in told
+    assert re.search(f"plait_source_facts_total{re.escape(labelled)} [12].0", told)  # by the stream, and by a look
+    assert f'plait_source_calls_left{{budget="dear",source="fakenet:{shop.name}"}} 3.0' in told
+
+
+def test_what_an_account_publishes_is_read_by_everybody(shared):
+    body = {"network": "activitypub", "host": "https://social.shop.example", "credentials": {"name": "shop"}}
+    assert shared.ask("POST", "/v1/sources", body).status_code == 200
+
+    found = shared.ask("GET", "/.well-known/webfinger?resource=acct:shop@social.shop.example", key=None)
+    actor = found.json()["links"][0]["href"].removeprefix("https://social.shop.example")
+
+    assert found.headers["content-type"] == "application/jrd+json"
+    assert shared.ask("GET", actor, key=None).json()["preferredUsername"] == "shop"
+    assert shared.ask("GET", "/.well-known/webfinger?resource=acct:x@y", key=None).status_code == 404
+    assert b"PRIVATE KEY" not in b"".join(one.read_bytes() for one in shared.data.rglob("*.json"))
+    assert shared.ask("DELETE", "/v1/sources/activitypub:shop@social.shop.example").status_code == 200
+
+
+def test_nobody_is_driven_when_nobody_is_connected(own_server):
+    own_server.start()
+
+    assert driver_of(own_server) is None
+    assert not (own_server.data / "sources.key").exists()

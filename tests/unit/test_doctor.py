@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+from plait.accounts import Accounts, Connected
+from plait.connectors import Account
 from plait.doctor import Check, checks
 from plait.events import Record, encode_record
 from plait.log import open_log
@@ -58,3 +60,33 @@ def test_settings_that_are_not_toml_are_found(tmp_path):
     (tmp_path / "plait.toml").write_text("port = = 1")
 
     assert found(tmp_path, "settings").verdict == "fail"
+
+
+def connected(data) -> Accounts:
+    accounts = Accounts(data, now=0)
+    account = Account(source="bluesky:shop", host="https://bsky.social")
+    accounts.keep(Connected(network="bluesky", account=account, connected_at=0), {"password": "x"})
+    return accounts
+
+
+def test_connected_accounts_that_are_in_order_are_counted(tmp_path):
+    connected(tmp_path)
+
+    assert found(tmp_path, "sources") == Check(
+        "sources", "ok", "1 connected; plait sources shows how they are"
+    )
+
+
+def test_secrets_that_cannot_be_opened_are_found(tmp_path):
+    connected(tmp_path)
+    (tmp_path / "sources.key").unlink()
+
+    assert found(tmp_path, "sources").verdict == "fail"
+
+
+def test_secrets_that_others_can_read_are_found(tmp_path):
+    connected(tmp_path)
+    (tmp_path / "sources.key").chmod(0o644)
+
+    assert found(tmp_path, "sources").verdict == "fail"
+    assert "rotate" in found(tmp_path, "sources").message
