@@ -519,7 +519,9 @@ def test_the_figures_of_a_source_are_there_for_prometheus(shop):
 
     labelled = f'{{source="fakenet:{shop.name}"}}'
     assert f"plait_source_up{labelled} 1.0" in told
-    assert re.search(f"plait_source_facts_total{re.escape(labelled)} [12].0", told)  # by the stream, and by a look
+    assert re.search(
+        f"plait_source_facts_total{re.escape(labelled)} [12].0", told
+    )  # by the stream, and by a look
     assert f'plait_source_calls_left{{budget="dear",source="fakenet:{shop.name}"}} 3.0' in told
 
 
