@@ -16,16 +16,16 @@ import msgspec
 from plait.events import RETRACTABLE, Event
 from plait.fragment import NOTHING, Edge, Fragment, edge_order, word_of
 from plait.state import NOBODY, Pending, message_name, prefix_of, row_key, row_time
-from plait.subjects import SEP, abouts, is_state
+from plait.subjects import SEP, felt, is_state
 
 
 class _Telling(msgspec.Struct, array_like=True, frozen=True, order=True):
-    """One event that was told under a record."""
+    """One event that was told under a record: what it counts for, and how much of each."""
 
     mark: bytes
     at: int
     signal: str
-    abouts: tuple[str, ...]
+    felt: tuple[tuple[str, float], ...]
 
 
 class _Told(msgspec.Struct, array_like=True):
@@ -90,7 +90,7 @@ def _told_under(state: Pending, identifier: str, event: Event, mark: bytes) -> b
     told, tellers = _told_by(state, identifier, name), _tellers_of(state, name)
     if told.taken or tellers.taken:
         return False
-    told.tellings.append(_Telling(mark, event.at, event.signal, tuple(abouts(event.about))))
+    told.tellings.append(_Telling(mark, event.at, event.signal, tuple(felt(event))))
     told.tellings.sort()  # however they came, they rest the same
     state.put("records", prefix_of(identifier) + name, _encode(told))
     if identifier not in tellers.who:
@@ -101,7 +101,7 @@ def _told_under(state: Pending, identifier: str, event: Event, mark: bytes) -> b
 
 def _note(state: Pending, identifier: str, event: Event, mark: bytes) -> None:
     """Keep an act, so that what is left can be told when others leave."""
-    for about in abouts(event.about):
+    for about, _ in felt(event):
         is_word = is_state(event.signal, about.partition(SEP)[0])
         if is_word or event.op == "assert":
             key = _acts_of(identifier, f"{event.source}{SEP}{event.signal}{SEP}{about}")
@@ -146,14 +146,17 @@ def _undo(
     for each in tellings:
         named = f"{source}{SEP}{each.signal}"
         fragment.uncount(named)
-        for about in each.abouts:
+        for about, intensity in each.felt:
             held = f"{named}{SEP}{about}"
             acts = _acts_of(identifier, held)
             state.put("acts", acts + row_key(each.at, each.mark), None)
             if is_state(each.signal, about.partition(SEP)[0]):
                 fragment.word(held, about, _last_word(state, acts))
             else:
-                fragment.take_out(held, about, each.at, newest=_newest(state, acts), half_life=half_life)
+                newest = _newest(state, acts)
+                fragment.take_out(
+                    held, about, each.at, newest=newest, half_life=half_life, intensity=intensity
+                )
 
 
 def _last_word(state: Pending, acts: bytes) -> Edge:

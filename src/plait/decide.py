@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from plait.catalog import ASIDE, MAX_SHOWN, Catalog, Placement
+from plait.catalog import ASIDE, MAX_SHOWN, PROMOTION, Catalog, Placement
 from plait.errors import Rejected
 from plait.events import DAY, MAX_WHO
 from plait.explore import CANDIDATES, Explorer, chance_of, features_of, pick
@@ -158,8 +158,17 @@ class Decider:
     """
 
     def __init__(
-        self, catalog: Catalog, model: Model | None = None, *, half_life: int = 14 * 86_400_000
+        self, catalog: Catalog, model: Model | None = None, *, half_life: int = 14 * DAY, muted: int = 7 * DAY
     ) -> None:
+        """Begin with a catalog.
+
+        Args:
+            catalog: what there is to show.
+            model: to answer by; without one by what a person touched and its topics.
+            half_life: ms; for when there is no model.
+            muted: ms after a complaint in which its writer is shown no promotion.
+        """
+        self.muted = muted
         self.catalog = catalog
         self.ranker = Ranker(model or prior(half_life), catalog)
         self.explorer: Explorer = unexplored()
@@ -314,7 +323,7 @@ class _Page:
         tries = min(placement.explore, n) if placement.explore and self._profile is not None else 0
         hidden = self._use(self._hidden(placement, asked, about))
         if ASIDE.intersection(placement.kinds):
-            slot = _Slot(asked.id, acts, *self._mixed(n, allowed, acts))
+            slot = _Slot(asked.id, acts, *self._mixed(n, self._heard(allowed), acts))
         else:
             slot = _Slot(asked.id, acts, *self._ranker.best(n - tries, allowed, acts.base_gate), None)
         if slot.rows:  # chosen among those that were not used
@@ -367,6 +376,13 @@ class _Page:
     @cached_property
     def _bought(self) -> list[int]:
         return self._rows(one.id for one in self._entries if one.signal == "purchase" and one.kind == "item")
+
+    def _heard(self, allowed: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """What is left for somebody who complained a while ago: an offer is no answer to a complaint."""
+        complained = self._profile.complained_at if self._profile is not None else 0
+        if not complained or self._now - complained >= self._decider.muted:
+            return allowed
+        return allowed & ~self._catalog.of_kinds((PROMOTION,))
 
     def _use(self, rows: list[int]) -> list[int]:
         """Mark rows so that they are not chosen; returns those that were not marked before."""

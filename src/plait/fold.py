@@ -49,7 +49,7 @@ from plait.subjects import counter_key, is_cumulative, is_visit
 
 _log = structlog.get_logger()
 
-VERSION = 5  # of the layouts in the store; another one means: fold anew
+VERSION = 6  # of the layouts in the store; another one means: fold anew
 _SETUP = b"setup"
 _CACHE = 48 << 20  # bytes that decoded fragments may take, about
 

@@ -84,6 +84,10 @@ def is_run(char: str) -> bool:
 def _plain(text: str) -> str:
     if text.isascii():
         return text
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # half a character
+        text = text.encode("utf-8", "ignore").decode()
     # Taken apart, bared and put together again; what grows by it (ligatures of a whole sentence) is cut.
     bare = _MARKS.sub("", unicodedata.normalize("NFKD", text))[: 2 * LONGEST]
     return unicodedata.normalize("NFKC", bare)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from plait.events import DAY, RETRACTABLE, SYSTEM, Event, Signal
-from plait.subjects import INFERRED, SEP, abouts, inferred_key, is_cumulative, is_state, zeros
+from plait.subjects import INFERRED, SEP, abouts, felt, inferred_key, is_cumulative, is_state, zeros
 
 ATTENTION = 30.0  # seconds after which attention is 63 % of what it can be
 VISIT_GAP = 30 * 60_000  # milliseconds between two views after which nobody was looking in between
@@ -122,14 +122,14 @@ class Fragment(msgspec.Struct, array_like=True):
         if not counted:
             return
         if event.signal in RETRACTABLE:
-            for about in abouts(event.about):
+            for about, intensity in felt(event):
                 key = f"{named}{SEP}{about}"
                 if is_state(event.signal, about.partition(SEP)[0]):
                     self._hold(key, about, NOTHING if taken else word_of(event))
                 elif event.op == "retract":
                     self._take(key, about)
                 else:
-                    self._act_exactly(key, about, 0 if taken else 1, event.at, half_life)
+                    self._act_exactly(key, about, 0 if taken else 1, event.at, half_life, intensity)
         elif event.signal not in SYSTEM or (event.signal in _SHOWN and event.about.item is not None):
             self._act(named, event, half_life, before)
 
@@ -176,9 +176,11 @@ class Fragment(msgspec.Struct, array_like=True):
             self.taken[key] = 1
             self._held_one_more()
 
-    def _act_exactly(self, key: str, about: str, count: int, at: int, half_life: int) -> None:
+    def _act_exactly(
+        self, key: str, about: str, count: int, at: int, half_life: int, intensity: float
+    ) -> None:
         """Add an act that may be taken back; a count of 0 only holds its place."""
-        weight = self._exactly(at, half_life)
+        weight = intensity * self._exactly(at, half_life)
         known = self.weights.get(key)
         if known is None:
             if not self._holds(about):
@@ -191,7 +193,9 @@ class Fragment(msgspec.Struct, array_like=True):
             self._add_exactly(key, count, weight)
             known.at = max(known.at, at)
 
-    def take_out(self, key: str, about: str, at: int, *, newest: int, half_life: int) -> None:
+    def take_out(
+        self, key: str, about: str, at: int, *, newest: int, half_life: int, intensity: float = 1.0
+    ) -> None:
         """Take out one act of a sum, as if it had never been told.
 
         Args:
@@ -200,11 +204,12 @@ class Fragment(msgspec.Struct, array_like=True):
             at: when the act happened, ms since the epoch.
             newest: of the acts that are left, 0 when there is none.
             half_life: ms.
+            intensity: of the act, as it was added.
         """
         known = self.weights.get(key)
         if known is None or not self._holds(about):
             return
-        self._add_exactly(key, -1, -self._exactly(at, half_life))
+        self._add_exactly(key, -1, -intensity * self._exactly(at, half_life))
         known.at = newest
 
     def word(self, key: str, about: str, last: Edge) -> None:

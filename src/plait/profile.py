@@ -15,7 +15,7 @@ import msgspec
 
 from plait.events import Signal
 from plait.fragment import Fragment, Weight, edge_order, later
-from plait.subjects import INFERRED, SEP, is_social
+from plait.subjects import COMPLAINT, INFERRED, SEP, WRITTEN, is_social
 
 Allowed = Callable[[str, str, bool], bool]  # (identifier, source, social) -> may it be used
 
@@ -28,7 +28,7 @@ class Entry(NamedTuple):
 
     Attributes:
         source, signal: where it comes from; inferred dwell has the signal ``dwell``.
-        kind: ``item post topic url query account``, or "" when the act was about nothing in particular.
+        kind: ``item post topic url query account``, ``complaint`` for a text that complained, or "" when the act was about nothing in particular.
         id, section: of what it is about; ``section`` may be "".
         count: acts in it.
         weight: decayed to the time of the profile; of a rating, value - 0.5, so it may be below zero.
@@ -73,6 +73,11 @@ class Profile(msgspec.Struct):
     last_at: int = 0
     bots: int = 0
 
+    @property
+    def complained_at(self) -> int:
+        """When they last complained, as far as it may be used; ms since the epoch, 0 for never."""
+        return max((one.at for one in self.entries if one.kind == COMPLAINT), default=0)
+
 
 def everything(identifier: str, source: str, social: bool) -> bool:  # noqa: ARG001
     """Allow all entries, for who asks what is held."""
@@ -108,8 +113,8 @@ def entries_of(
             inferred.append(key)
             continue
         count, weight = one.count, one.weight * faded
-        if not count:
-            continue  # all of them were taken back by their records
+        if not count or (not weight and signal in WRITTEN):
+            continue  # all of them were taken back by their records; or none of them showed any interest
         if taken and (back := taken.get(key)):
             # We do not know which act was taken back, so each takes an average one: that commutes.
             if back >= count:

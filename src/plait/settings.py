@@ -60,6 +60,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     lake_every_seconds: float = 60.0
     lake_retention_days: float = 0.0
     keep_message_text: bool = False
+    complaint_mutes_days: float = 7.0
     scrub: tuple[str, ...] = (
         "password",
         "passwd",
@@ -143,5 +144,11 @@ def _checked(told: dict[str, Any], *, where: str, strict: bool = True) -> Settin
             f"{where}: half_life_days must be > 0, not {settings.half_life_days}",
             code="invalid_settings",
             field="half_life_days",
+        )
+    if not 0 <= settings.complaint_mutes_days <= 3_650:
+        raise Rejected(
+            f"{where}: complaint_mutes_days must be 0 to 3650, not {settings.complaint_mutes_days}",
+            code="invalid_settings",
+            field="complaint_mutes_days",
         )
     return settings

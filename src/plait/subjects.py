@@ -7,6 +7,9 @@ from hashlib import blake2b
 from plait.events import DAY, SOCIAL, STATEFUL, About, Event, Signal
 
 SEP = "\x1f"  # between the parts of a key; control characters never occur in what is let in
+COMPLAINT = "complaint"  # the intent of a text, and the kind of thing under which it is kept
+# Acts that are somebody's words; their value is how much interest these show.
+WRITTEN = frozenset({Signal.COMMENT, Signal.REPLY, Signal.QUOTE, Signal.MENTION, Signal.MESSAGE})
 INFERRED = "~"  # ends the signal part of a key whose dwell was inferred from successive views
 # Signals that nobody sends: what those whom somebody follows liked, and those whom these follow. They are in no state.
 FOLLOWED, BEYOND = f"{Signal.FOLLOW}{INFERRED}", f"{Signal.FOLLOW}{INFERRED}{INFERRED}"
@@ -29,6 +32,21 @@ def abouts(about: About) -> list[str]:
     if about.url is not None and about.item is None and about.post is None:
         found.append(f"url{SEP}{about.url}{SEP}{section}")
     return found or [f"{SEP}{SEP}"]
+
+
+def felt(event: Event) -> list[tuple[str, float]]:
+    """What an event counts for, and how much of it, 0..1.
+
+    What somebody wrote may show much interest, little, or none: then its value says so. Who complains has complained,
+    whatever it was about; that is kept as a thing of its own, which no model reads.
+    """
+    if event.signal not in WRITTEN:
+        return [(about, 1.0) for about in abouts(event.about)]
+    intensity = 1.0 if event.value is None else min(max(event.value, 0.0), 1.0)
+    found = [(about, intensity) for about in abouts(event.about)]
+    if event.op == "assert" and event.properties.get("intent") == COMPLAINT:
+        found.append((f"{COMPLAINT}{SEP}{SEP}", 1.0))
+    return found
 
 
 def zeros(about: str) -> int:

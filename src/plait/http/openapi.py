@@ -150,6 +150,15 @@ def _questions() -> dict[str, Any]:
     }  # fmt: skip
 
 
+_TIED: Schema = {"type": "string", "pattern": "^(item|topic):[a-z0-9-]{1,60}$"}
+_SAID: Schema = {
+    "type": "object",
+    "patternProperties": {_TIED["pattern"]: {"type": "boolean"}},
+    "additionalProperties": False,
+    "maxProperties": 256,
+}
+
+
 def _catalog() -> dict[str, Any]:
     paths: dict[str, Any] = {}
     for name, schema in (("items", "Item"), ("placements", "Placement")):
@@ -171,6 +180,14 @@ def _catalog() -> dict[str, Any]:
             ),
             "delete": _operation("Take one out", _answers(_ANY, 400, 401, 403, 404, 429, 503), tags=["catalog"]),
         }  # fmt: skip
+    paths["/v1/posts/{id}/ties"] = {
+        "parameters": [_in_path("id", _PATH)],
+        "get": _operation("What a post is tied to", _answers(_ref("Ties"), 400, 401, 403, 404), tags=["catalog"]),
+        "put": _operation(
+            "Confirm or correct it", _answers(_ref("Ties"), 400, 401, 403, 404, 408, 413, 429, 503), tags=["catalog"],
+            body=_closed(_object(["ties"], ties=_SAID)),
+        ),
+    }  # fmt: skip
     return paths
 
 
@@ -351,6 +368,8 @@ def _schemas() -> dict[str, Schema]:
         "published": _MOMENT, "starts": {"type": "string", "const": "2026-01-01T00:00:00Z"},
         "ends": {"type": "string", "const": "2027-01-01T00:00:00Z"},
         "cap": {"type": "integer", "minimum": 1, "maximum": 1_000_000}, "for": _TEXTS,
+        "ties": _list(_closed(_object(["to"], to=_TIED, confidence={"type": "number", "minimum": 0, "maximum": 1}, how=_TIED)), maxItems=64),
+        "confirmed": _SAID,
     }  # fmt: skip
     placement: dict[str, Schema] = {
         "title": {"type": "string", "pattern": "^[^\\x00-\\x1f\\x7f]{0,200}$"}, "n": {"type": "integer", "minimum": 1, "maximum": 100}, "kinds": _TEXTS,
@@ -370,6 +389,10 @@ def _schemas() -> dict[str, Schema]:
         "Decision": _object(["decision", "placements"], decision=_TEXT, took_ms=_NUMBER, placements=_ANY, degraded=_FLAG),
         "Item": _closed(_object(["id"], id=_ID, **_maybe(item))),
         "ItemBody": _closed(_object([], **_maybe(item))),
+        "Ties": _object(
+            ["post", "ties", "confirmed"], post=_TEXT, confirmed={"type": "object", "additionalProperties": _FLAG},
+            ties=_list(_object(["to", "confidence", "how"], to=_TEXT, confidence=_NUMBER, how=_TEXT)),
+        ),
         "Placement": _closed(_object(["id"], id=_ID, **_maybe(placement))),
         "PlacementBody": _closed(_object([], **_maybe(placement))),
         "Interest": _object(["weight", "because"], item=_TEXT, topic=_TEXT, weight=_NUMBER, because=_list(because)),

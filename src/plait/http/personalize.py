@@ -22,6 +22,7 @@ from plait.decide import Asked, Decider, Decision, Page, Question, encode_hook, 
 from plait.device import UNKNOWN
 from plait.errors import PlaitError, Rejected
 from plait.events import (
+    DAY,
     MAX_BODY_BYTES,
     Event,
     Record,
@@ -59,7 +60,10 @@ class Personalize:
         self._here = installation
         self._intake = Intake(settings, installation.signals, installation.door)
         self._decider = Decider(
-            installation.catalog, installation.model, half_life=half_life_ms(settings.half_life_days)
+            installation.catalog,
+            installation.model,
+            half_life=half_life_ms(settings.half_life_days),
+            muted=round(settings.complaint_mutes_days * DAY),
         )
         self._origins = frozenset(settings.allowed_origins)
         self._decided = Decided(installation)

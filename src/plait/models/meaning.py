@@ -10,7 +10,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from plait.catalog import Catalog
-from plait.subjects import SEP
+from plait.subjects import COMPLAINT, SEP
 
 
 class Meaning(NamedTuple):
@@ -66,6 +66,8 @@ class Meanings:
             row = self._row_of_url(id)
             if row is not None:
                 return self._of_row(row, kind, id)
+        if kind == COMPLAINT:
+            return Meaning((), (), "", ())
         if kind == "topic":
             return self._words(f"topic{SEP}{id}", [id])
         if kind == "query":

@@ -17,7 +17,7 @@ from plait.events import ACTIVITY, SYSTEM
 from plait.models import Channel
 from plait.models.meaning import Meanings
 from plait.profile import Entry
-from plait.subjects import SEP
+from plait.subjects import COMPLAINT, SEP
 
 AGAINST = frozenset({"remove"})  # acts that speak against; learned from, never wanted
 TIES = "ties"  # the kind of source whose acts are about people: who follows whom
@@ -47,8 +47,8 @@ def wants(signal: str) -> bool:
 
 
 def counts(entry: Entry) -> bool:
-    """Whether an entry is read at all: what is about nothing in particular, or the system's own, says nothing."""
-    return bool(entry.kind) and entry.signal not in SYSTEM
+    """Whether an entry is read at all: what is about nothing in particular, a complaint, or the system's own says nothing."""
+    return bool(entry.kind) and entry.kind != COMPLAINT and entry.signal not in SYSTEM
 
 
 def heaviest(entries: Sequence[Entry]) -> list[Entry]:

@@ -34,7 +34,7 @@ def language_of(words: Words, named: set[int]) -> str | None:
         words: of the text.
         named: places of words that are names, which are the same in all languages.
     """
-    told = " ".join(one for at, one in enumerate(words.written) if at not in named)[:MOST]
+    told = " ".join(one for at, one in enumerate(words.written) if at not in named and one != "\n")[:MOST]
     if not any(map(str.isalpha, told)):
         return None
     if not told.isascii():

@@ -172,7 +172,7 @@ def _value(kind: int) -> float:
 def _negated_run(line: str, begin: int, end: int) -> bool:
     """Whether what a script without spaces says is negated: before it in Chinese, behind it in Japanese."""
     before, after = line[max(0, begin - 2) : begin], line[end : end + 5]
-    return before.endswith(("不", "没", "没有", "不太", "不是", "别", "未")) or any(
+    return (before.endswith(("不", "没", "没有", "不太", "不是", "别", "未")) and before != "特别") or any(
         one in after for one in ("ない", "なかった", "ません", "なく", "ず")
     )
 

@@ -285,7 +285,9 @@ class Names:
     ) -> tuple[int, float]:
         """The item that a name means here, and how surely; -1 when that cannot be told."""
         start, end, number = span
-        around, beside = _around(words, start, end, NEAR), _around(words, start, end, BESIDE)
+        around = _around(words, start, end, NEAR, ENDS)
+        far = BESIDE if words.written[start][:1].isupper() else 1  # "a tarn and 2 tents" is no Tarn 2
+        beside = _around(words, start, end, far, CLAUSES)
         scores = [
             (self._told(place, own, number, around, beside, place in near), place)
             for place, own in self._meant[number]
@@ -392,15 +394,15 @@ def _ends_well(line: str, end: int, name: str) -> bool:
     return rest in _ENDINGS
 
 
-def _around(words: Words, start: int, end: int, far: int) -> frozenset[str]:
-    """The words near a name, without those of another sentence, and without their plurals; "ladies" are women."""
+def _around(words: Words, start: int, end: int, far: int, ends: Collection[str]) -> frozenset[str]:
+    """The words near a name, without those beyond an end, and without their plurals; "ladies" are women."""
     first, last = max(0, start - far), min(len(words.folded), end + far)
     for at in range(start - 1, first - 1, -1):
-        if words.folded[at] in ENDS:
+        if words.folded[at] in ends:
             first = at + 1
             break
     for at in range(end, last):
-        if words.folded[at] in ENDS:
+        if words.folded[at] in ends:
             last = at
             break
     near = words.folded[first:start] + words.folded[end:last]

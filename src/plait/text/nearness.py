@@ -1,7 +1,7 @@
 """Topics that a text is near to by meaning, with static word vectors: for posts that name nothing.
 
 The vectors come with the extra: ``pip install "plait[text]"`` (wordllama, English, 256 dimensions; nothing is fetched). They
-find a topic of the right sort in two of three posts, so what they tie is told with that much confidence and no more.
+find a topic for three of four posts that name nothing, and three of four of these are right: so sure is what they tie.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 
 from plait.delicate import refused
 
-CONFIDENCE = 0.45  # measured on the demo's posts: docs/explanation/text.md
-LEAST = 0.25  # cosine; below it nothing is near
+CONFIDENCE = 0.6  # measured on the demo's posts: docs/explanation/text.md
+LEAST = 0.2  # cosine; below it nothing is near
 MOST = 2  # topics of one text
 OF_TOPIC = 50  # titles that tell what a topic is about
+MANY = 8  # topics whose mean is what they share
 FEWEST = 3  # items that a topic needs, or its vector is one item's
 
 
@@ -39,10 +40,12 @@ class Nearness:
             _unit(self._embed([topic.replace("-", " "), *some[:OF_TOPIC]])).mean(axis=0)
             for topic, some in kept.items()
         ]
-        # What all topics share (the trade itself) tells none of them.
-        every: NDArray[Any] = np.array(rows, np.float32).reshape(len(rows), -1)
-        self._centre = every.mean(axis=0) if rows else np.zeros(1)
-        self._vectors = _unit(every - self._centre) if rows else every
+        if not rows:
+            return
+        every: NDArray[Any] = np.array(rows, np.float32)
+        # What all topics share (the trade itself) tells none of them; of a few topics it is hardly known.
+        self._centre = every.mean(axis=0) if len(rows) >= MANY else np.zeros(every.shape[1])
+        self._vectors = _unit(every - self._centre)
 
     @staticmethod
     def installed() -> bool:

