@@ -1,6 +1,8 @@
 # Everything a developer or a newcomer types. `make demo` and `make test` need Python 3.11+, make and git, nothing else.
 PYTHON ?= python3
 VENV := .venv
+# Files of tests that run side by side: most of their time goes by in waiting, for visitors who read and servers that start.
+AT_ONCE ?= 4
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -27,7 +29,8 @@ demo: $(VENV)/run
 	PYTHONPATH=src $(BIN)/python -m plait demo
 
 test: $(VENV)/dev
-	$(BIN)/python -m pytest -m "not peers and not soak"
+	$(BIN)/python -m pytest -n $(AT_ONCE) --dist loadfile -m "not peers and not soak and not alone"
+	$(BIN)/python -m pytest -m "alone and not peers and not soak"
 
 check: $(VENV)/dev
 	$(BIN)/ruff check .

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import time
 
+import pytest
 from tests.browser.chromium import Tab
 from tests.browser.conftest import Shop, ids, script_ms, section
 from tests.browser.test_acts import ITEM
+
+pytestmark = pytest.mark.alone
 
 WATCH = """<script>
 window.shifts = 0; window.frames_ = 0; window.timers = [];

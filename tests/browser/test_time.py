@@ -19,6 +19,8 @@ from tests.browser.chromium import Tab
 from tests.browser.conftest import Clocks, Shop, ids, section, truth
 from tests.browser.visits import VISITS, Visit, Visits, agree, differences
 
+pytestmark = pytest.mark.alone  # beside other tests the browser itself comes late
+
 
 @pytest.fixture(scope="module")
 def three(shop: Shop) -> Iterator[Visits]:

@@ -65,7 +65,7 @@ def agree(true: dict[str, Clocks], told: dict[str, Clocks], *, lost: float = 0.0
         allowed = max(0.25, 0.02 * is_)
         if not -allowed - lost <= said - is_ <= allowed:
             wrong.append(f"{name or 'the page'}: {kind} {said:.3f} s, in truth {is_:.3f} s")
-    assert wrong == []
+    assert not wrong, "; ".join(wrong)
 
 
 def scroll(tab: Tab, name: str) -> None:
