@@ -149,6 +149,18 @@ def test_a_form_that_is_given_up_tells_where_and_never_a_value(shop: Shop, tab: 
     assert '"Ada"' not in everything
 
 
+def test_within_an_app_a_form_is_given_up_on_the_page_where_it_was(shop: Shop, tab: Tab) -> None:
+    visits(shop, tab, f'<main data-plait-item="tent-2">{FORM}</main>')
+    _type(tab, "[name=name]", "Ada")
+    tab.run("document.querySelector('main').outerHTML = '<main data-plait-item=mat-1>mat</main>'")
+    tab.run("history.pushState({}, '', '/p/mat-1')")
+
+    sees(
+        shop, tab,
+        ("view", "tent-2"), ("form_start", "tent-2"), ("form_abandon", "tent-2"), ("view", "mat-1"),
+    )  # fmt: skip
+
+
 def test_links_away_and_links_to_share(shop: Shop, tab: Tab) -> None:
     links = '<a id="out" href="https://maker.example/tent" target="_blank">maker</a><a id="share" target="_blank" href="https://x.com/intent/post?text=hi">share</a>'
     visits(shop, tab, f"{ITEM}{links}")
@@ -175,6 +187,25 @@ def test_each_page_of_an_app_is_a_view_of_its_own(shop: Shop, tab: Tab) -> None:
     tab.run("history.replaceState({}, '', '/p/mat-1#below')")
 
     sees(shop, tab, ("view", "tent-2"), ("view", "mat-1"))
+
+
+def test_a_browser_without_a_navigation_api_tells_each_page_of_an_app_at_once(shop: Shop, tab: Tab) -> None:
+    older = "<script>Object.defineProperty(window, 'navigation', {value: undefined})</script>"
+    visits(shop, tab, f'<main data-plait-item="tent-2">{section("specs")}</main>', head=older)
+    views = [ids(tab)[1]]
+    item = "document.querySelector('main').dataset.plaitItem"
+    for move in (
+        f"{item} = 'mat-1'; history.pushState({{}}, '', '/p/mat-1')",
+        f"{item} = 'mat-2'; history.replaceState({{}}, '', '/p/mat-2')",
+    ):
+        views.append(tab.run(f"{move}; plait.ids().view"))  # not at the next second
+    tab.run("history.replaceState({}, '', '/p/mat-2?tidy')")
+    tab.run(f"{item} = 'tent-2'; history.back()")
+    tab.until("location.pathname === '/p'")
+    views.append(ids(tab)[1])
+
+    assert len(set(views)) == 4
+    sees(shop, tab, *(("view", item) for item in ("tent-2", "mat-1", "mat-2", "tent-2")))
 
 
 def test_signing_in_and_out_tells_nothing_of_one_person_to_another(shop: Shop, tab: Tab) -> None:

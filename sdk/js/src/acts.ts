@@ -1,27 +1,26 @@
 // What people do besides looking: clicks that were marked, links away, searches, forms. Never what they type.
 import { about } from "./sections";
-import { near, now, on, target, told } from "./page";
-import type { More, Signal } from "./types";
+import { near, now, on, seconds, target, told } from "./page";
+import type { About, More, Signal } from "./types";
 
 export type Track = (signal: Signal, more?: More) => void;
 
-interface Form { began: number; names: string[]; wrong: string[]; last?: string }
+interface Form { about: About; began: number; names: string[]; wrong: string[]; last?: string }
 let forms = new Map<HTMLFormElement, Form>();
 
 const named = (field: any): string => ("" + (field.name || field.id || field.type)).slice(0, 99);
 
-const said = (form: HTMLFormElement, held: Form): More => {
-  return {
-    about: about(form),
-    properties: {
-      form: form.getAttribute("name") || form.id,
-      seconds: Math.round((now() - held.began) / 100) / 10,
-      field_names: held.names,
-      invalid_fields: held.wrong,
-      last_field: held.last,
-    },
-  };
-};
+// About the page where it was begun: within an app the next page is there before anybody knows that it was given up.
+const said = (form: HTMLFormElement, held: Form): More => ({
+  about: held.about,
+  properties: {
+    form: form.getAttribute("name") || form.id,
+    seconds: seconds(now() - held.began),
+    field_names: held.names,
+    invalid_fields: held.wrong,
+    last_field: held.last,
+  },
+});
 
 // Hidden fields, buttons of all kinds (submit, reset, image) and fieldsets are nobody's answer.
 const typed = (field: any) => field.name !== undefined && !/^(hid|sub|but|res|ima|fie)/.test(field.type);
@@ -52,7 +51,7 @@ export const watchActs = (track: Track) => {
     if (!form || !typed(field) || near(form, "[data-plait-off]")) return undefined;
     let held = forms.get(form);
     if (!held) {
-      forms.set(form, (held = { began: now(), names: [], wrong: [] }));
+      forms.set(form, (held = { about: about(form), began: now(), names: [], wrong: [] }));
       track("form_start", said(form, held));
     }
     held.last = named(field);

@@ -14,17 +14,17 @@ const SOON = 300; // the same where the page is scrolled already
 /** Visible, focused and active, in ms; `attention` is active time that no other section shares. */
 export interface Clock {
   about: About;
-  onscreen: number;
-  infront: number;
-  lively: number;
+  visible: number;
+  focused: number;
+  active: number;
   attention: number;
   /** What reading it takes, in ms; 0 when unknown. */
   takes: number;
-  /** `onscreen` as last reported. */
+  /** `visible` as last reported. */
   told: number;
 }
 
-export const clock = (about: About, takes = 0): Clock => ({ about, takes, onscreen: 0, infront: 0, lively: 0, attention: 0, told: 0 });
+export const clock = (about: About, takes = 0): Clock => ({ about, takes, visible: 0, focused: 0, active: 0, attention: 0, told: 0 });
 
 /** Ticking now: the page's clock, those of sections on screen, and of these the ones that share the attention. */
 let page: Clock | undefined;
@@ -39,9 +39,9 @@ let first = 0; // the frame from which on time was added up, until we know when 
 let input = 0; // when somebody last did something
 
 const add = (one: Clock, ms: number, active: number) => {
-  one.onscreen += ms;
-  if (focused) one.infront += ms;
-  one.lively += active;
+  one.visible += ms;
+  if (focused) one.focused += ms;
+  one.active += active;
 };
 
 /** Add up the time since the last call, under what held until now. */

@@ -5,8 +5,8 @@ import type { Consent, Purpose } from "./types";
 let needed = false;
 
 /** Nothing is kept and sent until somebody says that it may be. */
-export const need = () => {
-  needed = true;
+export const need = (needs = true) => {
+  needed ||= needs;
   allow(mayCollect());
 };
 
@@ -15,18 +15,18 @@ export const mayCollect = () => kept.consent?.collect ?? !needed;
 
 /** Take in what was said. Returns only what is new. */
 export const said = (told: Consent): Consent | undefined => {
-  const fresh: Consent = {};
+  let fresh: Consent | undefined;
   // Global Privacy Control forbids passing people on and putting them together, whatever a page says; what a shop itself
   // saw is its own.
   if ((navigator as any).globalPrivacyControl) told = { ...told, link: false, social: false };
-  let any = false;
   for (const purpose in told) {
     const allowed = told[purpose as Purpose];
-    if (!!allowed === allowed && kept.consent?.[purpose as Purpose] !== allowed) any = true, (fresh[purpose as Purpose] = allowed);
+    if (!!allowed === allowed && kept.consent?.[purpose as Purpose] !== allowed) (fresh ||= {})[purpose as Purpose] = allowed;
   }
-  if (!any) return undefined;
-  kept.consent = { ...kept.consent, ...fresh };
-  if (fresh.collect === false) forget();
-  else keep();
+  if (fresh) {
+    kept.consent = { ...kept.consent, ...fresh };
+    if (fresh.collect === false) forget();
+    else keep();
+  }
   return fresh;
 };

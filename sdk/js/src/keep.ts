@@ -1,4 +1,5 @@
 // What stays on the device: an id in a cookie, a running number, and events that were not delivered yet.
+import type { Clock } from "./clocks";
 import { options, random, safely } from "./page";
 import type { Consent, Fact } from "./types";
 
@@ -71,7 +72,7 @@ const store = (mode: IDBTransactionMode, work: (store: IDBObjectStore) => void) 
   if (lasting)
     (base ||= new Promise((done) => {
       // Where it cannot be opened nothing is kept, and nobody waits for it.
-      const asked = indexedDB.open(NAME);
+      const asked = indexedDB.open(NAME + options.key);
       asked.onupgradeneeded = () => asked.result.createObjectStore(NAME);
       asked.onsuccess = () => done(asked.result);
     }))
@@ -84,15 +85,18 @@ const store = (mode: IDBTransactionMode, work: (store: IDBObjectStore) => void) 
       .catch(() => {});
 };
 
-/** Keep the events of one page view until they are delivered; none: let go of them. */
-export const stash = (view: string, facts: Fact[]) =>
-  store("readwrite", (kept) => (facts.length ? kept.put({ view, at: Date.now(), facts }, view) : kept.delete(view)));
+/** What one page view has not delivered: events, and of its clocks those that have something to tell or tick. */
+export interface Rest { facts: Fact[]; clocks: Clock[]; said: Pick<Fact, "who" | "counter"> }
+
+/** Keep what is left of a page view; without: let go of it. Clocks and not the events they make, which would cost twice as much each second. */
+export const stash = (view: string, rest?: Rest) =>
+  store("readwrite", (kept) => (rest ? kept.put({ view, rest, at: Date.now() }, view) : kept.delete(view)));
 
 /** What earlier pages could not deliver. Pages that still live keep their stash fresh and are left alone. */
-export const leftovers = (found: (view: string, facts: Fact[]) => void) =>
+export const leftovers = (found: (view: string, rest: Rest, at: number) => void) =>
   store("readonly", (kept) => {
     const asked = kept.getAll();
     asked.onsuccess = () => {
-      for (const { view, at, facts } of asked.result) if (Math.abs(Date.now() - at) > 3000) found(view, facts);
+      for (const { view, rest, at } of asked.result) if (Math.abs(Date.now() - at) > 3000) found(view, rest, at);
     };
   });

@@ -1,9 +1,9 @@
 // What a page tells without being asked to: what it is about, what was searched for, how far somebody scrolled, what
 // played, where links lead; and what other tools on it already say about carts and consent.
-import { on, near, now, options, safely, target, told, wall } from "./page";
+import { on, near, now, options, safely, seconds, target, told, wall } from "./page";
 import { mayCollect, need } from "./consent";
 import { kept } from "./keep";
-import { consent, track } from "./plait";
+import { consent, moved, track } from "./plait";
 import { about, more } from "./sections";
 import { fact, flush, view } from "./send";
 import type { About, Consent, Fact, Signal } from "./types";
@@ -24,12 +24,18 @@ more.product = () => {
   return undefined;
 };
 
+// Chromium takes up to 50 ms to get its calendars ready for `Intl`, and page and visitor wait.
+const zone = () => {
+  const times = (window as any).Temporal;
+  return times ? times.Now.timeZoneId() : Intl.DateTimeFormat().resolvedOptions().timeZone;
+};
+
 more.circumstances = () => {
   const brands = (navigator as any).userAgentData;
   return {
     screen: { width: screen.width, height: screen.height },
     locale: navigator.language,
-    timezone: Intl.DateTimeFormat().resolvedOptions().timeZone,
+    timezone: zone(),
     // What the browser tells to everybody who asks politely; nothing that would tell this one from others.
     ...(brands && { platform: brands.platform, mobile: brands.mobile }),
     referrer: document.referrer.split(/[?#]/)[0],
@@ -144,7 +150,7 @@ more.counted = (tell) => {
     if (held.played <= held.told) continue;
     if (tell) held.told = held.played;
     found.push(
-      fact("play", { about: held.about, value: Math.floor(held.played) / 1000, counter: { view: held.name, started_at: held.started, epoch: 0 } }, tell),
+      fact("play", { about: held.about, value: seconds(held.played), counter: { view: held.name, started_at: held.started, epoch: 0 } }),
     );
   }
   return found;
@@ -218,7 +224,20 @@ const find = safely((tries: number) => {
   else if (tries) setTimeout(find, 500, tries - 1);
 });
 
+// Browsers without a Navigation API tell of the back button alone; what an app does by itself is heard where it does it.
+const listen = () => {
+  if ((window as any).navigation) return;
+  for (const name of ["pushState", "replaceState"] as const) {
+    const plain = history[name];
+    history[name] = function (...told) {
+      plain.apply(this, told);
+      safely(moved)({ navigationType: name == "pushState" ? "push" : "replace" });
+    };
+  }
+};
+
 more.began = () => {
+  listen();
   follow("dataLayer", asked);
   find(20);
 };

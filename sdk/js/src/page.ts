@@ -15,6 +15,8 @@ const origin = Date.now() - now();
 /** Milliseconds since the epoch as the device saw them when the page came; a clock set meanwhile changes nothing. */
 export const wall = () => Math.round(origin + now());
 
+export const seconds = (ms: number) => Math.floor(ms) / 1000;
+
 /** `work`, but what goes wrong in it stays in it. */
 export const safely = <T extends unknown[], R>(work: (...told: T) => R) => (...told: T): R | undefined => {
   try {

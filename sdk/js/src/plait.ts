@@ -3,65 +3,60 @@
 // This is where the pieces are put together. One page view is one stretch between two navigations; within it each change
 // of who somebody is begins an epoch of its own, so that nothing seen before is told of somebody else.
 import { giveUp, watchActs, type Track } from "./acts";
-import { attention, painted, settle, visible, watch } from "./clocks";
+import { attention, painted, settle, visible, watch, type Clock } from "./clocks";
 import { mayCollect, need, said } from "./consent";
 import { allow, become, keep, kept, read, renew } from "./keep";
-import { here, now, on, options, safely, take, wall } from "./page";
-import { about, begin, clocks, follow, halt, more, scan, zero } from "./sections";
+import { here, now, on, options, safely, seconds, take, wall } from "./page";
+import { about, begin, clocks, follow, more, scan, zero } from "./sections";
 import { ask, cutOff, fact, flush, gather, hold, leave, push, recover, renewView, resume, source, stop, view as viewId, who } from "./send";
-import type { Asked, Consent, Decision, More, Options, Signal } from "./types";
+import type { Asked, Consent, Decision, Fact, More, Options, Signal } from "./types";
 
 const SHORTEST = 200; // ms on screen below which a section was only passed
-const LONGEST = 60_000; // ms between two reports of the clocks
+const LONGEST = 60; // seconds between two reports of the clocks
 
 let started = false;
 let epoch = 0;
 let since = 0; // wall time at which this epoch began
 let place = ""; // the page that is measured
-let report = 0; // `now` at which the clocks are told next
-let pause = 5_000;
-let ticks = 0; // writing costs more than all else: every eighth second will do while the server is there
+let due = 0; // looks until the clocks are told next, one a second
+let pause = 0;
 
 /** Tell of any act. */
 export const track: Track = (signal, said = {}) => {
   if (started && mayCollect()) push(fact(signal, { about: about(), ...said }));
 };
 
-const seconds = (ms: number) => Math.floor(ms) / 1000;
+// Whether a clock has something to tell, and what.
+const ripe = (one: Clock) => one.visible > one.told && one.visible > SHORTEST;
+const dwells = (clocks: Clock[], said: Partial<Fact>, grown?: object): Fact[] =>
+  clocks.filter(ripe).map((one) => {
+    one.told = one.visible;
+    return fact("dwell", {
+      about: one.about,
+      value: seconds(attention(one)),
+      properties: {
+        visible: seconds(one.visible),
+        focused: seconds(one.focused),
+        active: seconds(one.active),
+        ...(one.takes ? { expected: seconds(one.takes) } : grown),
+      },
+      ...said,
+    });
+  });
+const counter = () => ({ view: viewId, started_at: since, epoch });
 
-// What the clocks have to tell. With `tell` it is sent; without, it is kept in case the browser dies.
-source.clocks = (tell) => {
+source.tell = () => {
   settle();
-  const found = more.counted?.(tell) || [];
-  for (const one of clocks()) {
-    if (one.onscreen <= one.told || one.onscreen < SHORTEST) continue;
-    if (tell) one.told = one.onscreen;
-    found.push(
-      fact(
-        "dwell",
-        {
-          about: one.about,
-          value: seconds(attention(one)),
-          counter: { view: viewId, started_at: since, epoch },
-          properties: {
-            visible: seconds(one.onscreen),
-            focused: seconds(one.infront),
-            active: seconds(one.lively),
-            ...(one.takes ? { expected: seconds(one.takes) } : more.grown?.()),
-          },
-        },
-        tell,
-      ),
-    );
-  }
-  return found;
+  return mayCollect() ? (more.counted?.(true) || []).concat(dwells(clocks(), { counter: counter() }, more.grown?.())) : [];
 };
+source.stand = () => ({ said: { who: who(), counter: counter() }, clocks: clocks().filter(ripe) });
+source.revive = ({ clocks, said }, at) => dwells(clocks, { ...said, at });
 
 const view = (at = now()) => {
   place = here();
   renewView();
   epoch = 0;
-  report = now() + (pause = 5_000);
+  due = pause = 5;
   since = wall();
   begin(at);
   push(fact("view", { about: about(), context: more.circumstances?.() || {} }));
@@ -74,7 +69,7 @@ const end = () => {
   gather();
 };
 
-const moved = (event?: { navigationType?: string }) => {
+export const moved = (event?: { navigationType?: string }) => {
   if (!since || !mayCollect() || here() == place) return;
   // An address that is only tidied up (a campaign taken out, a filter put in) is the same page.
   if (event?.navigationType == "replace" && new URL(place).pathname == location.pathname) place = here();
@@ -98,11 +93,10 @@ const tick = () => {
   settle(); // each second, so that a longer gap means that the computer slept
   moved();
   // Out of reach nothing is put into the queue, or an hour of it would be written down each second; the clocks are all there is.
-  if (cutOff()) hold();
-  else if (now() >= report) {
-    report = now() + (pause = Math.min(LONGEST, pause * 2));
+  if (--due < 1 && !cutOff()) {
+    due = pause = Math.min(LONGEST, pause * 2);
     flush();
-  } else if (++ticks % 8 == 0) hold();
+  } else hold();
 };
 
 const go = (at?: number) => {
@@ -125,14 +119,13 @@ export const init = safely((given: Options) => {
   if (started || (self != top && !given.frame)) return;
   take(given);
   become(read());
-  allow(mayCollect());
-  if (options.consent == "required") need();
+  need(options.consent == "required");
   started = true;
   watch(() => {
     if (visible) agree();
     if (!mayCollect()) return;
     if (visible) recover();
-    else flush();
+    else flush(), hold();
   });
   watchActs(track);
   follow();
@@ -144,7 +137,7 @@ export const init = safely((given: Options) => {
   });
   on(window, "pageshow", (event) => event.persisted && mayCollect() && view());
   on(window, "online", flush);
-  // Where there is no Navigation API, the second hand notices.
+  // Where there is no Navigation API, the second hand notices, and `more.ts` at once.
   on((window as any).navigation || window, "currententrychange popstate", moved);
   setInterval(safely(tick), 1000);
   more.began?.();
@@ -184,7 +177,6 @@ export const consent = (told: Consent) => {
   if (may) return;
   flush();
   setTimeout(() => mayCollect() || stop(), 5_000);
-  halt();
 };
 
 /** Ask what to show. What happened until this moment counts in the answer. */

@@ -25,7 +25,7 @@ export const more: {
   /** Everything is set up; nothing is kept or sent yet. */
   began?: () => void;
   /** What else has a counter. */
-  counted?: (tell: boolean) => Fact[];
+  counted?: (tell?: boolean) => Fact[];
   /** A page view began. */
   viewed?: () => void;
   /** What goes with a view. */
@@ -35,26 +35,25 @@ export const more: {
 } = {};
 
 const seen = (records: IntersectionObserverEntry[]) => {
-  for (const { target, isIntersecting, intersectionRect: part, boundingClientRect: box, rootBounds } of records) {
-    const screen = rootBounds?.height || innerHeight;
-    const tall = box.height > screen;
+  for (const { target, isIntersecting, intersectionRect: part, boundingClientRect: box } of records) {
+    const tall = box.height > innerHeight;
     (tall ? fine : coarse).observe(target);
     (tall ? coarse : fine).unobserve(target);
     const one = ofElement.get(target);
     const area = box.width * box.height;
-    if (one && isIntersecting && area && part.width * part.height >= Math.min(area, box.width * screen) / 2 - 1) onScreen.set(target, one);
+    if (one && isIntersecting && area && part.width * part.height >= Math.min(area, box.width * innerHeight) / 2 - 1) onScreen.set(target, one);
     else onScreen.delete(target);
   }
   known = true;
   // As of the frame that was looked at, however late we hear of it.
-  ticking(records[0]!.time);
+  share(records[0]!.time);
 };
 
 const coarse = new IntersectionObserver(seen, { threshold: [0, 0.5] });
 const fine = new IntersectionObserver(seen, { threshold: FINE });
 
 /** Attention goes to the innermost section on screen; of several beside each other each has its share. */
-const ticking = (at?: number) => {
+const share = (at?: number) => {
   if (!known) return;
   const around = new Set<Clock>();
   for (const element of onScreen.keys())
@@ -62,8 +61,8 @@ const ticking = (at?: number) => {
       const one = onScreen.get(up);
       if (one) around.add(one);
     }
-  const clocks = new Set(onScreen.values());
-  run(whole, clocks, [...clocks].filter((one) => !around.has(one)), at);
+  const seen = [...new Set(onScreen.values())];
+  run(whole, seen, seen.filter((one) => !around.has(one)), at);
 };
 
 const above = (element: Element): Element | null => element.parentElement || (element.getRootNode() as ShadowRoot).host || null;
@@ -86,7 +85,7 @@ export const about = (element: Element | null = document.querySelector("main") |
 
 // Four words a second, and six seconds for a picture, a film or a table.
 const takes = (element: Element) =>
-  1000 + (element.textContent!.split(/\s+/).length * 1000) / 4 + element.querySelectorAll("img,video,table").length * 6000;
+  1000 + element.textContent!.split(/\s+/).length * 250 + element.querySelectorAll("img,video,table").length * 6000;
 
 /** Look for sections that came or went. */
 export const scan = () => {
@@ -113,7 +112,7 @@ export const scan = () => {
     ofElement.set(element, one);
     coarse.observe(element);
   }
-  ticking();
+  share();
 };
 
 /** A page begins at a time of the page's clock: what is on screen will be told anew. */
@@ -129,23 +128,9 @@ export const begin = (at: number) => {
   scan();
 };
 
-/** Nothing is measured from here on. */
-export const halt = () => {
-  from(0);
-  whole = undefined;
-  known = false;
-  ofName.clear();
-};
-
 /** A new epoch: every clock stands at zero. */
 export const zero = () => {
-  whole = clock(about());
-  for (const [name, one] of ofName) {
-    const fresh = clock(one.about, one.takes);
-    ofName.set(name, fresh);
-    for (const held of [ofElement, onScreen]) for (const [element, had] of held) if (had == one) held.set(element, fresh);
-  }
-  ticking();
+  for (const one of clocks()) Object.assign(one, clock(one.about, one.takes));
 };
 
 /** Every clock of this page; the page's own comes first. */

@@ -1,6 +1,7 @@
 // Getting events to the server: in batches, again and again until it has them, each with an id by which it counts once.
-import { kept, leftovers, numbered, stash } from "./keep";
+import { kept, leftovers, numbered, stash, type Rest } from "./keep";
 import { now, options, random, safely, wall } from "./page";
+import { more } from "./sections";
 import type { Fact, More, Signal } from "./types";
 
 const FULL = 80; // events of one request: browsers send 64 kB at most for a page that is going
@@ -19,8 +20,8 @@ export let view = random();
 const first = view; // the stash has one name for the life of this document
 let count = 0;
 
-/** What the clocks have to tell; given by who owns them. */
-export const source: { clocks: (tell: boolean) => Fact[] } = { clocks: () => [] };
+/** What the clocks have to tell, given by who owns them: now, in case the browser dies, and what another page kept so. */
+export const source = {} as { tell: () => Fact[]; stand: () => Omit<Rest, "facts">; revive: (rest: Rest, at: number) => Fact[] };
 
 export const renewView = () => {
   view = random();
@@ -28,9 +29,9 @@ export const renewView = () => {
 
 export const who = () => (kept.user ? ["user:" + kept.user, "anonymous:" + kept.id] : ["anonymous:" + kept.id]);
 
-/** A fact of now. What is kept for the worst case has an id of its own: it will be told again, with more in it. */
-export const fact = (signal: Signal, more: More & Pick<Partial<Fact>, "counter" | "context">, sure = true): Fact => ({
-  id: `${view}.${sure ? "" : "k"}${++count}`,
+/** A fact of now. */
+export const fact = (signal: Signal, more: More & Partial<Fact>): Fact => ({
+  id: view + "." + ++count,
   signal,
   at: wall(),
   who: who(),
@@ -49,13 +50,13 @@ const pending = () => going.concat(waiting);
 
 /** Put what the clocks have to tell into the queue. Returns everything that was not acknowledged yet. */
 export const gather = () => {
-  if (!stopped) waiting.push(...source.clocks(true));
+  if (!stopped) waiting.push(...source.tell());
   return pending();
 };
 
 /** Keep on the device what would be lost if the browser died now. */
 export const hold = () => {
-  if (!stopped) stash(options.key + first, numbered(pending()).concat(source.clocks(false)));
+  if (!stopped) stash(first, { facts: numbered(pending()).concat(more.counted?.() || []), ...source.stand() });
 };
 
 /** Whether the server is out of reach, as far as we know. */
@@ -89,32 +90,30 @@ const body = (events: Fact[]) => JSON.stringify({ writeKey: options.key, sent_at
 const request = (path: string, text: string) =>
   fetch(options.url + path, { method: "POST", body: text, keepalive: document.hidden, signal: AbortSignal.timeout(30_000) });
 
-const post = () => {
+const post = async () => {
   busy = true;
   let wait = 0;
-  request("/v1/events", body(going))
-    .then((answer) => {
-      const status = answer.status;
-      if (status == 401) {
-        // Nobody's key: no later try can help, and the shop should hear of it.
-        stop();
-        console.warn("plait: bad key");
-      } else if (/408|429|5../.test("" + status)) {
-        wait = +answer.headers.get("retry-after")! * 1000;
-        throw status;
-      }
-      done();
-    })
-    .catch(() => {
-      // Half of the wait is chance, or all browsers would come back in the same second.
-      const step = Math.min(LATEST, 1000 * 2 ** tries++);
-      wait = Math.max(wait, step / 2 + (Math.random() * step) / 2);
-      rests = now() + wait;
-    })
-    .then(() => {
-      busy = false;
-      if (wait || going.length || waiting.length) soon(wait);
-    });
+  try {
+    const answer = await request("/v1/events", body(going));
+    const status: any = answer.status;
+    if (status == 401) {
+      // Nobody's key: no later try can help, and the shop should hear of it.
+      stop();
+      console.warn("plait: bad key");
+    } else if (/408|429|5../.test(status)) {
+      wait = +answer.headers.get("retry-after")! * 1000;
+      throw 0;
+    }
+    done();
+  } catch {
+    // Half of the wait is chance, or all browsers would come back in the same second.
+    const step = Math.min(LATEST, 1000 * 2 ** tries++) / 2;
+    wait = Math.max(wait, step + Math.random() * step);
+    rests = now() + wait;
+    hold();
+  }
+  busy = false;
+  if (wait || going.length || waiting.length) soon(wait);
 };
 
 let left: string[] = []; // stashes of earlier pages whose events wait here
@@ -122,7 +121,7 @@ let left: string[] = []; // stashes of earlier pages whose events wait here
 const done = () => {
   going = [];
   tries = 0;
-  if (!waiting.length) for (const name of left.splice(0)) stash(name, []);
+  if (!waiting.length) for (const name of left.splice(0)) stash(name);
   hold();
 };
 
@@ -137,17 +136,17 @@ export const leave = () => {
 
 /** Send what earlier pages could not. */
 export const recover = () =>
-  leftovers((name, facts) => {
-    if (name == options.key + first || !name.startsWith(options.key) || left.includes(name)) return;
+  leftovers((name, rest, at) => {
+    if (name == first || left.includes(name)) return;
     left.push(name);
-    waiting.push(...facts);
+    waiting.push(...rest.facts, ...source.revive(rest, at));
     soon(0);
   });
 
 /** Nothing is sent any more, and what waits is dropped. */
 export const stop = () => {
   waiting = going = [];
-  hold();
+  stash(first);
   stopped = true;
 };
 
