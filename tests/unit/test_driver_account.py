@@ -155,3 +155,16 @@ def test_a_backfill_leaves_half_of_the_budget(network):
     state = worked(network, notes, lambda state: network.called("/past") > 130 and state.polls > 0)
 
     assert state.budgets["default"].left > 100
+
+
+def test_a_frame_that_is_too_large_ends_the_stream_and_is_told(network):
+    notes = Notes()
+
+    def huge(state: Told) -> bool:
+        if network.streams and not state.errors:
+            network.say({"huge": "x" * (9 << 20)})
+        return state.errors > 0
+
+    state = worked(network, notes, huge)
+
+    assert state.last_errors[0].message == "the stream was closed (1009)"

@@ -25,6 +25,7 @@ from plait.segment import Lane
 
 _log = structlog.get_logger()
 
+_SHORT = 5.0  # seconds; a stream that ends so soon, again and again, is worth a word
 _STOOD = 60.0  # seconds; a stream that stood so long begins with short pauses again
 _LONGEST_REFUSAL = 3_600.0  # seconds between two tries of credentials that are not taken
 _FOREVER = asyncio.Event()  # never set: what has no stream waits for it
@@ -90,10 +91,12 @@ class Running:
     async def _signed_in(self) -> None:
         pause = 5.0
         while True:
+            longest = LONGEST_PAUSE
             try:
                 await self._line.session()
                 return
             except Rejected as error:
+                longest = _LONGEST_REFUSAL  # it will not take them sooner for being asked
                 self._became("refused")
                 self._trouble(error)
             except PlaitError as error:
@@ -102,7 +105,7 @@ class Running:
             except Exception as exc:
                 self._failed("sign_in", exc)
             await asyncio.sleep(pause)
-            pause = min(_LONGEST_REFUSAL, pause * 2)
+            pause = min(longest, pause * 2)
 
     async def _notice_downtime(self) -> None:
         """A stream that was down longer than the network replays has missed something."""
@@ -125,7 +128,7 @@ class Running:
                 await work()
             except (Ended, NotOpened) as error:
                 _log.info("stream_ended", source=self._state.source, code=error.code)
-                if isinstance(error, NotOpened):
+                if isinstance(error, NotOpened) or time.monotonic() - begun < _SHORT:
                     self._trouble(error)
             except Failed as error:
                 self._became("waiting")

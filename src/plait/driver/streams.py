@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Protocol
 from urllib.parse import urlencode, urlsplit
@@ -18,6 +19,7 @@ from plait.errors import Rejected, Unavailable
 from plait.fetch import AGENT
 
 _LARGEST = 8 << 20  # bytes of one frame
+_AHEAD, _MOST_AHEAD = 4 << 20, 1_024  # bytes, frames that are read ahead
 _SILENCE = 90.0  # seconds without a byte of server-sent events before the line counts as dead
 _OPENS_WITHIN = 15.0
 
@@ -90,8 +92,15 @@ def _as_http(url: str) -> str:
 
 
 class _Socket:
+    """A WebSocket that is read ahead: a timer and a wake-up for each frame cost more than most frames."""
+
     def __init__(self, line: Any) -> None:
         self._line = line
+        self._frames: deque[bytes | str] = deque()
+        self._size = 0  # bytes that were read ahead
+        self._more, self._room = asyncio.Event(), asyncio.Event()
+        self._end: Ended | None = None
+        self._reading = asyncio.create_task(self._read())
 
     @classmethod
     async def open(cls, url: str, headers: Mapping[str, str]) -> _Socket:
@@ -108,17 +117,45 @@ class _Socket:
         except (websockets.WebSocketException, OSError, TimeoutError, ValueError) as exc:
             raise NotOpened(f"the stream cannot be opened: {type(exc).__name__}") from exc
 
-    async def next(self, seconds: float) -> Frame | None:
+    async def _read(self) -> None:
         try:
-            async with asyncio.timeout(seconds):
-                return Frame(await self._line.recv())
-        except TimeoutError:
-            return None
+            while True:
+                data = await self._line.recv()
+                self._frames.append(data)
+                self._size += len(data)
+                self._more.set()
+                if self._size > _AHEAD or len(self._frames) > _MOST_AHEAD:  # the network waits with us
+                    self._room.clear()
+                    await self._room.wait()
         except websockets.ConnectionClosed as exc:
-            code = exc.rcvd.code if exc.rcvd else 1006
-            raise Ended(f"the stream was closed ({code})", code="stream_ended") from exc
+            why = exc.sent or exc.rcvd  # ours, when a frame was too large for us
+            self._end = Ended(f"the stream was closed ({why.code if why else 1006})", code="stream_ended")
+        except Exception as exc:
+            self._end = Ended(f"the stream was cut: {type(exc).__name__}", code="stream_ended")
+        finally:
+            self._more.set()
+
+    async def next(self, seconds: float) -> Frame | None:
+        if not self._frames:
+            if self._end is not None:
+                raise self._end
+            self._more.clear()
+            try:
+                async with asyncio.timeout(seconds):
+                    await self._more.wait()
+            except TimeoutError:
+                return None
+            if not self._frames:
+                raise self._end or Ended("the stream ended", code="stream_ended")
+        data = self._frames.popleft()
+        self._size -= len(data)
+        if not self._frames:
+            self._room.set()
+        return Frame(data)
 
     async def close(self) -> None:
+        self._reading.cancel()
+        await asyncio.gather(self._reading, return_exceptions=True)
         with contextlib.suppress(Exception):
             await self._line.close()
 
