@@ -9,7 +9,7 @@ from typing import Any
 
 import structlog
 
-from plait.connectors import Answer, Ask, Fact
+from plait.connectors import Account, Answer, Ask, Fact
 from plait.connectors._atproto import FOLLOW, POST, Interest, split, tid_ms
 from plait.connectors._bsky_records import Origin, facts_of, named
 from plait.errors import Rejected
@@ -25,6 +25,14 @@ BEHIND = (
     (Signal.SHARE, "app.bsky.feed.getRepostedBy", "repostedBy", "repostCount"),
     (Signal.QUOTE, "app.bsky.feed.getQuotes", "posts", "quoteCount"),
 )
+
+
+def names_no_record(account: Account, signal: Signal) -> bool:
+    """Whether a list of who did this is no use: it names no records, and a stream will tell of the undoing by its record.
+
+    Only where there is no stream do looks, which told the act, also tell that it is gone.
+    """
+    return signal in (Signal.LIKE, Signal.SHARE) and account.settings.get("stream") != "none"
 
 
 class Refused(Exception):

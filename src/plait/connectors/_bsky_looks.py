@@ -245,6 +245,7 @@ class Looks:
         self._seen[key] = _Look(count, there)
         if before is None:
             return []
+        streams = self._account.settings.get("stream") != "none"  # then whoever comes is told, with a record
         gone = [
             self._left(signal, name, did, about, began)
             for name, did in before.there.items()
@@ -253,7 +254,7 @@ class Looks:
         came = [
             act_of(signal, did, about, op="assert", at=began)
             for name, did in there.items()
-            if name not in before.there and signal != Signal.QUOTE and did != self._interest.me
+            if not streams and name not in before.there and signal != Signal.QUOTE and did != self._interest.me
             and not self._heard.of(did, signal, about)
         ]  # fmt: skip
         return gone + came

@@ -1,7 +1,7 @@
 """What the network still knows of the past, told once: own posts, who did what with them, followers, whom people follow.
 
 Notifications come first: they name the records of acts, so that their undoing can be understood later. Lists of who
-likes and reposts do not; they add only those whom no notification told.
+likes and reposts do not; where there is no stream they add those whom no notification told.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from plait.connectors._bsky_lists import (
     lied,
     made_at,
     moment,
+    names_no_record,
     notified,
     page,
     who,
@@ -112,6 +113,8 @@ class _Past:
                 continue
             found: list[Fact] = []
             for signal, method, of, _ in BEHIND:
+                if names_no_record(self._account, signal):
+                    continue
                 try:
                     entries, _whole = yield from every(method, of, uri=post.id)
                 except Refused:  # a post that is gone meanwhile, or that the network shows to nobody
