@@ -17,7 +17,7 @@ from plait import people
 from plait.consent import ConsentDoor
 from plait.events import SOCIAL, Signal, is_network, is_weak
 from plait.fragment import half_life_ms
-from plait.graph import Graph
+from plait.graph import SOMEONE, Graph, pseudonym
 from plait.profile import Entry
 from plait.settings import Settings
 from plait.state import prefix_of
@@ -43,7 +43,7 @@ class Circles:
         """
         self._settings = settings
         self._half_life = half_life_ms(settings.half_life_days)
-        self._since = now
+        self._since, self._pepper = now, pepper
         self.graph = Graph(pepper)
 
     def load(self, snapshot: Snapshot) -> Circles:
@@ -70,7 +70,11 @@ class Circles:
             snapshot, self._settings, identifiers, now=self._since, door=door
         ):
             ties, acts = ties_of(entries), _liked(entries)
-            if ties or acts:
+            if one.startswith(SOMEONE):  # the same node as the name's, of which it says nothing else
+                self.graph.put(one, ties, None)
+            elif not ties and snapshot.get("fragments", pseudonym(one, self._pepper).encode()):
+                self.graph.put(one, None, acts)
+            elif ties or acts:
                 self.graph.put(one, ties, acts)
             else:
                 self.graph.drop(one)

@@ -20,9 +20,10 @@ from plait import acts, catalog, forgetting, identity, pages, totals, visits
 from plait.cache import Fragments
 from plait.consent import hashed, statements_of
 from plait.errors import Corrupt, Unavailable
-from plait.events import Event, Record, Signal, decode_record
+from plait.events import Event, Record, Signal, decode_record, is_network
 from plait.forgetting import ERASURES, Erasure, Records, decode_erasure, is_done
 from plait.fragment import Fragment, half_life_ms
+from plait.graph import pseudonym
 from plait.identity import Link, decode_link, encode_link, link_key
 from plait.segment import numbered_events_of
 from plait.settings import Settings
@@ -344,6 +345,7 @@ class Fold:
             return
         self._fragments.flush(self._state)
         gone = forgetting.gone_with(event, self._neighbours, self._settings.identity)
+        gone |= {pseudonym(one, self._pepper) for one in gone if is_network(one)}
         named = self._calls(forgetting.places(self._state, gone))
         for position_, raw in self._raw(forgetting.set_aside(self._state)).items():
             named |= {(position_, each): [] for each in forgetting.calls_with(decode_record(raw), gone)}

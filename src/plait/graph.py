@@ -69,6 +69,11 @@ def pseudonym(identifier: str, pepper: str) -> str:
     return f"{SOMEONE}{node_key(identifier, pepper):016x}"
 
 
+def hidden(told: str, pepper: str) -> str:
+    """What stands for a name in which an identifier may be read, such as that of a record."""
+    return f"hidden:{_key(f'hidden:{told}', _hash(pepper)):016x}"
+
+
 class Graph:
     """Ties and acts of people. Not for several threads at once.
 
@@ -93,8 +98,10 @@ class Graph:
 
     # -- putting in ------------------------------------------------------------------------------------------------
 
-    def put(self, identifier: str, ties: Mapping[str, float], acts: Mapping[str, float]) -> None:
-        """Set what is known of an identifier, in place of what was.
+    def put(
+        self, identifier: str, ties: Mapping[str, float] | None, acts: Mapping[str, float] | None
+    ) -> None:
+        """Set what is known of an identifier, in place of what was; ``None`` leaves it as it is.
 
         Args:
             identifier: whose.
@@ -102,8 +109,10 @@ class Graph:
             acts: thing -> weight, > 0.
         """
         (node,) = self.known([identifier], add=True).tolist()
-        self._ties.put(node, *_sorted(self.known(ties, add=True), ties.values()))
-        self._acts.put(node, *_sorted(self._numbers(acts), acts.values()))
+        if ties is not None:
+            self._ties.put(node, *_sorted(self.known(ties, add=True), ties.values()))
+        if acts is not None:
+            self._acts.put(node, *_sorted(self._numbers(acts), acts.values()))
 
     def drop(self, identifier: str) -> None:
         """Forget what an identifier did and whom it is tied to; who is tied to it stays so."""

@@ -28,6 +28,7 @@ from plait.checks import (
 from plait.clean import Cleaner
 from plait.errors import Corrupt, Rejected
 from plait.events import SOCIAL, Record, Signal, checked_identifier, identifier_type
+from plait.graph import hidden, pseudonym
 from plait.intake import Door, Refusal, refusal
 from plait.segment import Lane, PageBody, Told, corrected, milliseconds, page_decoder
 from plait.settings import Settings
@@ -120,9 +121,26 @@ class Taken(msgspec.Struct, frozen=True):
 class PageIntake:
     """Checks what connectors tell. One wrong fact costs no other, and never the cursor."""
 
-    def __init__(self, settings: Settings, door: Door) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        door: Door,
+        *,
+        far: Callable[[str, str], bool] = lambda _actor, _account: False,
+        pepper: str = "",
+    ) -> None:
+        """One for a page.
+
+        Args:
+            settings: for what has to be cleaned away.
+            door: who may be collected.
+            far: whether somebody who follows an account is nobody we know, and the account none of ours. Then both are kept as
+                numbers.
+            pepper: ``Keys.pepper``.
+        """
         self._cleaner = Cleaner(settings)
         self._door = door
+        self._far, self._pepper = far, pepper
 
     def page(self, body: bytes, source: str, *, now: int) -> Taken:
         """A page, ``{"events": [...], "cursor"?, "lane"?, "done"?, "gap"?, "gone"?: [...], "proofs"?: [[account, code]]}``.
@@ -184,7 +202,22 @@ class PageIntake:
         _named(event, path)
         at = None if event.at is None else milliseconds(event.at)
         self._let_in(event, corrected(at, None, now), source, path)
+        whom = event.about.account
+        if event.signal is Signal.FOLLOW and event.who and whom and self._far(event.who[0], whom):
+            clean |= self._hidden(event, event.who[0], whom)
         return clean
+
+    def _hidden(self, event: Told, one: str, other: str) -> dict[str, Any]:
+        """What stands where two are named who are far from here; see docs/explanation/decisions/0173."""
+        told: dict[str, Any] = {
+            "id": hidden(
+                event.id, self._pepper
+            ),  # networks build it, and the record's, of the account's name
+            "who": [pseudonym(one, self._pepper)],
+            "about": {"account": pseudonym(other, self._pepper)},
+            "properties": {},
+        }
+        return told if event.record is None else told | {"record": hidden(event.record, self._pepper)}
 
     def _let_in(self, event: Told, at: int, source: str, path: str) -> None:
         """Ask the door of consent; see docs/explanation/decisions/0150-what-a-network-tells-of-strangers.md."""

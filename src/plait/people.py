@@ -12,6 +12,7 @@ from plait import acts, identity
 from plait.consent import ConsentDoor, Statements, resolve, resolved, statements_of
 from plait.events import Event, decode_record, is_weak
 from plait.fragment import Fragment, Visit, decode_fragment, half_life_ms
+from plait.graph import SOMEONE
 from plait.identity import Link, decode_link
 from plait.profile import Allowed, Entry, Profile, counts_of, entries_of, everything, profile_of
 from plait.segment import numbered_events_of
@@ -225,7 +226,9 @@ def interests(
 def _found(
     reader: _Reader, identifier: str, inline: Sequence[Event], settings: Settings, *, linked: bool = True
 ) -> tuple[dict[str, str], dict[str, Fragment]] | None:
-    """Who is one person with an identifier, and their fragments; ``None`` when nothing is known of them."""
+    """Who is one person with an identifier, and their fragments; ``None`` when nothing is known of them, or may be."""
+    if identifier.startswith(SOMEONE):
+        return None
     if inline:
         _overlay(reader, inline, settings)
     members = reader.person(identifier) if linked else {identifier: "self"}
@@ -240,6 +243,11 @@ def _is_named(reader: _Reader, members: Mapping[str, str], inline: Sequence[Even
     return any(one in event.who for event in inline for one in members) or any(
         next(reader.snapshot.scan("timeline", prefix_of(one)), None) is not None for one in members
     )
+
+
+def has_acted(snapshot: Snapshot, identifier: str) -> bool:
+    """Whether anything is held that somebody did, or that names them beside others."""
+    return next(snapshot.scan("timeline", prefix_of(identifier)), None) is not None
 
 
 def is_known(snapshot: Snapshot, identifier: str) -> bool:
@@ -409,6 +417,8 @@ def training_rows(
     reader = _Reader(snapshot, settings)
     for key, _ in snapshot.scan("fragments"):
         identifier = key.decode()
+        if identifier.startswith(SOMEONE):
+            continue
         reader.forget()
         members = _row_of(reader, identifier)
         if members is None:

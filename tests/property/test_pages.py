@@ -16,6 +16,7 @@ from plait.consent import ConsentDoor
 from plait.errors import Rejected
 from plait.events import Record, encode_record
 from plait.fold import Fold
+from plait.graph import pseudonym
 from plait.pages import PageIntake, Place, places
 from plait.segment import blanked, numbered_events_of
 from plait.settings import Settings
@@ -190,3 +191,19 @@ def test_what_is_no_page_is_refused_whole(page):
 
     with pytest.raises(Rejected):
         intake().page(json.dumps(page).encode(), SOURCE, now=NOW)
+
+
+FAR = {"id": "at://did:plc:far/f/1", "signal": "follow", "who": ["bluesky:did:plc:far"], "record": "at://did:plc:far/f/1",
+       "about": {"account": "bluesky:did:plc:farther"}, "at": NOW}  # fmt: skip
+
+
+def test_who_is_two_ties_away_is_kept_as_a_number():
+    intake = PageIntake(SETTINGS, ConsentDoor(SETTINGS), far=lambda _one, _other: True, pepper="pepper")
+
+    taken = intake.page(msgspec.json.encode({"events": [FAR, FAR]}), "bluesky:shop", now=NOW)
+
+    assert taken.accepted == 2
+    assert b"did:plc" not in taken.body
+    one, again = msgspec.json.decode(taken.body)["events"]
+    assert one == again
+    assert one["who"] == [pseudonym("bluesky:did:plc:far", "pepper")]

@@ -12,7 +12,7 @@ from plait.circles import Circles, accounts_of, training_rows
 from plait.decide import Asked, Decider, Question
 from plait.events import DAY, Record, encode_record
 from plait.fold import Fold
-from plait.graph import FEWEST
+from plait.graph import FEWEST, pseudonym
 from plait.models.ranker import about_of
 from plait.settings import ConsentDefaults, Settings
 from plait.signals import load_signals
@@ -204,3 +204,33 @@ def test_a_devices_word_is_that_of_its_persons_accounts():
     )
 
     assert accounts_of(store, ["anonymous:a"], OPEN) == {ME}
+
+
+FAR = pseudonym("bluesky:far", "pepper")
+
+
+def test_somebody_two_ties_away_has_no_profile_and_teaches_nothing():
+    store, _ = world(follow(FAR, pseudonym("bluesky:farther", "pepper")))
+
+    assert people.profile(store, FAR, now=NOW, settings=OPEN, purpose=None) is None
+    assert list(people.training_rows(store, OPEN, now=NOW)) == []
+
+
+def test_ties_told_as_numbers_lead_to_those_who_are_known():
+    far = [f"bluesky:f{n}" for n in range(FEWEST)]
+    found = told(*world(
+        follow(ME, "bluesky:far"), *(follow(FAR, pseudonym(one, "pepper")) for one in far),
+        *(fact(f"l{one}", one) for one in far),
+    ))  # fmt: skip
+
+    assert found[BEYOND, "p1"].count == FEWEST
+
+
+def test_who_is_known_by_name_and_by_number_is_one():
+    ann = pseudonym("bluesky:ann", "pepper")
+    far = [f"bluesky:f{n}" for n in range(FEWEST)]
+    found = told(*world(
+        *ANN_AND_BOB, *(follow(ann, pseudonym(one, "pepper")) for one in far), *(fact(f"l{one}", one) for one in far),
+    ))  # fmt: skip
+
+    assert (found[FOLLOWED, "p1"].count, found[BEYOND, "p1"].count) == (2, FEWEST)

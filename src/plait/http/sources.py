@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections.abc import Callable
 from contextlib import closing
 from typing import Any, cast
 
@@ -17,11 +18,13 @@ from plait.accounts import unknown
 from plait.connectors import connector_of
 from plait.errors import Rejected, Unavailable
 from plait.events import MAX_BODY_BYTES, About, Record, Signal, encode_record
+from plait.graph import pseudonym
 from plait.http import Installation, Sources
 from plait.http.plain import answer, body, installation
 from plait.http.proofs import redeem
 from plait.pages import PageIntake
 from plait.segment import Told
+from plait.store import Snapshot
 
 
 def sources_of(here: Installation) -> Sources:
@@ -133,7 +136,9 @@ async def keep(here: Installation, source: str, raw: bytes) -> dict[str, Any]:
         Unavailable: it is not in the log.
     """
     now = here.now()
-    taken = PageIntake(here.settings, here.door).page(raw, source, now=now)
+    with closing(here.store.snapshot()) as snapshot:
+        intake = PageIntake(here.settings, here.door, far=_far(here, snapshot), pepper=here.keys.pepper)
+        taken = intake.page(raw, source, now=now)
     gone = [one for one in taken.gone if await _is_known(here, one)]
     # The erasures stand before the page in one append: what the page still tells of them from before is refused.
     records = [*(_erasure(one, source, now) for one in gone),
@@ -160,7 +165,22 @@ async def _is_known(here: Installation, identifier: str) -> bool:
     if here.position() < here.log.last and not await here.folded(here.log.last):
         return True  # we cannot tell; an erasure too many does no harm
     with closing(here.store.snapshot()) as snapshot:
-        return people.is_known(snapshot, identifier)
+        return people.is_known(snapshot, identifier) or people.is_known(
+            snapshot, pseudonym(identifier, here.keys.pepper)
+        )
+
+
+def _far(here: Installation, snapshot: Snapshot) -> Callable[[str, str], bool]:
+    """Whether somebody is unknown here and follows an account that is none of the company's."""
+    ours: set[str] | None = None
+
+    def far(actor: str, account: str) -> bool:
+        nonlocal ours
+        if ours is None:
+            ours = {one.account.me for one in here.sources.connected()} if here.sources else set()
+        return bool(ours) and account not in ours and not people.has_acted(snapshot, actor)
+
+    return far
 
 
 def _erasure(identifier: str, source: str, now: int) -> Record:
