@@ -498,6 +498,33 @@ def test_a_post_is_in_the_catalog_before_what_people_do_with_it(shop):
     assert item["kind"] == "post"
 
 
+def test_what_somebody_wrote_is_read_and_let_go(own_shop):
+    tent = {"id": "tarn-2", "title": "Tarn 2 Trekking Tent", "topics": ["tents"]}
+    own_shop.server.ask("POST", "/v1/items", {"items": [tent]})
+    own_shop.act("ada", signal="reply", text="The Tarn 2 is wonderful, says Quetzalcoatl!", past=True)
+    own_shop.act(
+        "bob", signal="reply", text="My Tarn 2 leaked like Quetzalcoatl, I want a refund.", past=True
+    )
+
+    own_shop.connect()
+    own_shop.server.eventually(lambda: own_shop.profile("ada") and own_shop.profile("bob"))
+
+    def cares(actor: str) -> bool:
+        return "tarn-2" in [one.get("item") for one in own_shop.profile(actor)["interests"]]
+
+    own_shop.server.ask("POST", "/v1/events", {"events": [
+        {"id": f"yes {one}", "signal": "consent", "who": [f"fakenet:{one}.shop"], "consent": {"social": True}}
+        for one in ("ada", "bob")
+    ]})  # fmt: skip
+    own_shop.server.eventually(lambda: cares("ada"))
+    assert not cares("bob")
+    own_shop.server.stop()
+    files = [one for one in own_shop.server.data.rglob("*") if one.is_file()]
+    assert not [one for one in files if b"Quetzalcoatl" in one.read_bytes()]
+    records = [raw for _, raw in open_log(f"lmdb://{own_shop.server.data / 'log'}").read(0)]
+    assert not [one for one in records if b"Quetzalcoatl" in decode_record(one).body]
+
+
 @pytest.mark.parametrize("key", [None, "wk_of_the_test"])
 @pytest.mark.parametrize(
     ("method", "path"),
