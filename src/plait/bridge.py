@@ -93,11 +93,11 @@ def _mentioned(reading: Reading, fact: Fact, names: Names) -> list[Mention]:
 
 
 def _part(whole: Told, one: Mention, reading: Reading) -> Told:
-    mark = blake2b(f"{one.kind}:{one.id}".encode(), digest_size=6).hexdigest()
+    mark = blake2b(f"{whole.id}\n{one.kind}:{one.id}".encode(), digest_size=8).hexdigest()
     # Who blames one thing of two complains of that one alone.
     intent = reading.intent if reading.intent != "complaint" or one.sentiment <= NEUTRAL else None
     return Told(
-        id=f"{whole.id[:240]}~{mark}",
+        id=f"{whole.id[:200]}~{mark}",
         source=whole.source,
         signal=whole.signal,
         at=whole.at,

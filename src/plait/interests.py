@@ -39,8 +39,8 @@ def interests(profile: Profile, catalog: Catalog, *, limit: int) -> list[dict[st
         if entry.signal in _TELLING and entry.weight:
             weight = -entry.weight if entry.signal == Signal.REMOVE else entry.weight
             cause = (entry.source, entry.signal, _about(entry))
-            for kind, name in _meant(entry, catalog):
-                found[kind, name][cause] += weight
+            for (kind, name), sure in _meant(entry, catalog).items():
+                found[kind, name][cause] += weight * sure
     ordered = sorted(found.items(), key=lambda one: (-sum(one[1].values()), one[0]))
     return [
         {kind: name, "weight": sum(causes.values()), "because": _because(causes)}
@@ -63,20 +63,27 @@ def _about(entry: Entry) -> str:
     return f"{entry.kind}:{entry.id}"
 
 
-def _meant(entry: Entry, catalog: Catalog) -> set[tuple[str, str]]:
-    """The items and topics an entry speaks for, each once however often it is reached."""
+def _meant(entry: Entry, catalog: Catalog) -> dict[tuple[str, str], float]:
+    """The items and topics an entry speaks for and how surely, each once however often it is reached."""
     if entry.kind == "topic":
-        return {("topic", entry.id)}
+        return {("topic", entry.id): 1.0}
     if entry.kind not in ("item", "post"):
-        return set()
-    meant = {("item", entry.id)} if entry.kind == "item" else set()
+        return {}
+    meant = {("item", entry.id): 1.0} if entry.kind == "item" else {}
     row = catalog.rows.get(entry.id)
     if row is None:
         return meant
     items, topics = catalog.ties(row)
-    meant |= {("item", catalog.ids[tied]) for tied in items}
-    meant |= {("topic", topic) for topic in topics}
-    return meant | {("topic", topic) for one in (row, *items) for topic in catalog.topics_of(one)}
+    told = [(("item", catalog.ids[tied]), sure) for tied, sure in items.items()]
+    told += [(("topic", topic), sure) for topic, sure in topics.items()]
+    told += [
+        (("topic", topic), sure)
+        for one, sure in ((row, 1.0), *items.items())
+        for topic in catalog.topics_of(one)
+    ]
+    for what, sure in told:
+        meant[what] = max(sure, meant.get(what, 0.0))
+    return meant
 
 
 def _because(causes: dict[Cause, float]) -> list[dict[str, Any]]:

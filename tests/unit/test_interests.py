@@ -6,7 +6,7 @@ import pytest
 
 from plait.catalog import Catalog
 from plait.interests import interests
-from plait.items import Item
+from plait.items import Item, Tie
 from plait.profile import Entry, Profile
 
 CATALOG = Catalog(
@@ -83,3 +83,14 @@ def test_only_the_answer_is_cut_and_the_strongest_stay():
     assert list(found(did("view", "item", "lamp"), did("view", "topic", "shoes", 5.0), limit=1)) == [
         "topic:shoes"
     ]
+
+
+def test_what_a_post_is_only_perhaps_about_is_so_much_less_of_an_interest():
+    shelf = Catalog(
+        [Item(id="tent", topics=("tents",)), Item(id="p", kind="post", ties=(Tie("item:tent", 0.5, "name"),))]
+    )
+    told = interests(
+        Profile(["a"], [Entry("bluesky", "like", "post", "p", "", 1, 1.0, 0, False)]), shelf, limit=9
+    )
+
+    assert {one.get("item") or one.get("topic"): one["weight"] for one in told} == {"tent": 0.5, "tents": 0.5}
