@@ -175,3 +175,23 @@ def test_a_post_as_the_catalog_takes_it_passes_the_catalogs_own_door():
     told = checked_item(item, field="item")
     assert (told.kind, told.title, told.url, told.published) == ("post", "The Tarn 3 at last", None, 5)
     assert [one.to for one in told.tied()] == ["item:tarn-3"]
+
+
+def test_who_blames_below_a_post_about_a_product_complains():
+    [event] = told_of(fact("Mine broke after a week, awful."), SOURCE, NAMES)
+
+    assert (event.value, event.properties["intent"]) == (0, "complaint")
+
+
+def test_who_blames_the_weather_complains_of_nothing():
+    [event] = told_of(fact("Awful, cold and wet up there today", about=About()), SOURCE, NAMES)
+
+    assert "intent" not in event.properties
+
+
+def test_ids_as_long_as_they_may_be_stay_apart():
+    told = told_of(fact("Tarn 2 and Tarn 3, both great", id="x" * 256), SOURCE, NAMES)
+    other = told_of(fact("Tarn 2 and Tarn 3, both great", id="x" * 255 + "y"), SOURCE, NAMES)
+
+    assert len({one.id for one in (*told, *other)}) == 6
+    assert max(len(one.id) for one in told) <= 256

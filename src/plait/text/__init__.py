@@ -84,7 +84,7 @@ def read(text: str, names: Names | None = None, *, context: Collection[str] = ()
     named = names.find(words, looked, language, context)[:MOST_NAMED] if names is not None else []
     named.sort(key=lambda one: one.kind != "item")
     spans = [(one.start, one.end) for one in named if one.kind == "item"]
-    mood = mood_of(words, language, spans)
+    mood = mood_of(words, language, spans, about=bool(context))
     towards = [*mood.towards, *[mood.sentiment] * (len(named) - len(spans))]
     return Reading(
         language,

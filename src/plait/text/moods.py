@@ -69,13 +69,16 @@ class Mood(NamedTuple):
     intent: str | None
 
 
-def mood_of(words: Words, language: str | None, spans: Sequence[tuple[int, int]]) -> Mood:
+def mood_of(
+    words: Words, language: str | None, spans: Sequence[tuple[int, int]], *, about: bool = False
+) -> Mood:
     """The mood of a text.
 
     Args:
         words: of the text.
         language: its code; one without a lexicon is read by its emoji.
         spans: (first word, word after) of the things it names, whose sentiment is wanted; (0, 0) stands nowhere.
+        about: the conversation is about something of ours, even if the text names nothing.
     """
     known = lexicon(language) if language in LANGUAGES else None
     scene = _Scene(words, spans)
@@ -86,7 +89,7 @@ def mood_of(words: Words, language: str | None, spans: Sequence[tuple[int, int]]
     towards = [_towards(hits, scene, number, sentiment) for number in range(len(spans))]
     if towards and not scene.thans and min(towards) < -NEUTRAL and max(towards) > NEUTRAL:
         sentiment = round(sum(towards) / len(towards) / 2, 3)  # one praised, one blamed
-    return Mood(sentiment, towards, _intent(words, flags, sentiment, towards))
+    return Mood(sentiment, towards, _intent(words, flags, sentiment, towards, about or bool(towards)))
 
 
 class _Scene:
@@ -310,7 +313,9 @@ def _whose(hit: Hit, scene: _Scene, placed: list[int]) -> int:
     return min(placed, key=lambda number: scene.spans[number][0])
 
 
-def _intent(words: Words, flags: int, sentiment: float, towards: list[float]) -> str | None:
+def _intent(
+    words: Words, flags: int, sentiment: float, towards: list[float], of_something: bool
+) -> str | None:
     asks = "?" in words.folded or "？" in words.folded or "؟" in words.folded
     if not asks and flags & ASK and words.folded and is_run(words.folded[0][0]):
         asks = True
@@ -319,10 +324,8 @@ def _intent(words: Words, flags: int, sentiment: float, towards: list[float]) ->
         return "complaint"
     if flags & BUY and sentiment > -0.5:
         return "purchase"
-    if asks and sentiment > -0.6:
-        return "question"
     if asks:
         return "question"
     if sentiment < -NEUTRAL:
-        return "complaint" if towards else None  # else it is the weather
+        return "complaint" if of_something else None  # else it is the weather
     return "praise" if sentiment > NEUTRAL else None

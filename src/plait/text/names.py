@@ -8,7 +8,7 @@ about, and by how a word is written. What stays doubtful names nothing.
 from __future__ import annotations
 
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from functools import cached_property
 from typing import NamedTuple
@@ -60,7 +60,7 @@ class Named(NamedTuple):
         kind: ``item`` or ``topic``.
         id: the item's id, or the topic.
         confidence: 0..1.
-        how: ``name``, ``hashtag`` or ``id``.
+        how: ``name`` or ``hashtag``.
         start, end: words of the text it stands on.
     """
 
@@ -111,7 +111,8 @@ class Names:
                 continue
             self._learn(item, found)
             self._learn_topics(item)
-        self._count()
+        #: Words of titles beyond the first: alone, as the beginning of another title, they say nothing.
+        self._used = {word for one in self._known for word in one.words[1:]}
         for tag in self.topics:
             found.setdefault(tag, {})
         self._names: list[str] = []
@@ -175,11 +176,6 @@ class Names:
             name = folded(topic)
             if len(name) > 2 and not refused(topic):
                 self.topics.setdefault(name, topic)
-
-    def _count(self) -> None:
-        """Note which first words are other titles' words as well, so that alone they say nothing."""
-        used = Counter(word for one in self._known for word in set(one.words[1:]))
-        self._used = {word for word, count in used.items() if count > 0}
 
     # --- asking
 
