@@ -99,7 +99,8 @@ def networks(who: st.SearchStrategy[list[str]] = whos) -> st.SearchStrategy[Fact
     )
     return st.one_of(
         st.fixed_dictionaries({**common, "signal": signal, "about": _posts | abouts,
-                               "value": st.sampled_from([None, 0.2, 1.0])}),
+                               "value": st.sampled_from([None, 0.0, 0.2, 1.0]),
+                               "properties": st.just({}) | st.just({"intent": "complaint"})}),
         st.fixed_dictionaries({**common, "signal": signal, "about": _posts,
                                "context": st.just(ROBOT) | st.just({})}),
         st.fixed_dictionaries({**common, "signal": signal, "op": st.sampled_from(["retract", "erase"])}),
