@@ -15,7 +15,8 @@ _HAN = re.compile("[\u4e00-\u9fff]")
 _THAI = re.compile("[\u0e00-\u0e7f]")
 _LATIN = re.compile("[a-z]", re.I)
 MOST = 400  # characters that are looked at
-SURE = 0.55
+SURE = 0.55  # of a guess that is believed
+CERTAIN = 0.97  # of one about a few words
 _BY_WORDS = tuple(one for one in LANGUAGES if one not in ("ja", "zh", "ru"))
 
 
@@ -48,7 +49,7 @@ def language_of(words: Words, named: set[int]) -> str | None:
             return "th"
     guesses = {str(one["lang"]): float(one["score"]) for one in _detector().detect(told, k=3)}
     best = max(guesses, key=lambda code: guesses[code])
-    if guesses[best] >= SURE and (len(told) > 60 or best not in _BY_WORDS):
+    if guesses[best] >= (SURE if len(told) > 60 or best not in _BY_WORDS else CERTAIN):
         return best
     return _by_words(words, named, guesses) or best
 
@@ -57,7 +58,7 @@ def _by_words(words: Words, named: set[int], guesses: dict[str, float]) -> str |
     """In a few words fastText guesses: what our own lexica know of them counts, too."""
     some = [one for at, one in enumerate(words.folded) if at not in named and one.isalpha()][:20]
     told = {
-        code: (sum(1 for one in some if lexicon(code)[one]) + 2.5 * guesses.get(code, 0.0))
+        code: sum(map(bool, map(lexicon(code).__getitem__, some))) + 2.5 * guesses.get(code, 0.0)
         for code in _BY_WORDS
     }
     best = max(told, key=lambda code: told[code])
