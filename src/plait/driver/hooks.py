@@ -86,8 +86,13 @@ class Hooks:
             source: ask this account only.
         """
         for one in self._connected():
-            made = connector_of(one.network)
-            if source not in (None, one.source) or not hasattr(made, "serve"):
+            if source not in (None, one.source):
+                continue
+            try:
+                made = connector_of(one.network)
+            except Rejected:  # its driver is not installed any more; the others go on
+                continue
+            if not hasattr(made, "serve"):
                 continue
             line = self._line(one)
             try:
@@ -109,7 +114,7 @@ class Hooks:
             _log.error("deliveries_not_understood", deliveries=old)
         for name in await asyncio.to_thread(inbox.waiting):
             delivery = await asyncio.to_thread(inbox.open, name)
-            if delivery is not None and delivery.at > _now() - 5_000:
+            if delivery is not None and delivery.at > _now() - 2_000 * _LONGEST:
                 continue  # somebody reads it just now
             one = next(
                 (each for each in self._connected() if delivery and each.source == delivery.source), None
