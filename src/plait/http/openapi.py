@@ -219,7 +219,7 @@ def _people() -> dict[str, Any]:
                 )
             }
             for name, summary, more in (
-                ("link", "Say that two identifiers are one person's", {"proof": {"enum": ["statement", "sign_in"]}}),
+                ("link", "Say that two identifiers are one person's", {"proof": {"enum": ["statement", "sign_in", None]}}),
                 ("unlink", "Say that they are not", {}),
             )
         },
