@@ -109,7 +109,7 @@ class Pump:
         self.session, self.held = session, held
         self.cursor: str | None = None
         self.calls = 0
-        self._http = httpx.Client(limits=NO_KEEPING, timeout=20)
+        self._http = httpx.Client(limits=NO_KEEPING, timeout=60)
 
     def run(self, steps: Generator[Any, Any, Any], *, pages: int | None = None, lane: bool = True) -> Any:
         """Run to the end, or until so many pages were kept: then it is killed there."""
@@ -190,6 +190,7 @@ class Snac:
             folder / "server.json", protocol="http", queue_retry_minutes=0, disable_inbox_collection=True
         )
         self._process: subprocess.Popen[bytes] | None = None
+        self._passwords: dict[str, str] = {}
 
     @staticmethod
     def _set(path: Path, **values: Any) -> None:
@@ -208,8 +209,17 @@ class Snac:
 
     def stop(self) -> None:
         if self._process is not None:
-            self._process.terminate()
-            self._process.wait(10)
+            self._process.kill()
+            self._process.wait()
+
+    def delete(self, name: str, uri: str) -> None:
+        """Delete a post, by the page for people: the API cannot."""
+        form = {"action": "Delete", "id": uri, "actor": f"{self.url}/{name}", "redir": "top"}
+        done = httpx.post(
+            f"http://127.0.0.1:{self.port}/{name}/admin/action", data=form, auth=(name, self._passwords[name]),
+            headers={"host": self.host}, timeout=60,
+        )  # fmt: skip
+        assert done.status_code in (200, 303), done.text
 
     def client(self, name: str) -> httpx.Client:
         """An app of an account."""
@@ -218,13 +228,14 @@ class Snac:
         )
         password = re.search(r"is (\S+)", told.stdout + told.stderr)
         assert password
+        self._passwords[name] = password[1]
         base = f"http://127.0.0.1:{self.port}"
         form = {"login": name, "passwd": password[1]}
         page = httpx.post(f"{base}/oauth/x-snac-get-token", data=form, headers={"host": self.host})
         token = re.search(r"[0-9a-f]{32}", page.text)
         assert token, page.text
         return httpx.Client(
-            base_url=base, limits=NO_KEEPING, timeout=20,
+            base_url=base, limits=NO_KEEPING, timeout=60,
             headers={"authorization": f"Bearer {token[0]}", "host": self.host},
         )  # fmt: skip
 
@@ -282,13 +293,27 @@ class Passing:
     def __init__(self, target: Callable[[], str]) -> None:
         self.deliveries: list[Delivery] = []
         self._target = target
-        self._http = httpx.Client(limits=NO_KEEPING, timeout=20)
+        self._one = threading.Lock()
+        self._http = httpx.Client(limits=NO_KEEPING, timeout=60)
 
     def __call__(
         self, method: str, path: str, headers: Mapping[str, str], body: bytes
     ) -> tuple[int, Mapping[str, str], bytes]:
         if method == "POST" and path.endswith("inbox"):
-            self.deliveries.append(({**headers, ":method": method, ":path": path}, body))
-        found = self._http.request(method, self._target() + path, headers=dict(headers), content=body)
+            with self._one:  # in one order, for both
+                self.deliveries.append(
+                    ({**headers, ":method": method, ":path": path, ":received-at": _ms()}, body)
+                )
+                found = self._passed(method, path, headers, body)
+                time.sleep(0.002)
+        else:
+            found = self._passed(method, path, headers, body)
         kept = {k: v for k, v in found.headers.items() if k.lower() in ("content-type", "link", "location")}
         return found.status_code, kept, found.content
+
+    def _passed(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> httpx.Response:
+        return self._http.request(method, self._target() + path, headers=dict(headers), content=body)
+
+
+def _ms() -> str:
+    return str(time.time_ns() // 1_000_000)

@@ -279,7 +279,16 @@ def test_an_old_like_that_is_delivered_again_does_not_undo_its_undo():
     again = sender.send(like, headers)
 
     assert again.page.facts[0].at < undo.page.facts[0].at
-    assert again.page.facts[0].at - first.page.facts[0].at < 1_000
+    assert again.page.facts == first.page.facts
+
+
+def test_what_was_signed_in_one_second_happened_in_the_order_in_which_it_came():
+    sender = Sender()
+    acts = [act("Like"), act("Undo", act("Like")), act("Like", content="🏕"), act("Announce")]
+
+    times = [sender.send(one).page.facts[0].at for one in acts]
+
+    assert times == [NOW, NOW + 1, NOW + 2, NOW + 3]
 
 
 def test_a_delivery_that_waited_is_read_as_of_when_it_came():

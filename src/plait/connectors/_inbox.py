@@ -24,6 +24,7 @@ TYPE = "application/activity+json"
 ACCEPT = f'{TYPE}, application/ld+json; profile="https://www.w3.org/ns/activitystreams"'
 LARGEST = 1_000_000  # bytes of a delivery
 MOST_ACTORS = 2_000  # that are remembered
+MOST_SEEN = 20_000  # deliveries that are remembered
 STALE = 86_400_000  # ms after which a key is fetched anew
 AGAIN = 60_000  # ms between two fetches of a key that did not fit
 
@@ -36,6 +37,25 @@ class Known:
     def __init__(self) -> None:
         self.actors: OrderedDict[str, tuple[Actor, int]] = OrderedDict()  # key id -> (whose, fetched at)
         self.ours: OrderedDict[tuple[str, str], bool] = OrderedDict()  # (our actor, post) -> it wrote it
+        self._seen: OrderedDict[bytes, int] = OrderedDict()  # signature -> when it was signed
+        self._second: OrderedDict[tuple[str, int], int] = (
+            OrderedDict()
+        )  # (key, second) -> deliveries signed then
+
+    def signed_at(self, claim: Claim, now: int) -> int:
+        """When a delivery was signed, ms since the epoch: those of one second in the order in which they came.
+
+        Signatures tell seconds. Arrival cannot be taken instead: deliveries wait on both sides, and one that is sent
+        again by somebody else must not be newer than it was.
+        """
+        if claim.signature not in self._seen:
+            before = self._second.get((claim.key_id, claim.at), 0)
+            self._second[claim.key_id, claim.at] = before + 1
+            self._seen[claim.signature] = min(claim.at, now) + min(before, 999)
+            for held in (self._seen, self._second):
+                if len(held) > MOST_SEEN:
+                    held.popitem(last=False)
+        return self._seen[claim.signature]
 
     def forget(self, actor: str) -> None:
         """Let go of an actor's keys."""
@@ -95,8 +115,7 @@ class Inbox:
             return self._erased(actor)
         if who.uri != actor:
             raise wrong("its key is not its actor's")
-        at = min(now, claim.at + 999)  # the signed second, told apart by arrival
-        return (yield from self._read(activity, who, at))
+        return (yield from self._read(activity, who, self._known.signed_at(claim, now)))
 
     def _read(self, activity: Mapping[str, Any], who: Actor, at: int) -> Generator[Ask, Answer, Received]:
         self.last = activity, who
