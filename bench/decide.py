@@ -40,11 +40,14 @@ def catalog_of(items: int) -> Catalog:
 
 
 def model_of(items: int, *, keep: int = 100) -> Model:
-    """A model of the size and shape that a fit makes: two channels and the pool, ``keep`` neighbours each."""
+    """A model of the size and shape that a fit makes: three channels, the pool, and what is wanted lately among a fiftieth of the
+    items; ``keep`` neighbours each."""
     random = np.random.default_rng(2)
     channels = [("web", "view"), ("web", "dwell"), ("bluesky", "like")]
-    rows = items * (len(channels) + 1)
-    columns = np.sort(random.integers(0, items, (rows, keep), dtype=np.int32), axis=1)
+    rows = items * (len(channels) + 2)
+    columns = random.integers(0, items, (rows, keep), dtype=np.int32)
+    columns[-items:] %= max(keep, items // 50)
+    columns = np.sort(columns, axis=1)
     values = (random.pareto(2.0, (rows, keep)) * 0.01).astype(np.float32)
     b = sp.csr_matrix((values.ravel(), columns.ravel(), np.arange(rows + 1) * keep), shape=(rows, items))
     b.sum_duplicates()
@@ -52,12 +55,12 @@ def model_of(items: int, *, keep: int = 100) -> Model:
     return Model(
         Manifest(id="bench", half_life=HALF_LIFE, items=items, channels=channels, wanted=[True, True, False]),
         [f"item{SEP}item-{number}" for number in range(items)],
-        np.arange(rows, dtype=np.int32).reshape(len(channels) + 1, items),
+        np.arange(rows, dtype=np.int32).reshape(len(channels) + 2, items),
         b.indptr.astype(np.int64),
         b.indices.astype(np.int32),
         b.data.astype(np.float32),
         (np.log1p(popularity) / np.log1p(popularity.max())).astype(np.float32),
-        np.full((len(channels) + 3, len(HISTORY)), 2.0),
+        np.full((2 * len(channels) + 4, len(HISTORY)), 2.0),
         np.full(len(channels) + 1, 0.2),
     )
 

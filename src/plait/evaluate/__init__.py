@@ -122,7 +122,9 @@ def report(
 def _gates(model: Model) -> dict[str, Any]:
     """How loud each channel is, by history, and where combining was held back to a part, or 0, of itself."""
     names = ["/".join(one) for one in model.manifest.channels]
-    gates = [*model.gates[: len(names)], *model.gates[-2:]]
+    lately = model.gates[len(names) + 1 : -3]
+    gates = [*model.gates[: len(names)], *lately, *model.gates[-2:]]
+    names += [f"{name} lately" for name in names]
     held = {
         least: one["held_back_to"]
         for least, one in model.manifest.quality.get("by_history", {}).items()

@@ -24,7 +24,7 @@ HISTORY = (0, 1, 2, 4, 8, 16)
 Channel = tuple[str, str]  # kind of source, signal
 
 _ARRAYS = ("indptr", "columns", "values", "place", "popularity", "gates", "returns")
-_FORMAT = 1
+_FORMAT = 2
 _log = structlog.get_logger()
 
 
@@ -35,7 +35,7 @@ class Manifest(msgspec.Struct, kw_only=True):
         id: unique, newer ones sort later.
         fitted_at: ms since the epoch, the time that weights were decayed to.
         half_life: ms.
-        channels: (kind of source, signal) of each block of rows; the last block pools all of them.
+        channels: (kind of source, signal) of each block of rows.
         wanted: of each channel, whether its acts show that an item was wanted: what the model foretells.
         seconds, tuning_seconds: what fitting took on all there is, and before that on a part to learn the gates.
         quality: NDCG@20 on what was held out: ``popularity``, ``model``, by bucket of history ``by_history``.
@@ -64,10 +64,12 @@ class Model:
 
     Attributes:
         entities: ``kind SEP id``, the items it may recommend first.
-        place: (blocks, entities) which row of B an entity has in a channel's block, -1 none; the last block pools.
+        place: (channels + 2, entities) which row of B an entity has in a channel's block, -1 none; then in the one that pools
+            all channels, and in the one that foretells what is wanted lately.
         indptr, columns, values: B, rows compressed, columns are items' numbers, sorted.
         popularity: (items,) 0..1.
-        gates: (channels + 3, buckets of history): each channel, any other channel, topics, popularity.
+        gates: (2 * (channels + 1) + 2, buckets of history): each channel and any other one, the same for what they say lately,
+            topics, popularity.
         returns: (channels + 1,) how often people come back to what they touched, by channel.
     """
 
@@ -200,12 +202,12 @@ def drop_old(folder: Path, *, keep: int = 2) -> None:
 
 def prior(half_life: int) -> Model:
     """What to go by before the first fit: topics, what a person touched, and nothing else."""
-    gates = np.zeros((3, len(HISTORY)))
-    gates[0], gates[1], gates[2] = 1.0, 1.0, 1.0
+    gates = np.ones((4, len(HISTORY)))
+    gates[1] = 0.0  # nothing is known of lately
     return Model(
         Manifest(id="prior", half_life=half_life),
         [],
-        np.zeros((1, 0), np.int32),
+        np.zeros((2, 0), np.int32),
         np.zeros(1, np.int64),
         np.zeros(0, np.int32),
         np.zeros(0, np.float32),

@@ -28,17 +28,20 @@ def scores(model: Model, table: Table, people: NDArray[np.int64]) -> Array:
     gates = model.gates[:, bucket]
     b = sp.csr_matrix((model.values, model.columns, model.indptr), shape=(len(model.indptr) - 1, table.items))
     found: Array = gates[-1][:, None] * np.asarray(model.popularity, np.float64)[None, :]
-    for channel in range(len(table.channels)):
-        if not model.gates[channel].any():
-            continue
-        x = table.matrix(channel)[people].tocoo()
-        row = model.place[channel, x.col]
-        known = row >= 0
-        heard = sp.csr_matrix(
-            (x.data[known] * gates[channel, x.row[known]], (x.row[known], row[known])),
-            shape=(len(people), b.shape[0]),
-        )
-        found += (heard @ b).toarray()
+    channels = len(table.channels)
+    for channel in range(channels):
+        for block, gate in ((channel, channel), (channels + 1, channels + 1 + channel)):  # in all, and lately
+            if not model.gates[gate].any():
+                continue
+            x = table.matrix(channel)[people].tocoo()
+            x.data = x.data if block == channel else np.sign(x.data)
+            row = model.place[block, x.col]
+            known = row >= 0
+            heard = sp.csr_matrix(
+                (x.data[known] * gates[gate, x.row[known]], (x.row[known], row[known])),
+                shape=(len(people), b.shape[0]),
+            )
+            found += (heard @ b).toarray()
     if table.topics.nnz and model.gates[-2].any():
         found += gates[-2][:, None] * topic_scores(table, people)
     return found

@@ -21,9 +21,24 @@ from plait.fragment import half_life_ms
 from plait.keys import load_keys
 from plait.models import HISTORY, Manifest, Model, drop_old, newest, prior
 from plait.models.batch import topic_scores
-from plait.models.gates import Fitted, Groups, fit_gates, groups, ndcg, split
+from plait.models.gates import (
+    ENOUGH,
+    HELD_OUT_BY_TIME,
+    Fitted,
+    Groups,
+    Split,
+    fit_gates,
+    groups,
+    joined,
+    ndcg,
+    split,
+)
+from plait.models.lately import KEEP as KEEP_LATELY
+from plait.models.lately import NAME as LATELY
+from plait.models.lately import lately_rows, present, stretches
 from plait.models.linear import Rows, cut
-from plait.models.parts import Shape, parts_of, recent, scale
+from plait.models.loudness import fit_loud
+from plait.models.parts import Part, Shape, parts_of, popularity, scale
 from plait.models.shape import tuned
 from plait.models.table import TIES, Table, table_of
 from plait.profile import Entry
@@ -40,7 +55,8 @@ class Frozen(msgspec.Struct, frozen=True):
     Attributes:
         shape: the fields of ``Shape``.
         mix: (kind of source, signal, part) and its share.
-        gates: of each channel by its names, and of ``topics`` and ``popularity``, by history.
+        gates: of each channel by its names, of what it says lately (its kind of source after ``lately:``), and of ``topics``
+            and ``popularity``, by history.
         quality: what the manifest said of it.
     """
 
@@ -103,9 +119,10 @@ def _frozen(folder: Path) -> Frozen | None:
     if last is None:
         return None
     try:
-        return msgspec.json.decode((last / FROZEN).read_bytes(), type=Frozen)
+        found = msgspec.json.decode((last / FROZEN).read_bytes(), type=Frozen)
     except (OSError, msgspec.MsgspecError):
         return None
+    return found if len(found.shape) == len(Shape._fields) else None
 
 
 def fit(
@@ -182,28 +199,46 @@ def _fit(
         quality=quality,
         gated_off=[
             "/".join(one)
-            for one, hears, gate in zip(table.channels, heard, fitted.gates, strict=False)
-            if hears and not gate.any()
+            for one, hears, gate, lately in zip(
+                table.channels, heard, fitted.gates, fitted.gates[len(heard) :], strict=False
+            )
+            if hears and not gate.any() and not lately.any()
         ],
         seconds=round(time.perf_counter() - tuned, 3),
         tuning_seconds=round(tuned - began, 3),
     )
     target = np.array(table.targets) & heard
-    other = fitted.gates[:-2][target].mean(axis=0) if target.any() else np.zeros(len(HISTORY))
-    gates = np.vstack([fitted.gates[:-2], other, fitted.gates[-2:]])
+    gates = np.vstack([*_with_other(fitted.gates[:-2], target), fitted.gates[-2:]])
     model = Model(
         manifest, table.entities, place, b.indptr.astype(np.int64), b.indices.astype(np.int32),
-        b.data.astype(np.float32), popularity(table, shape).astype(np.float32), gates, _returns(table),
+        b.data.astype(np.float32), popularity(table, shape.half_life).astype(np.float32), gates, _returns(table),
     )  # fmt: skip
     return model, _decided(table, shape, fitted, quality)
 
 
+def _with_other(gates: NDArray[np.float64], target: NDArray[np.bool_]) -> list[NDArray[np.float64]]:
+    """The gates of each channel, then those of any other: what all rows say, and what is said lately."""
+    found = []
+    for some in np.split(gates, 2):
+        found += [
+            some,
+            some[target].mean(axis=0, keepdims=True) if target.any() else np.zeros((1, len(HISTORY))),
+        ]
+    return found
+
+
+def _speaking(table: Table) -> list[tuple[str, str]]:
+    """Who has gates, in their order: each channel, each channel lately, topics and popularity."""
+    lately = [(f"{LATELY}:{kind}", signal) for kind, signal in table.channels]
+    return [*table.channels, *lately, ("", "topics"), ("", "popularity")]
+
+
 def _decided(table: Table, shape: Shape, fitted: Fitted, quality: dict[str, Any]) -> Frozen:
-    rows = [*table.channels, ("", "topics"), ("", "popularity")]
+    rows = _speaking(table)
     return Frozen(
         tuple(shape),
         [
-            (*table.channels[channel], name, float(share))
+            (*rows[channel], name, float(share))
             for (channel, name), share in zip(fitted.names, fitted.mix, strict=True)
         ],
         [(*row, gate) for row, gate in zip(rows, fitted.gates.tolist(), strict=True)],
@@ -213,11 +248,11 @@ def _decided(table: Table, shape: Shape, fitted: Fitted, quality: dict[str, Any]
 
 def _thawed(frozen: Frozen, table: Table) -> tuple[Shape, Fitted, dict[str, Any]]:
     """The decisions for a table whose channels may stand in another order; one that is new waits for the next fit."""
-    number = {tuple(channel): place for place, channel in enumerate(table.channels)}
+    rows = _speaking(table)
+    number = {tuple(one): place for place, one in enumerate(rows)}
     known = [one for one in frozen.mix if one[:2] in number]
     gates = {(kind, signal): gate for kind, signal, gate in frozen.gates}
     silent = [0.0] * len(HISTORY)
-    rows = [*table.channels, ("", "topics"), ("", "popularity")]
     fitted = Fitted(
         [(number[kind, signal], name) for kind, signal, name, _ in known],
         np.array([share for *_, share in known]),
@@ -235,42 +270,44 @@ def _id(now: int) -> str:
 def _stacked(
     table: Table, heard: NDArray[np.bool_], shape: Shape, fitted: Fitted
 ) -> tuple[NDArray[np.int32], sp.csr_matrix]:
-    """All channels' rows that hold something under one another, the pool's last, and where each entity's stands."""
-    used = np.asarray(fitted.gates[:-2].any(axis=1))
+    """All rows that hold something under one another, and where each entity's stands: see ``Model.place``."""
+    channels = len(table.channels)
+    used, says_lately = np.split(np.asarray(fitted.gates[:-2].any(axis=1)), 2)
     weight = {
         name: share
         for name, share in zip(fitted.names, fitted.mix, strict=True)
-        if share > 0 and used[name[0]]
+        if share > 0 and name[0] < channels and used[name[0]]
     }
     parts, pool = parts_of(table, heard, shape, weight)
     by = np.maximum(scale(table, shape), 1e-9)
-    blocks = len(table.channels) + 1
-    keep = max(10, min(KEEP, BUDGET // max(1, len(table.entities) * blocks)))
+    blocks = channels + 2
+    keep = max(10, min(KEEP, BUDGET // max(1, len(table.entities) * (channels + 1))))
     place = np.full((blocks, len(table.entities)), -1, np.int32)
     stacked: list[sp.csr_matrix] = []
     height = 0
 
-    def put(numbers: list[int], mine: list[tuple[float, Rows]]) -> None:
+    def put(numbers: list[int], mine: list[tuple[float, Rows]], most: int = keep) -> None:
         nonlocal height
-        held, rows = cut(mine, by, keep)
+        held, rows = cut(mine, by, most)
         for number in numbers:
             place[number, held] = height + np.arange(len(held))
         height += len(held)
         stacked.append(rows)
 
-    alone = [
-        one for one in range(len(table.channels)) if [name for at, name in weight if at == one] == ["pool"]
-    ]
+    alone = [one for one in range(channels) if [name for at, name in weight if at == one] == ["pool"]]
     if pool is not None:
-        put([blocks - 1, *alone], [(1.0, pool)])
+        put([channels, *alone], [(1.0, pool)])
     for channel in np.flatnonzero(used).tolist():
         mine = [(weight[channel, one.name], one.rows) for one in parts if one.channel == channel]
         if mine and channel not in alone:
             # What friends touched goes through the pool's rows as they are served: as good, and a hundredth of the work.
-            put([channel], [(share, _served(one, place[-1], stacked, by)) for share, one in mine])
-    for number in range(blocks - 1):
+            put([channel], [(share, _served(one, place[channels], stacked, by)) for share, one in mine])
+    for number in range(channels):
         # What a channel never saw, the pool may know.
-        place[number] = np.where(place[number] < 0, place[-1], place[number])
+        place[number] = np.where(place[number] < 0, place[channels], place[number])
+    lately = lately_rows(table, heard, shape) if says_lately.any() else None
+    if lately is not None:
+        put([channels + 1], [(1.0, lately)], min(keep, KEEP_LATELY))
     found = sp.vstack(stacked).tocsr() if stacked else sp.csr_matrix((0, table.items), dtype=np.float32)
     return place, found
 
@@ -285,39 +322,61 @@ def _served(
     return Rows((rows.via.tocsc()[:, held] @ pool).tocsr().astype(np.float32), None)
 
 
-def popularity(table: Table, shape: Shape) -> NDArray[np.float64]:
-    """(items,) 0..1: faded counts of people who wanted each, on a scale of logarithms."""
-    found = np.log1p(recent(table, shape.half_life))
-    scaled: NDArray[np.float64] = found / max(found.max(), 1e-9)
-    return scaled
-
-
 def _learned(
     table: Table, heard: NDArray[np.bool_], random: np.random.Generator
 ) -> tuple[Shape, Fitted, dict[str, Any]]:
-    cut_ = split(table, random)
-    shape = tuned(cut_, heard, random)
-    parts, _ = parts_of(cut_.rest, heard, shape)
+    shape, asked = None, []  # type: Shape | None, list[Groups]
+    channels = len(table.channels)
+    names: list[tuple[int, str]] = []
+    for seen in stretches(table, HELD_OUT_BY_TIME):
+        cut_ = split(seen, random)
+        shape = shape or tuned(cut_, heard, random)
+        parts, _ = parts_of(cut_.rest, heard, shape)
+        parts += _lately_parts(cut_.rest, heard, shape)
+        found = [(part.channel, part.name) for part in parts]
+        if (
+            asked and found != names
+        ):  # a channel that is new had no rows yet, and what it is worth cannot be told
+            break
+        names = found
+        asked.append(_asked(cut_, heard, shape, parts, random))
+    assert shape is not None
+    every = joined(asked)
+    social = np.array([kind == TIES or signal in SOCIAL for kind, signal in table.channels])
+    timed = len(every.bucket) >= ENOUGH and any(name == LATELY for _, name in names)
+    fitted, by_channel = (fit_loud if timed else fit_gates)(
+        every, names, 2 * channels, {"activity": np.tile(~social, 2), "social": np.tile(social, 2)}
+    )
+    return shape, fitted, _quality(by_channel, fitted) if len(every.bucket) else {}
+
+
+def _lately_parts(table: Table, heard: NDArray[np.bool_], shape: Shape) -> list[Part]:
+    """What is said lately, once for each channel: the rows are the same, how far each is trusted is not."""
+    rows = lately_rows(table, heard, shape)
+    channels = len(table.channels)
+    items = np.flatnonzero(heard & ~table.tied[:-1]).tolist()
+    return [] if rows is None else [Part(channels + one, LATELY, rows) for one in items]
+
+
+def _asked(
+    cut_: Split, heard: NDArray[np.bool_], shape: Shape, parts: Sequence[Part], random: np.random.Generator
+) -> Groups:
+    """What was held out, as questions that each part answers for itself."""
     by = scale(cut_.rest, shape).astype(np.float32)
-    known = popularity(cut_.rest, shape)
+    known = popularity(cut_.rest, shape.half_life)
+    channels = len(cut_.rest.channels)
 
     def score(seen: Table, people: NDArray[np.int64]) -> list[NDArray[np.float64]]:
         seen = seen.hearing(heard)
-        x = {part.channel: seen.matrix(part.channel)[people] for part in parts}
+        x = {part.channel: seen.matrix(part.channel % channels)[people] for part in parts}
+        for one in x:
+            x[one] = present(x[one]) if one >= channels else x[one]
         found: list[Any] = [part.rows.scores(x[part.channel]) * by for part in parts]
         found.append(topic_scores(seen, people))
         found.append(np.tile(known, (len(people), 1)))
         return found
 
-    asked = groups(cut_, score, random)
-    social = np.array([kind == TIES or signal in SOCIAL for kind, signal in table.channels])
-    fitted, by_channel = fit_gates(
-        asked,
-        [(part.channel, part.name) for part in parts],
-        len(table.channels),
-        {"activity": ~social, "social": social},
-    )
-    return shape, fitted, _quality(by_channel, fitted) if len(asked.bucket) else {}
+    return groups(cut_, score, random)
 
 
 def _quality(asked: Groups, fitted: Fitted) -> dict[str, Any]:

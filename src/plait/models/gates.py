@@ -181,13 +181,22 @@ class Groups(NamedTuple):
         )  # fmt: skip
 
 
+def joined(several: Sequence[Groups]) -> Groups:
+    """The questions of several groups, one after the other."""
+    questions = np.cumsum([0, *(len(one.bucket) for one in several)])
+    numbered = [
+        one._replace(group=one.group + before) for one, before in zip(several, questions, strict=False)
+    ]
+    return numbered[0] if len(several) == 1 else Groups(*map(np.concatenate, zip(*numbered, strict=True)))
+
+
 Score = Callable[
     [Table, NDArray[np.int64]], list[Array]
 ]  # table, people -> a (people, items) array per feature
 
 
 def groups(cut: Split, score: Score, random: np.random.Generator) -> Groups:
-    """Turn people with held-out items into questions."""
+    """Turn people with held-out items into questions; who wanted nothing that anything speaks for is not asked about."""
     people = np.flatnonzero(np.diff(cut.truth.indptr))
     people = np.sort(random.permutation(people)[: 2 * PEOPLE])
     cut = cut._replace(rest=cut.rest.of(people))
@@ -203,7 +212,9 @@ def groups(cut: Split, score: Score, random: np.random.Generator) -> Groups:
             truth = cut.truth.indices[cut.truth.indptr[person] : cut.truth.indptr[person + 1]]
             known = everything.indices[everything.indptr[person] : everything.indptr[person + 1]]
             history = int(wanted.indptr[person + 1] - wanted.indptr[person])
-            found.append(_question([one[place] for one in features], truth, known, history, random))
+            question = _question([one[place] for one in features], truth, known, history, random)
+            if question[1].any():
+                found.append(question)
     sizes = [len(one[1]) for one in found]
     width = found[0][0].shape[1] if found else len(score(cut.rest, people))
     return Groups(
@@ -223,6 +234,10 @@ def _question(
     history: int,
     random: np.random.Generator,
 ) -> tuple[Array, Array, Array, int, float]:
+    ideal = float((1 / np.log2(np.arange(min(len(truth), TOP)) + 2)).sum())
+    # What is new to everybody and has no topics, nothing can tell from the rest of its kind. Were it asked about, whatever
+    # speaks for anything else would seem to mislead, and the less so the less it is heard.
+    truth = truth[np.any([one[truth] != 0 for one in scores], axis=0)]
     candidates: list[NDArray[Any]] = [truth]
     for one in scores:
         if len(known):
@@ -237,7 +252,6 @@ def _question(
     wanted = np.isin(items, truth).astype(float)
     stands_for = np.ones(len(items))
     stands_for[len(best) :] = (len(scores[0]) - len(best) - len(known)) / max(1, len(others))
-    ideal = float((1 / np.log2(np.arange(min(len(truth), TOP)) + 2)).sum())
     return features, wanted, stands_for, history, ideal
 
 
@@ -325,13 +339,13 @@ def fit_gates(
         mine = asked._replace(features=asked.features * np.append(mask, [True, True]))
         alone[name] = _by_bucket(mine, np.where(np.append(mask, [True, True]), level, 0.0))
     if alone:
-        gates, guarded = _guarded(asked, gates, alone)
+        gates, guarded = guard(asked, gates, alone)
     return Fitted(list(names), mix, gates, alone, guarded), asked
 
 
 def _everybody(scaled: Groups, start: Array) -> Array:
     """The gates that serve everybody, those of no use zero."""
-    found = _softmax(scaled, start, PULL / len(scaled.bucket))
+    found = softmax(scaled, start, PULL / len(scaled.bucket))
     return _without_useless(scaled, _polished(scaled, found)) if len(scaled.bucket) >= ENOUGH else found
 
 
@@ -342,11 +356,11 @@ def _by_bucket(asked: Groups, level: Array) -> Array:
     if number:
         spread = np.maximum(asked.features.std(axis=0), 1e-9)
         scaled = asked._replace(features=asked.features / spread)
-        everybody = _softmax(scaled, level * spread, PULL / number)
+        everybody = softmax(scaled, level * spread, PULL / number)
         for bucket in range(len(HISTORY)):
             here = asked.bucket == bucket
             some = int(here.sum())
-            gates[:, bucket] = _softmax(scaled.of(here), everybody, PULL_BUCKET / some) if some else everybody
+            gates[:, bucket] = softmax(scaled.of(here), everybody, PULL_BUCKET / some) if some else everybody
             if some >= PLENTY:
                 gates[:, bucket] = _polished(scaled.of(here), gates[:, bucket])
         gates /= spread[:, None]
@@ -354,7 +368,9 @@ def _by_bucket(asked: Groups, level: Array) -> Array:
     return gates
 
 
-def _guarded(asked: Groups, gates: Array, alone: Mapping[str, Array]) -> tuple[Array, dict[int, float]]:
+def guard(
+    asked: Groups, gates: Array, alone: Mapping[str, Array], enough: int = ENOUGH
+) -> tuple[Array, dict[int, float]]:
     """Never worse than the best single source: where combining may cost more than ``COSTS``, take less of it.
 
     In each bucket we go from the best single source's gates towards the combined ones, as far as the steps gain something
@@ -371,7 +387,7 @@ def _guarded(asked: Groups, gates: Array, alone: Mapping[str, Array]) -> tuple[A
         # A bucket of few questions hears its neighbours, too: chance would hold combining back, or let it through.
         for reach in range(len(HISTORY)):
             here = np.abs(asked.bucket - bucket) <= reach
-            if here.sum() >= ENOUGH:
+            if here.sum() >= enough:
                 break
         if not here.any():
             continue
@@ -393,7 +409,7 @@ def _guarded(asked: Groups, gates: Array, alone: Mapping[str, Array]) -> tuple[A
     return gates, guarded
 
 
-def _softmax(asked: Groups, towards: Array, pull: float) -> Array:
+def softmax(asked: Groups, towards: Array, pull: float) -> Array:
     """Gates under which what was wanted is likely to be picked, each question weighing the same."""
     starts = np.flatnonzero(np.diff(asked.group, prepend=-1))
     wants = np.add.reduceat(asked.truth, starts)
@@ -454,7 +470,7 @@ def _without_useless(asked: Groups, gates: Array, *, kept: NDArray[np.bool_] | N
     halves = [(asked.of(odd), asked.of(~odd)), (asked.of(~odd), asked.of(odd))]
 
     def told(start: Array) -> Array:
-        placed = [(_softmax(one, start, PULL / len(one.bucket)), other) for one, other in halves]
+        placed = [(softmax(one, start, PULL / len(one.bucket)), other) for one, other in halves]
         return np.concatenate([ndcg(other, found) for found, other in placed])
 
     held = told(gates)
@@ -467,7 +483,7 @@ def _without_useless(asked: Groups, gates: Array, *, kept: NDArray[np.bool_] | N
         values = told(without)
         cost = held - values
         if cost.mean() <= SURE * cost.std() / np.sqrt(len(cost)):
-            gates, held = _softmax(asked, without, PULL / len(asked.bucket)), values
+            gates, held = softmax(asked, without, PULL / len(asked.bucket)), values
     return gates
 
 

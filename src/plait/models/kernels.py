@@ -44,7 +44,7 @@ def hear(
     places: Ints,
     met: Mask,
 ) -> tuple[Ints, Floats, Ints, int, int, Ints, float]:
-    """What a person's acts say together: rows of B first, then points, then topics, each by its weight.
+    """What a person's acts say together: rows of B first, in all and lately, then points, then topics, each by its weight.
 
     The intensities are those of ``table.read``: weights relative to the newest act, all that one channel says about one
     thing saturates together, and ties share the root of their number. An act speaks by the gate that its channel has for
@@ -58,7 +58,7 @@ def hear(
         half_life: ms.
         page: the saying of the item that a page is about, which speaks louder than all that was done before; or -1.
         spans, facts, what, share: of the sayings.
-        gates: (channels + 3, buckets of history), see ``Model``.
+        gates: (2 * (channels + 1) + 2, buckets of history), see ``Model``.
         sums: zero for each group of sayings, before and after.
         places: -1 for each label, before and after.
         met: (slots,) false before and after.
@@ -80,39 +80,42 @@ def hear(
             sums[facts[numbers[k], 2]] += value[k]
             ties += 1 if facts[numbers[k], 3] & TIED else 0
     wanted, spoken, room = 0, 0.0, 0
+    present = np.zeros(acts)  # what each is of one whole thing that was touched
     for k in range(acts):
         number = numbers[k]
         size = abs(sums[facts[number, 2]])
+        present[k] = value[k] / size if size > 1e-9 else np.sign(value[k])
         value[k] *= np.log2(1.0 + size) / size if size > 1e-9 else 1.0 / np.log(2.0)
         if facts[number, 3] & TIED:
             value[k] /= np.sqrt(max(1, ties))
         if value[k] == 0.0:
             continue
-        room += spans[number, 3] - spans[number, 0]
+        room += spans[number, 4] - spans[number, 0]
         if facts[number, 3] & ON_TOPIC:
             spoken += abs(value[k])
         if value[k] > 0.0:
-            for at in range(spans[number, 3], spans[number, 4]):
+            for at in range(spans[number, 4], spans[number, 5]):
                 wanted += 0 if met[what[at]] else 1
                 met[what[at]] = True
     for k in range(acts):
         sums[facts[numbers[k], 2]] = 0.0
-        for at in range(spans[numbers[k], 3], spans[numbers[k], 4]):
+        for at in range(spans[numbers[k], 4], spans[numbers[k], 5]):
             met[what[at]] = False
     bucket = 0
     while bucket + 1 < len(HISTORY) and wanted >= HISTORY[bucket + 1]:
         bucket += 1
     topic_gate = gates[kinds - 2, bucket] / np.sqrt(max(1.0, spoken))
     loudest = 1.0
-    for channel in range(kinds - 2):
+    for channel in range((kinds - 2) // 2):
         loudest = max(loudest, gates[channel, bucket])
     if page >= 0:
-        room += spans[page, 3] - spans[page, 0]
+        room += spans[page, 4] - spans[page, 0]
     told, weight, label = np.empty(room, np.int32), np.empty(room, np.float64), np.empty(room, np.int32)
     labels = np.empty(acts + 1, np.int32)
-    ends = np.zeros(3, np.int64)
+    ends = np.zeros(4, np.int64)
     count, known = 0, 0
-    for part in range(3):
+    lately = (kinds - 2) // 2
+    for part in range(4):
         for k in range(acts + 1):
             number = numbers[k] if k < acts else page
             if number < 0 or (k < acts and value[k] == 0.0):
@@ -121,9 +124,13 @@ def hear(
                 places[facts[number, 1]], labels[known] = known, facts[number, 1]
                 known += 1
             if k == acts:
-                by = 3.0 * (loudest if part < 2 else max(1.0, gates[kinds - 2, bucket]))
+                by = 3.0 * (loudest if part < 3 else max(1.0, gates[kinds - 2, bucket]))
+            elif part == 1:
+                by = present[k] * gates[facts[number, 0] + lately, bucket]
+            elif part < 3:
+                by = value[k] * gates[facts[number, 0], bucket]
             else:
-                by = value[k] * (gates[facts[number, 0], bucket] if part < 2 else topic_gate)
+                by = value[k] * topic_gate
             if by == 0.0:
                 continue
             for at in range(spans[number, part], spans[number, part + 1]):
@@ -134,7 +141,7 @@ def hear(
     for k in range(known):
         places[labels[k]] = -1
     base_gate = max(gates[kinds - 1, bucket], SMALLEST_BASE)
-    return told[:count], weight[:count], label[:count], ends[0], ends[1], labels[:known], base_gate
+    return told[:count], weight[:count], label[:count], ends[1], ends[2], labels[:known], base_gate
 
 
 @compiled
@@ -395,7 +402,7 @@ def warm() -> None:
     """Compile everything, or load it from the cache, so that no visitor waits for it."""
     ints, line, one = np.zeros(1, np.int32), np.zeros((1, 8), np.int32), np.zeros(1)
     spans, facts, longs, flag = (
-        np.zeros((1, 5), np.int32),
+        np.zeros((1, 6), np.int32),
         line[:, :4].copy(),
         np.zeros(2, np.int64),
         ~ints.astype(np.bool_),
@@ -412,7 +419,7 @@ def warm() -> None:
         facts,
         ints,
         one,
-        np.zeros((3, len(HISTORY))),
+        np.zeros((4, len(HISTORY))),
         one,
         ints - 1,
         ~flag,

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from plait.models.linear import FREQUENCY, RIDGE, Rows, frequency, ridge_rows
 from plait.models.table import Table
 
+CLOCKS = (1.0, 4.0, 16.0)  # times the half-life
 FEW = 20  # people; a channel of fewer has no rows of its own
 
 
@@ -30,14 +31,12 @@ class Shape(NamedTuple):
 
     Attributes:
         ridge: times the mean square of a person's row.
-        frequency: what an item foretells is scaled by the number of people who wanted it, to this power,
-        freshness: and by its popularity now against all it ever had, to this power.
+        frequency: what an item foretells is scaled by the number of people who wanted it, to this power.
         half_life: of popularity now, ms; 0 for never fading.
     """
 
     ridge: float = RIDGE
     frequency: float = FREQUENCY
-    freshness: float = 0.0
     half_life: float = 0.0
 
 
@@ -142,12 +141,22 @@ def scale(table: Table, shape: Shape) -> NDArray[np.float64]:
     """(items,) what each column of rows is multiplied by."""
     kept = table.wanted
     counts = np.bincount(table.entity[kept], minlength=table.items).astype(np.float64)
-    found = np.maximum(counts, 1.0) ** shape.frequency
-    if shape.freshness:
-        now = recent(table, shape.half_life)
-        found *= ((now + 1e-6) / (now.max() + 1e-6)) ** shape.freshness
-    fit: NDArray[np.float64] = found
-    return fit
+    found: NDArray[np.float64] = np.maximum(counts, 1.0) ** shape.frequency
+    return found
+
+
+def popularity(table: Table, half_life: float) -> NDArray[np.float64]:
+    """(items,) 0..1: how many people wanted each, on a scale of logarithms.
+
+    Where it fades, it fades by several clocks at a time: what the last days tell is of the moment and of few acts, and
+    which half-life foretells best changes from month to month.
+    """
+    told = [recent(table, half_life * clock) for clock in (CLOCKS if half_life else CLOCKS[:1])]
+    most = max(float(told[0].max(initial=0.0)), 1e-9)
+    mixed = sum(one / max(float(one.max(initial=0.0)), 1e-9) for one in told) / len(told)
+    found = np.log1p(most * mixed)
+    scaled: NDArray[np.float64] = found / max(float(found.max(initial=0.0)), 1e-9)
+    return scaled
 
 
 def recent(table: Table, half_life: float) -> NDArray[np.float64]:

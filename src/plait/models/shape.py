@@ -1,8 +1,10 @@
-"""What is tried out before gates are learned: how strong the ridge, how popular and how fresh what is foretold should be."""
+"""What is tried out before gates are learned: how strong the ridge, how popular what is foretold should be, and how
+fast popularity fades.
+"""
 
 from __future__ import annotations
 
-from itertools import pairwise, product
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,14 +12,13 @@ from numpy.typing import NDArray
 from plait.events import DAY
 from plait.models.gates import TOP, Split
 from plait.models.linear import is_exact
-from plait.models.parts import Shape, items_only, pool_of, recent, scale
+from plait.models.parts import Shape, items_only, pool_of, popularity, scale
 from plait.models.table import Table
 
 Array = NDArray[np.float64]
 
 RIDGES = (1.5, 4.0, 12.0)
 FREQUENCIES = (0.0, 0.1, 0.2, 0.3)
-FRESH = (0.0, 0.4, 0.7, 1.0)
 HALF_LIVES = (0.25 * DAY, 1.0 * DAY, 3.0 * DAY, 10.0 * DAY, 40.0 * DAY, 400.0 * DAY)
 NEARLY, CLEARLY = 0.97, 1.002  # of the best; what is shorter or less simple must be better than that
 LOUD = (0.05, 0.2, 0.6)  # of what is personal beside what is popular, in standard deviations
@@ -49,8 +50,7 @@ def tuned(cut: Split, heard: NDArray[np.bool_], random: np.random.Generator) -> 
     known = theirs.only(theirs.entity < table.items).matrix()[people][:, : table.items].toarray() != 0
     timed = is_timed(table)
     half_life = _half_life(table, random) if timed else 0.0
-    popular = np.log1p(recent(table, half_life))
-    popular = (popular / max(popular.max(), 1e-9)).astype(np.float32)
+    popular = popularity(table, half_life).astype(np.float32)
     x = items_only(theirs.hearing(heard))[people]
     best, found = -1.0, Shape(half_life=half_life)
     for ridge in RIDGES if is_exact(items_only(table.hearing(heard))) else RIDGES[:1]:
@@ -58,8 +58,8 @@ def tuned(cut: Split, heard: NDArray[np.bool_], random: np.random.Generator) -> 
         if pool is None:
             return found
         scores = pool.scores(x)
-        for frequency, fresh in product(FREQUENCIES, FRESH if timed else (0.0,)):
-            shape = Shape(ridge, frequency, fresh, half_life)
+        for frequency in FREQUENCIES:
+            shape = Shape(ridge, frequency, half_life)
             scaled = scores * scale(table, shape).astype(np.float32)
             if timed:  # what is popular now is most of what there is to know, so it is in every trial
                 scaled /= max(float(scaled.std()), 1e-9)
