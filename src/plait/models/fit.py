@@ -21,18 +21,8 @@ from plait.fragment import half_life_ms
 from plait.keys import load_keys
 from plait.models import HISTORY, Manifest, Model, drop_old, newest, prior
 from plait.models.batch import topic_scores
-from plait.models.gates import (
-    ENOUGH,
-    HELD_OUT_BY_TIME,
-    Fitted,
-    Groups,
-    Split,
-    fit_gates,
-    groups,
-    joined,
-    ndcg,
-    split,
-)
+from plait.models.fusion import ENOUGH, Fitted, fit_gates
+from plait.models.gates import HELD_OUT_BY_TIME, Groups, Split, groups, joined, ndcg, split, splits
 from plait.models.lately import KEEP as KEEP_LATELY
 from plait.models.lately import NAME as LATELY
 from plait.models.lately import lately_rows, present, stretches
@@ -325,23 +315,20 @@ def _served(
 def _learned(
     table: Table, heard: NDArray[np.bool_], random: np.random.Generator
 ) -> tuple[Shape, Fitted, dict[str, Any]]:
-    shape, asked = None, []  # type: Shape | None, list[Groups]
+    past = list(stretches(table, HELD_OUT_BY_TIME))
+    draws = [split(seen, random) for seen in past] if len(past) > 1 else splits(table, random)
+    shape = tuned(draws[0] if len(past) > 1 else draws[-1], heard, random)
     channels = len(table.channels)
-    names: list[tuple[int, str]] = []
-    for seen in stretches(table, HELD_OUT_BY_TIME):
-        cut_ = split(seen, random)
-        shape = shape or tuned(cut_, heard, random)
-        parts, _ = parts_of(cut_.rest, heard, shape)
-        parts += _lately_parts(cut_.rest, heard, shape)
-        found = [(part.channel, part.name) for part in parts]
-        if (
-            asked and found != names
-        ):  # a channel that is new had no rows yet, and what it is worth cannot be told
-            break
-        names = found
-        asked.append(_asked(cut_, heard, shape, parts, random))
-    assert shape is not None
-    every = joined(asked)
+    told: list[tuple[list[tuple[int, str]], Groups]] = []
+    for one in draws:
+        parts, _ = parts_of(one.rest, heard, shape)
+        parts += _lately_parts(one.rest, heard, shape)
+        mine = [(part.channel, part.name) for part in parts]
+        if len(past) > 1 and told and mine != told[0][0]:
+            break  # a channel that is new had no rows yet, and what it is worth cannot be told
+        told.append((mine, _asked(one, heard, shape, parts, random)))
+    names = list(dict.fromkeys(name for mine, _ in told for name in mine))
+    every = joined([_aligned(mine, one, names) for mine, one in told])
     social = np.array([kind == TIES or signal in SOCIAL for kind, signal in table.channels])
     timed = len(every.bucket) >= ENOUGH and any(name == LATELY for _, name in names)
     fitted, by_channel = (fit_loud if timed else fit_gates)(
@@ -377,6 +364,15 @@ def _asked(
         return found
 
     return groups(cut_, score, random)
+
+
+def _aligned(mine: list[tuple[int, str]], asked: Groups, names: list[tuple[int, str]]) -> Groups:
+    """The questions with a feature for each of ``names``: what one draw had too few people for says nothing there."""
+    if mine == names:
+        return asked
+    features = np.zeros((len(asked.features), len(names) + 2))
+    features[:, [*map(names.index, mine), -2, -1]] = asked.features
+    return asked._replace(features=features)
 
 
 def _quality(asked: Groups, fitted: Fitted) -> dict[str, Any]:

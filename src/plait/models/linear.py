@@ -20,6 +20,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from plait.models import loops
+from plait.models.tastes import broad
 
 Floats = NDArray[np.float32]
 
@@ -73,7 +74,14 @@ class Rows:
 
 
 def ridge_rows(
-    x: sp.csr_matrix, y: sp.csr_matrix, *, own: bool, ridge: float = RIDGE, also: sp.csr_matrix | None = None
+    x: sp.csr_matrix,
+    y: sp.csr_matrix,
+    *,
+    own: bool,
+    ridge: float = RIDGE,
+    also: sp.csr_matrix | None = None,
+    broadly: float = 0.0,
+    tastes: int = 0,
 ) -> tuple[Rows, Rows | None]:
     """The weights ``B`` of ``y ~ x @ B``, and those of ``also``.
 
@@ -83,6 +91,8 @@ def ridge_rows(
         own: whether what ``x`` tells is in ``y``: then an item must not explain itself, and B's diagonal is zero.
         ridge: times the mean square of a person's row.
         also: (people, others) what explains besides.
+        broadly: how much of what ``tastes`` directions foretell is added, where nothing explains besides.
+        tastes: see ``tastes.broad``.
 
     Returns:
         rows of the columns of ``x``, and of those of ``also``. They foretell ``y`` by frequency: an item that n people
@@ -107,6 +117,9 @@ def ridge_rows(
     if also is not None:
         blocks.append(also[people].astype(np.float32).tocsr())
     left, right = _solved(blocks, y_damped, items if own else 0, ridge * square)
+    if broadly and also is None:
+        dual = right.shape[0] == len(people)  # the primal is of fewer columns
+        right += np.float32(broadly) * broad(x_damped, y_damped, tastes, None if dual else left)
     parts = np.cumsum([0, *(one.shape[1] for one in blocks)])
     mine = left[: parts[1]]
     mine = (damped @ mine).tocsr().astype(np.float32)

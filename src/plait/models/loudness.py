@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plait.models import HISTORY
-from plait.models.gates import FLOOR, Fitted, Groups, believed, guard, ndcg, softmax
+from plait.models.fusion import FLOOR, Fitted, believed, guard, likely
+from plait.models.gates import Groups, ndcg
 
 Array = NDArray[np.float64]
 
@@ -27,7 +28,7 @@ PULL = 60.0  # questions; a bucket with as many weighs its own evidence and ever
 def fit_loud(
     asked: Groups, names: Sequence[tuple[int, str]], channels: int, sources: Mapping[str, NDArray[np.bool_]]
 ) -> tuple[Fitted, Groups]:
-    """As ``gates.fit_gates``, whose arguments and result it has; the second half of the channels says what is wanted lately."""
+    """As ``fusion.fit_gates``, whose arguments and result it has; the second half of the channels says what is wanted lately."""
     mix = _mixed(asked, names, channels)
     fold = np.zeros((len(names) + 2, channels + 2))
     for place, (channel, _) in enumerate(names):
@@ -54,11 +55,11 @@ def _mixed(asked: Groups, names: Sequence[tuple[int, str]], channels: int) -> Ar
     start = believed([channel for channel, _ in names], len(asked.bucket))
     spread = np.maximum(asked.features.std(axis=0), 1e-9)
     scaled = asked._replace(features=asked.features / spread)
-    likely = softmax(scaled, start * spread, 20.0 / max(1, len(asked.bucket)))[:-2] / spread[:-2]
+    found = likely(scaled, start * spread)[:-2] / spread[:-2]
     for channel in range(channels):
         here = [place for place, one in enumerate(names) if one[0] == channel]
         pool = [place for place in here if names[place][1] == "pool"]
-        share = np.isin(np.arange(len(names)), pool or here) * (1.0 if pool else likely)
+        share = np.isin(np.arange(len(names)), pool or here) * (1.0 if pool else found)
         if share.sum() > 0:
             mix += share / share.sum()
     return mix

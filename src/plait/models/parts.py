@@ -33,11 +33,15 @@ class Shape(NamedTuple):
         ridge: times the mean square of a person's row.
         frequency: what an item foretells is scaled by the number of people who wanted it, to this power.
         half_life: of popularity now, ms; 0 for never fading.
+        broadly: how much of the pool's rows is what people have in common at large,
+        tastes: by so many directions.
     """
 
     ridge: float = RIDGE
     frequency: float = FREQUENCY
     half_life: float = 0.0
+    broadly: float = 0.0
+    tastes: float = 0.0
 
 
 class Part(NamedTuple):
@@ -49,13 +53,21 @@ class Part(NamedTuple):
 
 
 def pool_of(
-    table: Table, heard: NDArray[np.bool_], ridge: float, also: sp.csr_matrix | None = None
+    table: Table, heard: NDArray[np.bool_], shape: Shape, also: sp.csr_matrix | None = None
 ) -> tuple[Rows | None, Rows | None]:
     """The rows of all channels together, and those of ``also``; ``None`` where there are no items to learn from."""
     x = items_only(table.hearing(heard))
     if not x.nnz and also is None:
         return None, None
-    rows, theirs = ridge_rows(x, table.target(), own=True, ridge=ridge, also=also)
+    rows, theirs = ridge_rows(
+        x,
+        table.target(),
+        own=True,
+        ridge=shape.ridge,
+        also=also,
+        broadly=shape.broadly,
+        tastes=int(shape.tastes),
+    )
     return (rows if x.nnz else None), theirs
 
 
@@ -78,7 +90,7 @@ def parts_of(
     found: list[Part] = []
     target = table.target()
     items = heard & ~table.tied[:-1]
-    pool, _ = pool_of(table, items, shape.ridge)
+    pool, _ = pool_of(table, items, shape)
     plain = [int(one) for one in np.flatnonzero(items)]
 
     def asked(channel: int, name: str) -> bool:
@@ -101,7 +113,7 @@ def parts_of(
             found.append(Part(channel, "friends", _wanted_by_friends(table, target)))
         for name, beside in (("alone", np.zeros_like(items)), ("joint", items)):
             if asked(channel, name) and (name == "alone" or pool is not None):
-                _, theirs = pool_of(table, beside, shape.ridge, _near(table, x))
+                _, theirs = pool_of(table, beside, shape, _near(table, x))
                 if theirs is not None:
                     found.append(Part(channel, name, theirs))
         if pool is not None and asked(channel, "through"):

@@ -17,7 +17,9 @@ from plait.models.table import Table
 
 Array = NDArray[np.float64]
 
-RIDGES = (1.5, 4.0, 12.0)
+RIDGES = (1.5, 4.0, 12.0, 36.0)
+BROAD = (0.1, 0.3)  # how much of what people have in common at large
+TASTES = (32, 64)  # directions of it
 FREQUENCIES = (0.0, 0.1, 0.2, 0.3)
 HALF_LIVES = (0.25 * DAY, 1.0 * DAY, 3.0 * DAY, 10.0 * DAY, 40.0 * DAY, 400.0 * DAY)
 NEARLY, CLEARLY = 0.97, 1.002  # of the best; what is shorter or less simple must be better than that
@@ -52,22 +54,44 @@ def tuned(cut: Split, heard: NDArray[np.bool_], random: np.random.Generator) -> 
     half_life = _half_life(table, random) if timed else 0.0
     popular = popularity(table, half_life).astype(np.float32)
     x = items_only(theirs.hearing(heard))[people]
-    best, found = -1.0, Shape(half_life=half_life)
-    for ridge in RIDGES if is_exact(items_only(table.hearing(heard))) else RIDGES[:1]:
-        pool, _ = pool_of(table, heard & ~table.tied[:-1], ridge)
+
+    def value(scores: NDArray[np.float32], shape: Shape) -> float:
+        scaled = scores * scale(table, shape).astype(np.float32)
+        if not timed:
+            return _ndcg(scaled, truth, known)
+        # What is popular now is most of what there is to know, so it is in every trial.
+        scaled /= max(float(scaled.std()), 1e-9)
+        return max(_ndcg(popular + weight * scaled, truth, known) for weight in LOUD)
+
+    exact = is_exact(items_only(table.hearing(heard)))
+    items = heard & ~table.tied[:-1]
+    best, found, kept = -1.0, Shape(half_life=half_life), np.zeros((0, 0), np.float32)
+
+    def tried(scores: NDArray[np.float32], shape: Shape) -> bool:
+        nonlocal best, found, kept
+        before = best
+        for frequency in FREQUENCIES:
+            shape = shape._replace(frequency=frequency)
+            told = value(scores, shape)
+            if told > best * CLEARLY:
+                best, found, kept = told, shape, scores
+        return best > before
+
+    for ridge in RIDGES if exact else RIDGES[:1]:
+        shape = Shape(ridge, half_life=half_life)
+        pool, _ = pool_of(table, items, shape)
         if pool is None:
             return found
-        scores = pool.scores(x)
-        for frequency in FREQUENCIES:
-            shape = Shape(ridge, frequency, half_life)
-            scaled = scores * scale(table, shape).astype(np.float32)
-            if timed:  # what is popular now is most of what there is to know, so it is in every trial
-                scaled /= max(float(scaled.std()), 1e-9)
-                value = max(_ndcg(popular + weight * scaled, truth, known) for weight in LOUD)
-            else:
-                value = _ndcg(scaled, truth, known)
-            if value > best * CLEARLY:
-                best, found = value, shape
+        if not tried(pool.scores(x), shape) and found.ridge < ridge:
+            break  # it was better weaker
+    narrow, ridge = kept, found.ridge
+    for tastes in TASTES if exact else ():
+        pool, _ = pool_of(table, items, Shape(ridge, broadly=BROAD[0], tastes=tastes))
+        if pool is not None:
+            more = pool.scores(x) - narrow
+            for broadly in BROAD:
+                shape = Shape(ridge, half_life=half_life, broadly=broadly, tastes=tastes)
+                tried(narrow + np.float32(broadly / BROAD[0]) * more, shape)
     return found
 
 
