@@ -123,7 +123,7 @@ def test_a_channel_that_tells_nothing_is_hardly_heard_and_costs_nothing():
 
     gates = dict(zip(model.manifest.channels, model.gates, strict=False))
     assert gates["web", "view"].max() > 1.0
-    assert gates["bluesky", "like"].max() < 0.1 * gates["web", "view"].max()  # it tells what is popular
+    assert gates["bluesky", "like"].max() < 0.3 * gates["web", "view"].max()  # it tells what is popular
     quality = model.manifest.quality
     assert quality["model"] >= 0.997 * quality.get("activity", quality["model"])
 

@@ -17,8 +17,10 @@ BESIDE = 10  # directions more than are asked for, so that those that are asked 
 PASSES = 5
 
 
-def directions(x: sp.csr_matrix, number: int) -> Floats:
-    """The largest left singular vectors of ``x``, (people, number), by subspace iteration; the same ones every time.
+def directions(x: sp.csr_matrix, number: int) -> tuple[Floats, Floats]:
+    """The largest left singular vectors of ``x``, (people, number), and the squares of their values.
+
+    By subspace iteration, from the same beginning every time.
 
     Args:
         x: (people, columns), float32.
@@ -30,9 +32,11 @@ def directions(x: sp.csr_matrix, number: int) -> Floats:
     for _ in range(PASSES):
         found, _ = np.linalg.qr(x @ (back @ found))
     across = back @ found
-    _, turned = np.linalg.eigh(across.T @ across)
-    best: Floats = np.ascontiguousarray((found @ turned[:, ::-1])[:, : min(number, width)])
-    return best
+    squares, turned = np.linalg.eigh(across.T @ across)
+    kept = slice(None, min(number, width))
+    best: Floats = np.ascontiguousarray((found @ turned[:, ::-1])[:, kept])
+    least = 1e-6 * max(float(squares[-1]), 1e-6)
+    return best, np.maximum(squares[::-1][kept], least).astype(np.float32)
 
 
 def broad(x: sp.csr_matrix, y: sp.csr_matrix, number: int, left: sp.csr_matrix | None) -> Floats:
@@ -48,8 +52,8 @@ def broad(x: sp.csr_matrix, y: sp.csr_matrix, number: int, left: sp.csr_matrix |
     Returns:
         (thin, items), to be added to the regression's own.
     """
-    u = directions(x, number)
-    told: Floats = np.ascontiguousarray((y.T @ u).T)
+    u, squares = directions(x, number)
+    told: Floats = ((y.T @ u) / squares).T.astype(np.float32)
     begin = u if left is None else left.T @ (x.T @ u)
     found: Floats = begin @ told
     return found
