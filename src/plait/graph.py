@@ -23,7 +23,8 @@ from plait.adjacency import Rows
 # five is what statistical offices take as the least.
 FEWEST = 5
 MOST_FOLLOWED = 2_000  # ties of one person that a question looks at
-MOST_STEPS = 30_000  # ties, and things, that a question about friends of friends looks at
+MOST_NEAR = 50  # of them, the strongest, whose own ties are looked at
+MOST_STEPS = 10_000  # ties, and things, that a question about friends of friends looks at
 _LARGEST = (1 << 64) - 1
 SOMEONE = "someone:"  # the type of identifiers that are hashes already
 
@@ -213,7 +214,8 @@ class Graph:
             strength: of the tie to each.
             n: things at most.
         """
-        followed, strength = _strongest(followed, strength)
+        somebody = np.concatenate([somebody, followed])
+        followed, strength = _strongest(followed, strength, MOST_NEAR)
         self._scratch(max(self.nodes, len(self._things)))
         near = adjacency.two_steps(
             *self._ties.arrays, somebody, followed, strength, MOST_STEPS, self._sum, self._last
@@ -256,10 +258,11 @@ def _sorted(ids: Nodes, weights: Iterable[float]) -> tuple[Nodes, Weights]:
     return (ids, values) if len(first) == len(ids) else (ids[first], np.maximum.reduceat(values, first))
 
 
-def _strongest(followed: Nodes, strength: Weights) -> tuple[Nodes, Weights]:
+def _strongest(followed: Nodes, strength: Weights, most: int | None = None) -> tuple[Nodes, Weights]:
+    most = MOST_FOLLOWED if most is None else most
     kept = followed >= 0
     followed, strength = followed[kept], strength[kept]
-    if len(followed) > MOST_FOLLOWED:
-        best = np.argpartition(-strength, MOST_FOLLOWED)[:MOST_FOLLOWED]
+    if len(followed) > most:
+        best = np.argpartition(-strength, most)[:most]
         followed, strength = followed[best], strength[best]
     return followed, strength
