@@ -176,9 +176,12 @@ def _by_bucket(asked: Groups, level: Array) -> Array:
         spread = np.maximum(asked.features.std(axis=0), 1e-9)
         scaled = asked._replace(features=asked.features / spread)
         for bucket in range(len(HISTORY)):
-            here = asked.bucket == bucket
-            if here.sum() >= PLENTY:
-                gates[:, bucket] = _climbed(scaled.of(here), level * spread, NEEDED_BUCKET) / spread
+            # A bucket of few questions hears its neighbours, too.
+            for reach in range(len(HISTORY)):
+                here = np.abs(asked.bucket - bucket) <= reach
+                if here.sum() >= PLENTY:
+                    gates[:, bucket] = _climbed(scaled.of(here), level * spread, NEEDED_BUCKET) / spread
+                    break
     gates[-1] = np.maximum(gates[-1], FLOOR)
     return gates
 
