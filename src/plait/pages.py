@@ -162,12 +162,13 @@ class PageIntake:
         if not isinstance(given, list):
             wrong("events", "events must be a list")
         counted(given, "events")
+        gone = _gone(told)
         kept: list[bytes] = []
         refused: list[Refusal] = []
         for index, one in enumerate(given):
             path = f"events[{index}]"
             try:
-                kept.append(encoded(self._fact(one, path, source, now), path))
+                kept.append(encoded(self._fact(one, path, source, now, gone), path))
             except Rejected as exc:
                 refused.append(refusal(index, exc))
         page = PageBody(
@@ -177,9 +178,9 @@ class PageIntake:
             done=_flag(told, "done"),
             gap=_text(told, "gap", LONGEST_GAP),
         )
-        return Taken(msgspec.json.encode(page), len(kept), _gone(told), _proofs(told), tuple(refused))
+        return Taken(msgspec.json.encode(page), len(kept), gone, _proofs(told), tuple(refused))
 
-    def _fact(self, told: Any, path: str, source: str, now: int) -> dict[str, Any]:
+    def _fact(self, told: Any, path: str, source: str, now: int, gone: Sequence[str] = ()) -> dict[str, Any]:
         """One fact as it may rest.
 
         Raises:
@@ -200,6 +201,10 @@ class PageIntake:
         if event.properties:
             clean["properties"] = self._cleaner.properties(event.signal, clean["properties"])
         _named(event, path)
+        if not {*event.who, event.about.account}.isdisjoint(gone):
+            # A stream is gathered into pages: what they did may stand in the very page that tells that they are gone, and
+            # nobody was known of whom anything could be erased.
+            raise Rejected("somebody it names is gone", code="erased", field=path, status=403)
         at = None if event.at is None else milliseconds(event.at)
         self._let_in(event, corrected(at, None, now), source, path)
         whom = event.about.account

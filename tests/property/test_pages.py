@@ -207,3 +207,13 @@ def test_who_is_two_ties_away_is_kept_as_a_number():
     one, again = msgspec.json.decode(taken.body)["events"]
     assert one == again
     assert one["who"] == [pseudonym("bluesky:did:plc:far", "pepper")]
+
+
+def test_who_is_gone_leaves_nothing_that_the_same_page_tells() -> None:
+    follow = like(4, signal="follow", about={"account": "fakenet:p1"})
+    told = {"events": [like(0), like(1), follow, like(2)], "gone": ["fakenet:p1"]}
+
+    taken = intake().page(msgspec.json.encode(told), SOURCE, now=NOW)
+
+    assert [(one.index, one.code) for one in taken.refused] == [(1, "erased"), (2, "erased")]
+    assert taken.gone == ("fakenet:p1",)

@@ -92,6 +92,12 @@ def test_an_unlike_by_somebody_told_of_a_moment_ago_is_told():
     assert len(facts(streamed(one.stream("firehose:2"), [commit(3, ADA, ("delete", LIKE, None))]))) == 1
 
 
+def test_an_unlike_that_follows_its_like_before_either_is_kept_is_told():
+    liked, unliked = commit(2, ADA, ("create", LIKE, like())), commit(3, ADA, ("delete", LIKE, None))
+
+    assert [one.op for one in facts(stream(liked, unliked, known=lambda _: False))] == ["assert", "retract"]
+
+
 def test_liking_what_one_likes_is_a_delete_with_a_create_and_the_new_one_holds():
     old, new = facts(
         stream(commit(2, ADA, ("delete", LIKE, None), ("create", "app.bsky.feed.like/3aaaaaaaaaa2z", like())))

@@ -53,6 +53,7 @@ class Gathered:
         self._live = False  # a frame came that follows the one before it
         self._revs: dict[str, str] = {}
         self._facts: list[Fact] = []
+        self._actors: set[str] = set()
         self._posts: list[Post] = []
         self._gone: list[str] = []
         self._paged = now()
@@ -67,6 +68,10 @@ class Gathered:
     def waits(self) -> bool:
         """Whether something waits to be kept."""
         return bool(self._facts or self._posts or self._gone or self._gap())
+
+    def tells_of(self, account: str) -> bool:
+        """Whether something of ``network:id`` waits to be kept."""
+        return account in self._actors
 
     def due(self, now: int, *, nothing_came: bool) -> bool:
         """Whether it is time to keep a page."""
@@ -92,6 +97,7 @@ class Gathered:
         if page.gap:
             self.missed, self._gap_at = None, now
         self._facts, self._posts, self._gone = [], [], []
+        self._actors.clear()
         return page
 
     def _gap(self) -> str | None:
@@ -206,6 +212,7 @@ class Gathered:
         if act.action == "update" and not found:  # it was about us, perhaps, and is no more
             found = [undone(commit.did, act.collection, act.rkey, rev=commit.rev, at=at)]
         self._facts += found
+        self._actors.update(fact.actor for fact in found)
 
     def _dropped(self, reason: str) -> None:
         _log.warning("fact_dropped", network="bluesky", reason=reason)

@@ -116,13 +116,14 @@ class Connector:
         self._account, self._now = account, now
         self._me = account.me.removeprefix(NETWORK)
         self._heard = Heard()
+        self._gathered: Gathered | None = None
         # A delete does not say what it was about, and strangers delete all day.
         known: Callable[[str], bool] = getattr(watched, "known", lambda _: True)
         self._interest = Interest(
             self._me,
             lambda did: watched(NETWORK + did),
-            # Whom we have just told of, the state cannot know yet.
-            lambda did: self._heard.actor(did) or known(NETWORK + did),
+            # Whom we have just told of, or are about to, the state cannot know yet.
+            lambda did: self._heard.actor(did) or self._waits(NETWORK + did) or known(NETWORK + did),
         )
         self._looks = Looks(account, self._interest, now, self._heard)
 
@@ -168,7 +169,7 @@ class Connector:
             return  # nothing to open; the looks go on
         begun, _, place = (cursor or "").partition(":")
         start = int(place) if begun == kind and place.isdecimal() else None
-        gathered = Gathered(kind, start, self._interest, self._now)
+        gathered = self._gathered = Gathered(kind, start, self._interest, self._now)
         if cursor and start is None and place != "live":
             gathered.missed = "the stream was changed, and the new one does not know the old one's place"
         yield Open(url=self._relay(kind), params=_params(kind, start), signed=False)
@@ -184,6 +185,9 @@ class Connector:
                 yield told
             if fatal:
                 return
+
+    def _waits(self, account: str) -> bool:
+        return self._gathered is not None and self._gathered.tells_of(account)
 
     def _take(
         self, data: bytes | str, read: Callable[..., tuple[int, Message | None]], gathered: Gathered
