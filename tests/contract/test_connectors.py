@@ -27,9 +27,7 @@ NETWORKS = networks()
 TRANSCRIPTS = sorted(DATA.glob("*/*.transcript.json"))
 
 
-@pytest.fixture(
-    params=NETWORKS or [pytest.param("", marks=pytest.mark.skip(reason="there is no connector yet"))]
-)
+@pytest.fixture(params=NETWORKS)
 def network(request: pytest.FixtureRequest) -> str:
     found: str = request.param
     return found
