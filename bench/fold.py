@@ -33,7 +33,7 @@ from plait.store import open_store
 NOW = 1_780_000_000_000
 SETTINGS = Settings(consent=ConsentDefaults(link=True, social=True))
 IN_A_RECORD = 20
-STEP = 250  # records; about what the fold takes at a time when it lags
+STEP = 500  # records; about what the fold takes at a time when it lags
 SIGNALS = np.array(["view", "dwell", "add", "purchase", "like"])
 
 

@@ -67,7 +67,7 @@ def server(folder: Path) -> Any:
     """The application, with what it needs and nothing else."""
     from plait.consent import ConsentDoor
     from plait.http import Installation, Metrics
-    from plait.http.personalize import Personalize
+    from plait.http.app import App
     from plait.keys import Keys
     from plait.log.commit import Committer
     from plait.signals import load_signals
@@ -93,14 +93,8 @@ def server(folder: Path) -> Any:
             "clock": lambda: NOW,
         }
     )
-    personalize = Personalize(here)
     assert here.settings.half_life_days * 86_400_000 == HALF_LIFE
-
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] == "http":
-            await personalize(scope, receive, send)
-
-    return app
+    return App(here)
 
 
 def pages_a_second(port: int, folder: Path, *, explain: bool, seconds: float) -> float:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from itertools import groupby, islice
-from typing import Any, NamedTuple, overload
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -71,63 +71,27 @@ class Because(msgspec.Struct, omit_defaults=True, gc=False):
     about: str | None = None
 
 
-class Reasons(Sequence[Because]):
-    """The reasons of one item, the strongest first; they sum to its score.
-
-    They are JSON already, as the kernel writes them; who looks at one makes objects of all.
-    """
-
-    __slots__ = ("raw",)
-
-    def __init__(self, raw: bytes) -> None:
-        self.raw = raw
-
-    def _all(self) -> list[Because]:
-        return _reasons.decode(self.raw)
-
-    @overload
-    def __getitem__(self, at: int) -> Because: ...
-    @overload
-    def __getitem__(self, at: slice) -> list[Because]: ...
-    def __getitem__(self, at: int | slice) -> Because | list[Because]:
-        return self._all()[at]
-
-    def __iter__(self) -> Iterator[Because]:
-        return iter(self._all())
-
-    def __len__(self) -> int:
-        return len(self._all())
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Reasons) and self.raw == other.raw
-
-    def __hash__(self) -> int:
-        return hash(self.raw)
-
-    def __repr__(self) -> str:
-        return f"Reasons({self.raw!r})"
-
-
-_reasons = msgspec.json.Decoder(list[Because])
-
-
-def encode_hook(told: Any) -> Any:
-    """What msgspec shall write for ``Reasons``: as ``enc_hook`` of an encoder."""
-    if isinstance(told, Reasons):
-        return msgspec.Raw(told.raw)
-    raise NotImplementedError(type(told).__name__)
-
-
-EXPLORING = Reasons(msgspec.json.encode([Because("plait", "exploring", 0.0, 1.0)]))
+EXPLORING = msgspec.Raw(msgspec.json.encode([Because("plait", "exploring", 0.0, 1.0)]))
 
 
 class Chosen(msgspec.Struct, omit_defaults=True, gc=False):
-    """One item that is to be shown; what is tried has a reason and no score."""
+    """One item that is to be shown; what is tried has a reason and no score.
+
+    Its reasons are JSON already, as the kernel writes them.
+    """
 
     item: str
     score: float | msgspec.UnsetType = msgspec.UNSET
-    because: Reasons | msgspec.UnsetType = msgspec.UNSET
+    reasons: msgspec.Raw | msgspec.UnsetType = msgspec.field(default=msgspec.UNSET, name="because")
     details: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
+
+    @property
+    def because(self) -> list[Because] | msgspec.UnsetType:
+        """Why it is there, the strongest reason first; they sum to the score."""
+        return msgspec.UNSET if self.reasons is msgspec.UNSET else _because(self.reasons)
+
+
+_because = msgspec.json.Decoder(list[Because]).decode
 
 
 class Shown(msgspec.Struct):
@@ -429,8 +393,8 @@ class _Page:
         """What stands where, with reasons where they are asked for."""
         found = self._ranked()
         for name, tried in self.explored.items():
-            because = EXPLORING if self._question.explain else msgspec.UNSET
-            found[name].items += [Chosen(one["items"][one["chosen"]], because=because) for one in tried]
+            reasons = EXPLORING if self._question.explain else msgspec.UNSET
+            found[name].items += [Chosen(one["items"][one["chosen"]], reasons=reasons) for one in tried]
         return found
 
     def _ranked(self) -> dict[str, Shown]:
@@ -447,7 +411,7 @@ class _Page:
             ids = self._catalog.ids
             explained = iter(
                 [
-                    Chosen(ids[row], score, Reasons(raw))
+                    Chosen(ids[row], score, msgspec.Raw(raw))
                     for row, score, raw in zip(rows, *self._ranker.reasons(told, acts), strict=True)
                 ]
             )

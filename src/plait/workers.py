@@ -36,7 +36,7 @@ _log = structlog.get_logger()
 
 _POLL = 0.01  # seconds between two looks at the log
 _SHORT = 0.05  # seconds that a step may take while nobody waits for more
-_LONG = 0.25  # seconds that a step may take when the fold lags: longer ones save work
+_LONG = 0.5  # seconds that a step may take when the fold lags: longer ones save work
 _MOST = 5_000  # records in one step
 _LAKE_EVENTS = 20_000  # events in one run of the lake
 _COMPACT_AFTER = 6 * 3_600  # seconds after an erasure when old copies are rewritten; a day is the law

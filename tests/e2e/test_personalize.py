@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import http.client
+import json
 import os
 import shutil
+import socket
 import subprocess
 import time
 
+import httpx
 import pytest
 
 PERSON = "anonymous:7f9c2ba4-e88f-427d-9616-0c8f1a3d5e77"
@@ -43,6 +47,22 @@ def ask(server, who, *events, key="", placements=({"id": "home.grid"},), status=
     answer = server.ask("POST", "/v1/personalize", body, key=key)
     assert answer.status_code == status, answer.text
     return answer.json()
+
+
+def raw(server, request, *, pieces):
+    """Status and JSON of a request that arrives whole, or in two pieces."""
+    head, gap, rest = request.partition("\r\n\r\n")
+    url = httpx.URL(server.url)
+    with socket.create_connection((url.host, url.port), timeout=10) as wire:
+        for piece in (
+            [head + gap, rest] if pieces and rest else [request[:20], request[20:]] if pieces else [request]
+        ):
+            wire.sendall(piece.encode())
+            time.sleep(0.05)
+        answer = http.client.HTTPResponse(wire)
+        answer.begin()
+        told = json.loads(answer.read())
+    return answer.status, dict(answer.headers), told
 
 
 def items(answer, placement="home.grid"):
@@ -92,6 +112,36 @@ def test_an_event_that_is_wrong_is_told_and_the_page_comes_all_the_same(server):
     assert answer["refused"][0]["index"] == 0
     assert answer["refused"][0]["field"].startswith("events[0]")
     assert items(answer)[0] == "p-tent-2"
+
+
+ASKED = '{"placements": [{"id": "home.grid", "where": "%s"}], "identifiers": ["user:nobody-yet"], "explain": true}'
+
+
+@pytest.mark.parametrize(
+    ("line", "body", "status"),
+    [
+        ("POST /v1/personalize", ASKED % "price < 200", 200),
+        ("POST /v1/personalize", ASKED % "price <", 400),
+        ("POST /v1/personalize", '{"placements": [{"id": "no.such"}]}', 404),
+        ("POST /v1/personalize", "{", 400),
+        ("GET /v1/placements/home.grid/items?n=3&explain=1", "", 200),
+        ("GET /v1/placements/home.grid/items?n=many", "", 400),
+        ("DELETE /v1/personalize", "", 405),
+    ],
+)
+def test_a_question_is_answered_alike_whether_it_arrives_whole_or_in_pieces(server, line, body, status):
+    request = (
+        f"{line} HTTP/1.1\r\nhost: shop\r\nauthorization: Bearer {server.secret}\r\nconnection: close\r\n"
+        f"content-length: {len(body)}\r\n\r\n{body}"
+    )
+
+    found = [raw(server, request, pieces=pieces) for pieces in (False, True)]
+
+    for _, headers, told in found:
+        told.pop("decision", None), told.pop("took_ms", None)
+        headers.pop("date", None), headers.pop("content-length", None)
+    assert found[0] == found[1]
+    assert found[0][0] == status
 
 
 def test_what_was_answered_is_recorded(server):

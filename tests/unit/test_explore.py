@@ -12,7 +12,7 @@ import pytest
 
 from plait import explore
 from plait.catalog import Catalog, Item, Placement
-from plait.decide import Asked, Decider, Question, encode_hook
+from plait.decide import Asked, Decider, Question
 from plait.events import DAY, Event, Signal
 from plait.explore import CANDIDATES, FEATURES, FLOOR, Explorer, chance_of, features_of, learned, pick, prior
 from plait.explore.learn import WAIT, WITHIN, learn, rounds_of
@@ -211,7 +211,7 @@ def test_tries_come_after_the_best_and_have_a_reason_but_no_score():
     assert [one.item for one in tried[:4]] == [one.item for one in plain[:4]]
     assert len(tried) == 6
     for one in tried[4:]:
-        assert json.loads(msgspec.json.encode(one, enc_hook=encode_hook)) == {
+        assert json.loads(msgspec.json.encode(one)) == {
             "item": one.item, "because": [{"source": "plait", "signal": "exploring", "contribution": 0.0, "share": 1.0}],
         }  # fmt: skip
 

@@ -18,6 +18,7 @@ from plait.errors import Rejected
 from plait.http import Installation, Scope, hooks, items, operate, people, proofs, script, sources
 from plait.http.collect import Collect
 from plait.http.personalize import Personalize
+from plait.http.protocol import Answer
 from plait.http.wire import SLOWEST, Gone, Message, Receive, Send, send_error
 
 ASGI = Callable[[Scope, Receive, Send], Awaitable[None]]
@@ -37,8 +38,7 @@ class App:
     def __init__(self, installation: Installation, *, more: Sequence[BaseRoute] = ()) -> None:
         self._installation = installation
         self._collect = Collect(installation)
-        self.at_once = self._collect.at_once
-        self._personalize: ASGI = Personalize(installation)
+        self._personalize = Personalize(installation)
         self._open = list(more)
         # Only the router of Starlette: its application answers a failure before we can, in plain text.
         # "/v1/items/" is not "/v1/items": a redirect would make clients repeat a POST as a GET.
@@ -81,12 +81,18 @@ class App:
             if not started:
                 await send_error(send, told)
 
-    def _route(self, path: str) -> ASGI:
+    def at_once(self, scope: Scope, body: bytes, answer: Answer) -> bool:
+        """Offer a request that is whole to the hot paths, without a task; what is not taken comes to ``__call__``."""
+        hot = self._hot(scope["path"])
+        return hot is not None and hot.at_once(scope, body, answer)
+
+    def _hot(self, path: str) -> Collect | Personalize | None:
         if Collect.takes(path):
             return self._collect
-        if path == "/v1/personalize" or (path.startswith("/v1/placements/") and path.endswith("/items")):
-            return self._personalize
-        return self._guarded
+        return self._personalize if Personalize.takes(path) else None
+
+    def _route(self, path: str) -> ASGI:
+        return self._hot(path) or self._guarded
 
     def _allow(self, scope: Scope) -> list[tuple[bytes, bytes]]:
         """The methods of a path, where there is one: each route knows its own only."""

@@ -11,14 +11,14 @@ import asyncio
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, unquote
 
 import msgspec
 
 from plait import people
-from plait.decide import Asked, Decider, Decision, Page, Question, encode_hook, question_of
+from plait.decide import Asked, Decider, Decision, Page, Question, question_of
 from plait.device import UNKNOWN
 from plait.errors import PlaitError, Rejected
 from plait.events import (
@@ -33,6 +33,7 @@ from plait.events import (
 )
 from plait.fragment import half_life_ms
 from plait.http.decided import SOURCE, Decided
+from plait.http.protocol import Answer
 from plait.http.wire import Gone, Receive, Send, read_body, send_error, send_json
 from plait.intake import Intake
 from plait.models import Model, kernels
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
 # guessed, so whoever asks with one gets what anybody would get.
 GUESSABLE = 20
 _RESERVE = 64 << 20  # bytes; with less free space the log takes nothing any more
+ROUTE = "/v1/personalize"
 AT_ONCE = 20_000  # items that a new model is laid over within one answer: some milliseconds
 
 
@@ -71,6 +73,11 @@ class Personalize:
         self._looked, self._full = 0.0, False
         self._taking: asyncio.Task[None] | None = None
         kernels.warm()
+
+    @staticmethod
+    def takes(path: str) -> bool:
+        """Whether a path is one of ours."""
+        return path == ROUTE or (path.startswith("/v1/placements/") and path.endswith("/items"))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -96,11 +103,38 @@ class Personalize:
                 cors = (*cors, (b"connection", b"close"))
             await send_error(send, exc, cors)
 
+    def at_once(self, scope: Scope, body: bytes, answer: Answer) -> bool:
+        """Answer a question that is all here and waits for nothing, without a task of its own (decision 0103).
+
+        Args:
+            scope: ASGI's.
+            body: the whole of it.
+            answer: called with the page.
+
+        Returns:
+            ``False``: nothing was done; it has to go the long way, which tells what is wrong with it.
+        """
+        path: str = scope["path"]
+        if len(body) > MAX_BODY_BYTES or scope["method"] != ("POST" if path == ROUTE else "GET"):
+            return False
+        began = time.perf_counter()
+        try:
+            question = question_of(body) if path == ROUTE else _asked_in(path, scope["query_string"])
+            if _has_events(question) or self._is_outdated():
+                return False
+            role, person = self._who(question, scope)
+            decision = self._decision(question, person, role, began)
+        except Exception:  # the long way says what is wrong, also where the mistake is ours
+            return False
+        self._here.metrics.observe("personalize", time.perf_counter() - began)
+        answer(200, _encode(decision), self._cors(dict(scope["headers"])))
+        return True
+
     # --- reading
 
     async def _question(self, scope: Scope, receive: Receive) -> Question:
         path: str = scope["path"]
-        wanted = "POST" if path == "/v1/personalize" else "GET"
+        wanted = "POST" if path == ROUTE else "GET"
         if scope["method"] != wanted and not (wanted == "GET" and scope["method"] == "HEAD"):
             raise Rejected(
                 f"{scope['method']} is not for {path[:200]}; use {wanted}",
@@ -174,24 +208,33 @@ class Personalize:
     async def _answer(
         self, question: Question, scope: Scope, headers: dict[bytes, bytes], began: float
     ) -> Decision:
-        here = self._here
         role, person = self._who(question, scope)
+        inline, refused, waited = await self._told(question, person, role, headers, self._here.now())
+        if self._here.model is not None and self._is_outdated():
+            await self._take(self._here.model)
+        # The wait for the disk is told apart, in the metrics: it is the disk's time, not the decision's.
+        decision = self._decision(question, person, role, began + waited, inline)
+        decision.refused = refused
+        return decision
+
+    def _decision(
+        self, question: Question, person: str | None, role: Role, began: float, inline: Sequence[Event] = ()
+    ) -> Decision:
+        here = self._here
         now = here.now()
-        inline, refused, waited = await self._told(question, person, role, headers, now)
         profile = self._profile(person, role, inline, now)
-        if here.model is not None and here.model is not self._decider.model:
-            await self._take(here.model)
         self._decider.explorer = here.explorer
         decision = self._decider.decide(question, profile, now=now, id=_decision_id(now))
-        decision.refused = refused
         if question.details:
             self._describe(decision)
         decision.degraded = self._degraded()
         self._tell_decided(decision, person, now)
         decision.explored = {}  # what else could have been shown is nobody's business
-        # The wait for the disk is told apart, in the metrics: it is the disk's time, not the decision's.
-        decision.took_ms = round((time.perf_counter() - began - waited) * 1_000, 3)
+        decision.took_ms = round((time.perf_counter() - began) * 1_000, 3)
         return decision
+
+    def _is_outdated(self) -> bool:
+        return self._here.model is not None and self._here.model is not self._decider.model
 
     async def _take(self, model: Model) -> None:
         """Answer by another model: at once over a small catalog, else as soon as a thread has laid it over this one."""
@@ -213,7 +256,7 @@ class Personalize:
         Raises:
             Unavailable: they cannot be written; then there is no answer either.
         """
-        if bytes(question.events) in (b"", b"null", b"[]"):
+        if not _has_events(question):
             return [], [], 0.0
         here = self._here
         who = [person] if person is not None else []
@@ -248,7 +291,7 @@ class Personalize:
                 here.door.tell_event(event)
         return events, refused, waited
 
-    def _profile(self, person: str | None, role: Role, inline: list[Event], now: int) -> Profile | None:
+    def _profile(self, person: str | None, role: Role, inline: Sequence[Event], now: int) -> Profile | None:
         here = self._here
         if person is None:
             return None
@@ -305,7 +348,7 @@ class Personalize:
         return ((b"access-control-allow-origin", origin), (b"vary", b"Origin"))
 
 
-_encode = msgspec.json.Encoder(enc_hook=encode_hook).encode
+_encode = msgspec.json.Encoder().encode
 _DRAWN = ("kind", "title", "url", "image", "price", "available", "attributes")
 
 
@@ -327,6 +370,10 @@ class _Nothing:
 
     def close(self) -> None:
         """Nothing to let go of."""
+
+
+def _has_events(question: Question) -> bool:
+    return bytes(question.events) not in (b"", b"null", b"[]")
 
 
 def guessable(identifier: str) -> bool:
@@ -370,12 +417,13 @@ def _preflight(headers: dict[bytes, bytes]) -> list[tuple[bytes, bytes]]:
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _PAIRS = [one + other for one in _CROCKFORD for other in _CROCKFORD]
+_SHIFTS = tuple(range(120, -1, -10))
 
 
 def _decision_id(now: int) -> str:
     """``d_`` and a ULID: the time and 80 random bits, so that ids sort by time and are never given twice."""
     number = (now << 80) | int.from_bytes(os.urandom(10), "big")
-    return "d_" + "".join([_PAIRS[(number >> shift) & 1023] for shift in range(120, -1, -10)])
+    return "d_" + "".join([_PAIRS[(number >> shift) & 1023] for shift in _SHIFTS])
 
 
 def _is_full(folder: str) -> bool:

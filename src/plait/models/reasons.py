@@ -13,7 +13,8 @@ from plait.compiled import compiled
 Ints = NDArray[np.int32]
 Floats = NDArray[np.float64]
 
-SHARE = tuple(b',"share":')
+SHARE = np.frombuffer(b',"share":', np.uint8)
+PAIRS = np.frombuffer("".join(f"{number:02}" for number in range(100)).encode(), np.uint8)
 NULL = tuple(b"null")
 
 
@@ -113,13 +114,11 @@ def written(
             of = 0
             if not nothing:
                 of = 1 if label[k] < 0 else (labels[label[k]] if label[k] < len(labels) else 0)
-            for p in range(spans[of], spans[of + 1]):
-                text[at] = texts[p]
-                at += 1
-            at = _number(text, at, 0.0 if nothing else value[k], 1e-3)
-            for letter in SHARE:
-                text[at] = letter
-                at += 1
+            begins, size = spans[of], spans[of + 1] - spans[of]
+            text[at : at + size] = texts[begins : begins + size]
+            at = _number(text, at + size, 0.0 if nothing else value[k], 1e-3)
+            text[at : at + len(SHARE)] = SHARE
+            at += len(SHARE)
             at = _number(text, at, 1.0 if nothing else share[k], 0.0)
             text[at] = 125  # }
             at += 1
@@ -150,19 +149,25 @@ def _number(text: NDArray[np.uint8], at: int, value: float, small: float) -> int
     elif value < small or value >= 1e6:
         power = int(np.floor(np.log10(value)))
         value /= 10.0**power
-    whole = np.int64(np.rint(value * 1e9))
-    front, back = whole // 1_000_000_000, whole % 1_000_000_000
+    whole = np.uint64(np.rint(value * 1e9))
+    front = np.uint32(whole // np.uint64(1_000_000_000))  # below a million
+    back = np.uint32(whole - np.uint64(front) * np.uint64(1_000_000_000))
     size = 1
-    while front >= 10**size:
+    bound = np.uint32(10)
+    while front >= bound:
         size += 1
+        bound *= np.uint32(10)
     for place in range(at + size - 1, at - 1, -1):
-        text[place] = 48 + front % 10
-        front //= 10
+        text[place] = 48 + front % np.uint32(10)
+        front //= np.uint32(10)
     at += size
     text[at] = 46  # .
-    for place in range(at + 9, at, -1):
-        text[place] = 48 + back % 10
-        back //= 10
+    text[at + 9] = 48 + back % np.uint32(10)
+    back //= np.uint32(10)
+    for place in range(at + 7, at, -2):  # two digits at a time
+        pair = 2 * (back % np.uint32(100))
+        back //= np.uint32(100)
+        text[place], text[place + 1] = PAIRS[pair], PAIRS[pair + 1]
     at += 10
     while text[at - 1] == 48 and text[at - 2] != 46:  # zeros at the end, but one after the point
         at -= 1

@@ -128,11 +128,12 @@ class Store:
 
 def _apply(txn: Any, table: Any, rows: Any) -> None:
     # In key order: neighbours share pages, and a page is copied once a transaction.
-    rows = sorted(rows.items())
-    txn.cursor(table).putmulti(row for row in rows if row[1] is not None)
-    for key, value in rows:
-        if value is None:
-            txn.delete(key, db=table)
+    kept = [(key, value) for key in sorted(rows) if (value := rows[key]) is not None]
+    txn.cursor(table).putmulti(kept)
+    if len(kept) < len(rows):
+        for key in sorted(rows):
+            if rows[key] is None:
+                txn.delete(key, db=table)
 
 
 def _position(txn: Any, tables: dict[str, Any]) -> int:
