@@ -359,6 +359,9 @@ class _Compiler:
         return self._refused(why, min(places, default=0))
 
     def _node(self, tree: Any) -> _Node:
+        if isinstance(tree, sql.Alias):  # how SQL reads a word where and, or, or the end should stand
+            word = tree.args["alias"]
+            raise self._refused_at(word, f"and, or, or nothing should stand before {word.name[:40]}")
         # The parser keeps some words as marks on a node: "not like" is Like with negate. One that we do not know of
         # would change the meaning without a trace.
         for mark, value in tree.args.items():

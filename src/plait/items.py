@@ -427,6 +427,8 @@ def _attribute(value: Any, field: str) -> Any:
 
 
 def _called(value: Any) -> str:
+    if isinstance(value, (str, int, float)) and not isinstance(value, bool):
+        return f"{value[:40]!r}" if isinstance(value, str) else f"{value:g}"
     return "null" if value is None else type_names.get(type(value), "an object")
 
 

@@ -368,8 +368,10 @@ def _listening(settings: Settings) -> Iterator[socket.socket]:
             (settings.host, settings.port), family=family, backlog=2_048, dualstack_ipv6=False
         )
     except (OSError, OverflowError) as exc:
+        number = getattr(exc, "errno", None) or 0  # below zero where a host's name is not found
+        why = os.strerror(number) if number > 0 else exc
         raise Unavailable(
-            f"cannot listen on {settings.host} port {settings.port}: {exc}; choose another with --port",
+            f"cannot listen on {settings.host} port {settings.port}: {why}; choose another with --port",
             code="port_in_use",
             field="port",
         ) from exc
