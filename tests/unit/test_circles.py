@@ -90,8 +90,8 @@ def test_the_reason_says_how_many_and_names_nobody():
         (one.source, one.signal, one.about) for one in tent.because
     ]
     assert math.fsum(one.contribution for one in tent.because) == pytest.approx(tent.score, abs=1e-6)
-    assert b"ann" not in tent.because.raw
-    assert b"bob" not in tent.because.raw
+    assert b"ann" not in bytes(tent.reasons)
+    assert b"bob" not in bytes(tent.reasons)
 
 
 def test_one_person_is_told_as_one():
