@@ -11,10 +11,10 @@ from typing import Any
 from plait.connectors import Fact, Post
 from plait.events import About
 from plait.items import MAX_TIES, POST, Tie
-from plait.segment import Told
 from plait.signals import TEXT
 from plait.text import NEUTRAL, Mention, Names, Reading, read, refused
 from plait.text.nearness import Nearness
+from plait.told import Told
 
 TITLE = 200  # characters of a post that are its title
 LINKED = 0.98  # how sure it is what a link to an item's page, or a product tag, is about

@@ -1,6 +1,6 @@
 """The rules, one by one: what an event may say, and how what was sent is read.
 
-Each either answers or raises ``Rejected`` with the path of the field; ``intake.py`` asks them in order.
+Each either answers or raises ``Rejected`` with the path of the field; ``plait.intake`` asks them in order.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from plait.events import (
     Signal,
     checked_identifier,
 )
-from plait.segment import Told, fitting, milliseconds
+from plait.told import Told
+from plait.values import fitting, milliseconds
 
 LONGEST_ID = 256  # characters of a message id, an item, a section …
 MOST_SOURCES = 64  # that one consent may name for a purpose

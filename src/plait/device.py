@@ -7,11 +7,14 @@ out: they tell people apart (privacy) and say nothing about what to show.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache, lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ua_parser import Parser, Result
+
+from plait.events import Record
+from plait.values import text_of
 
 
 class Device(NamedTuple):
@@ -87,3 +90,53 @@ def _kind(agent: str, mobile: str) -> str:
 def _short(browser: str) -> str:
     # "Chrome Mobile" and "Mobile Safari" are one product each: the device says the rest.
     return browser.replace("Mobile Safari", "Safari").replace(" Mobile", "").replace(" iOS", "")[:40]
+
+
+# -- beside what the sender told ----------------------------------------------------------------------------
+
+Agent = Callable[[str, Mapping[str, str]], Device]
+
+
+def context_of(sent: Mapping[str, Any], record: Record, ua: Agent) -> dict[str, Any]:
+    """What the sender told about the circumstances, with the device in our words: ``device``, ``os``, ``browser``
+    and, for a program that only looks like somebody, ``bot``.
+    """
+    agent = sent.get("userAgent")
+    found = (
+        ua(agent, {}) if isinstance(agent, str) and agent != record.agent else ua(record.agent, record.hints)
+    )
+    kept = {name: value for name, value in sent.items() if name not in _NOT_KEPT}
+    if kind := _device_type(sent) or found.device:
+        kept["device"] = kind
+    if system := found.os or _os_name(sent):
+        kept["os"] = system
+    if found.browser:
+        kept["browser"] = found.browser
+    if found.bot:
+        kept["bot"] = True
+    return kept
+
+
+_NOT_KEPT = frozenset(
+    {"device", "os", "browser", "bot", "userAgent", "userAgentData", "traits", "consent", "ip"}
+)
+_PHONES = {
+    "ios": "mobile",
+    "android": "mobile",
+    "mobile": "mobile",
+    "tablet": "tablet",
+    "tv": "tv",
+    "desktop": "desktop",
+}
+
+
+def _device_type(sent: Mapping[str, Any]) -> str:
+    told = sent.get("device")
+    kind = told.get("type") if isinstance(told, dict) else told
+    return _PHONES.get(kind.casefold(), "") if isinstance(kind, str) else ""
+
+
+def _os_name(sent: Mapping[str, Any]) -> str:
+    told = sent.get("os")
+    name = told.get("name") if isinstance(told, dict) else told
+    return (text_of(name, 40) or "") if isinstance(name, str) else ""

@@ -2,7 +2,7 @@
 
 Two shapes live here. An ``Event`` is a fact in our own words; everything above the log speaks it. A ``Record``
 is what one accepted request became in the log: the sender's JSON as it came (cleaned of keys, addresses and
-values that must not rest), and the little we knew about the request. ``segment.py`` and this module turn
+values that must not rest), and the little we knew about the request. ``records.py`` and this module turn
 records into events; the fold, the lake and the tests all read through them.
 """
 

@@ -25,7 +25,7 @@ from plait.forgetting import ERASURES, Erasure, Records, decode_erasure, is_done
 from plait.fragment import Fragment, half_life_ms
 from plait.graph import pseudonym
 from plait.identity import Link, decode_link, encode_link, link_key
-from plait.segment import numbered_events_of
+from plait.records import numbered_events_of
 from plait.settings import Settings
 from plait.signals import SignalMap
 from plait.state import (

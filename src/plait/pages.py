@@ -30,9 +30,10 @@ from plait.errors import Corrupt, Rejected
 from plait.events import SOCIAL, Record, Signal, checked_identifier, identifier_type
 from plait.graph import hidden, pseudonym
 from plait.intake import Door, Refusal, refusal
-from plait.segment import Lane, PageBody, Told, corrected, milliseconds, page_decoder
 from plait.settings import Settings
 from plait.store import Snapshot
+from plait.told import Lane, PageBody, Told, page_decoder
+from plait.values import corrected, milliseconds
 
 LANES: tuple[Lane, ...] = get_args(Lane)
 LONGEST_CURSOR = 4_096  # characters

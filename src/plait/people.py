@@ -15,7 +15,7 @@ from plait.fragment import Fragment, Visit, decode_fragment, half_life_ms
 from plait.graph import SOMEONE
 from plait.identity import Link, decode_link
 from plait.profile import Allowed, Entry, Profile, counts_of, entries_of, everything, profile_of
-from plait.segment import numbered_events_of
+from plait.records import numbered_events_of
 from plait.settings import Settings
 from plait.signals import SignalMap
 from plait.state import (

@@ -1,46 +1,25 @@
-"""From what a sender said to events in our own words.
+"""Calls of the Segment protocol, and the events that they are.
 
-A record of kind ``segment`` holds calls of the Segment protocol, one of kind ``events`` holds our own vocabulary.
-``events_of`` reads both. It is pure: a record and a signal map always give the same events, however often and
-wherever it runs. What may be in a record is decided before, by ``intake.py``; nothing is checked again here.
+What may be in a call is decided before, by ``plait.intake``; nothing is checked again here.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, Literal
-from urllib.parse import parse_qsl, urlencode
 
 import msgspec
 
-from plait import device
-from plait.errors import Corrupt, Rejected
-from plait.events import (
-    DAY,
-    FUTURE,
-    MAX_WHO,
-    About,
-    Counter,
-    Event,
-    Op,
-    Record,
-    Signal,
-    checked_identifier,
-    strongest_first,
-)
-from plait.signals import Paths, Rule, SignalMap, at_path
-
-Agent = Callable[[str, Mapping[str, str]], device.Device]
-Consent = dict[str, bool | dict[str, bool]]
-Lane = Literal["stream", "poll", "backfill", "hook"]
+from plait.device import Agent, context_of
+from plait.errors import Rejected
+from plait.events import MAX_WHO, About, Event, Record, Signal, checked_identifier, strongest_first
+from plait.signals import Rule, SignalMap, at_path
+from plait.told import Consent
+from plait.values import MOST_MONEY, address, corrected, fitting, milliseconds, number_of, text_of, within
 
 LONGEST_ID = 256  # characters of an item, section, post or topic
-LONGEST_URL = 1_024
 LONGEST_NAME = 256
-A_DAY = 86_400.0  # seconds; nobody dwells longer on one page
-MOST_MONEY = 1e12
 
 
 class Call(msgspec.Struct, rename="camel", kw_only=True):
@@ -75,125 +54,8 @@ class Batch(msgspec.Struct, rename="camel"):
     context: dict[str, Any] | None = None
 
 
-class PageBody(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """The body of a record of kind ``page``: what a connector told, and from where it goes on once that is kept.
-
-    The record's ``source`` is the account's. ``events`` hold ``None`` where one was erased, so that numbers stay.
-
-    Attributes:
-        lane: which of the connector's generators told it; each has a cursor of its own.
-        cursor: ``None`` leaves it where it is.
-        done: the lane has come to its end (a backfill); it begins anew only after a gap.
-        gap: why something may be missing; backfilling begins anew.
-    """
-
-    events: list[Told | None] = []
-    lane: Lane = "poll"
-    cursor: str | None = None
-    done: bool = False
-    gap: str | None = None
-
-
-class Told(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """An event as a sender may give it in our own vocabulary; ``Event`` says what the fields mean.
-
-    ``at`` and ``sent_at`` are ms since the epoch or RFC 3339; with ``sent_at`` a wrong clock is corrected.
-    ``source`` is for the secret key only.
-    """
-
-    id: str
-    signal: Signal
-    who: tuple[str, ...]
-    source: str | None = None
-    op: Op = "assert"
-    at: int | datetime | None = None
-    sent_at: int | datetime | None = None
-    about: About = About()
-    value: float | None = None
-    counter: Counter | None = None
-    name: str | None = None
-    decision: str | None = None
-    consent: Consent | None = None
-    traits: dict[str, Any] | None = None
-    context: dict[str, Any] = {}
-    properties: dict[str, Any] = {}
-    record: str | None = None
-
-
-_batches = msgspec.json.Decoder(Batch)
-_tellings = msgspec.json.Decoder(list[Told | None])
-page_decoder = msgspec.json.Decoder(PageBody)
-
-
-def events_of(record: Record, signals: SignalMap, *, ua: Agent = device.parse) -> list[Event]:
-    """The events of a record, in the order they were sent; none for kinds that hold no events.
-
-    Raises:
-        Corrupt: the body is not what we let into a log.
-    """
-    return [event for _, event in numbered_events_of(record, signals, ua=ua)]
-
-
-def numbered_events_of(
-    record: Record, signals: SignalMap, *, ua: Agent = device.parse
-) -> list[tuple[int, Event]]:
-    """The events of a record, each with the number of the call it came from, from 0.
-
-    Raises:
-        Corrupt: the body is not what we let into a log.
-    """
-    found = _read(record, signals, ua)
-    if signals.places:
-        for _, event in found:
-            event.about = signals.places.about(event.about)
-    return found
-
-
-def _read(record: Record, signals: SignalMap, ua: Agent) -> list[tuple[int, Event]]:
-    try:
-        if record.kind == "segment":
-            batch = _batches.decode(record.body)
-            return [
-                (number, event)
-                for number, call in enumerate(batch.batch)
-                if call is not None
-                for event in _of_call(call, batch, record, signals, ua)
-            ]
-        if record.kind in ("events", "page"):
-            paged = record.kind == "page"
-            tellings = page_decoder.decode(record.body).events if paged else _tellings.decode(record.body)
-            return [
-                (number, _of_told(told, record, signals, ua))
-                for number, told in enumerate(tellings)
-                if told is not None
-            ]
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as exc:
-        raise Corrupt(f"a record's body cannot be read: {exc}", code="log_corrupt") from exc
-    return []
-
-
-def blanked(record: Record, numbers: set[int]) -> Record:
-    """The record without the calls of these numbers; the others keep theirs, and their bytes."""
-    if record.kind in ("segment", "page"):
-        name = "batch" if record.kind == "segment" else "events"
-        whole = msgspec.json.decode(record.body, type=dict[str, msgspec.Raw])
-        calls = msgspec.json.decode(whole.get(name, msgspec.Raw(b"[]")), type=list[msgspec.Raw])
-        whole[name] = msgspec.Raw(msgspec.json.encode(_without(calls, numbers)))
-        return msgspec.structs.replace(record, body=msgspec.json.encode(whole))
-    if record.kind == "events":
-        calls = msgspec.json.decode(record.body, type=list[msgspec.Raw])
-        return msgspec.structs.replace(record, body=msgspec.json.encode(_without(calls, numbers)))
-    return record
-
-
-def _without(calls: list[Any], numbers: set[int]) -> list[Any]:
-    return [None if number in numbers else call for number, call in enumerate(calls)]
-
-
-# -- calls of the Segment protocol ------------------------------------------------------------------------
-
-
-def _of_call(call: Call, batch: Batch, record: Record, signals: SignalMap, ua: Agent) -> list[Event]:
+def events_of(call: Call, batch: Batch, record: Record, signals: SignalMap, ua: Agent) -> list[Event]:
+    """The events of one call: one, or one for each product that it names."""
     sent = batch.context | (call.context or {}) if batch.context else call.context or {}
     said = consent_of(call.consent, sent, signals)
     who = who_of(call, sent)
@@ -203,7 +65,7 @@ def _of_call(call: Call, batch: Batch, record: Record, signals: SignalMap, ua: A
         "at": _at(call, batch, record.received_at),
         "received_at": record.received_at,
         "who": who,
-        "context": _context(sent, record, ua),
+        "context": context_of(sent, record, ua),
         "proven": record.trusted,
     }
     events = (
@@ -211,7 +73,7 @@ def _of_call(call: Call, batch: Batch, record: Record, signals: SignalMap, ua: A
     )
     events[0].consent = said  # whose word counts is decided by who reads it (plait.consent)
     if events[0].signal is Signal.VIEW:
-        _land(events[0], signals, _page_of(call.properties or {}, sent), sent.get("campaign"))
+        signals.land(events[0], _page_of(call.properties or {}, sent), sent.get("campaign"))
     if call.type == "group":
         events[0].context["group"] = call.group_id
     return events
@@ -228,13 +90,6 @@ def _page_of(properties: Mapping[str, Any], sent: Mapping[str, Any]) -> Any:
     return url
 
 
-def _land(event: Event, signals: SignalMap, url: Any, campaign: Any = None) -> None:
-    """Note which post brought a view; what its address says besides comes first, for it reads nothing beside a post."""
-    if signals.places:
-        event.about = signals.places.about(event.about)
-    signals.landings.land(event, url, campaign)
-
-
 def _named(call: Call, sent: Mapping[str, Any], signals: SignalMap, told: dict[str, Any]) -> Event:
     """The event of a call that is no ``track``."""
     properties = call.properties or {}
@@ -243,7 +98,7 @@ def _named(call: Call, sent: Mapping[str, Any], signals: SignalMap, told: dict[s
         rule = signals.view
         return Event(
             signal=Signal.VIEW,
-            name=_text(name, LONGEST_NAME),
+            name=text_of(name, LONGEST_NAME),
             about=_about(rule, properties, sent),
             decision=_decision(rule, properties),
             properties=properties,
@@ -267,7 +122,7 @@ def _tracked(call: Call, sent: Mapping[str, Any], signals: SignalMap, told: dict
     told = told | {
         "signal": rule.signal,
         "op": rule.op,
-        "name": _text(name, LONGEST_NAME),
+        "name": text_of(name, LONGEST_NAME),
         "decision": _decision(rule, properties),
     }
     products = _products(rule, properties)
@@ -276,7 +131,7 @@ def _tracked(call: Call, sent: Mapping[str, Any], signals: SignalMap, told: dict
         return [Event(about=about, value=value, properties=properties, **told)]
     events = []
     for part, product in enumerate(products):
-        about = About(item=_text(at_path(product, rule.product_item), LONGEST_ID))
+        about = About(item=text_of(at_path(product, rule.product_item), LONGEST_ID))
         # The call's own properties rest with its first part alone: they are one fact, not one a product.
         more = properties if part == 0 else product
         context = told["context"] if part == 0 else dict(told["context"])
@@ -302,13 +157,13 @@ def _products(rule: Rule, properties: Mapping[str, Any]) -> list[dict[str, Any]]
 def _price(rule: Rule, product: Mapping[str, Any]) -> float | None:
     if rule.signal not in (Signal.PURCHASE, Signal.CHECKOUT, Signal.ADD):
         return None
-    price = _number(at_path(product, rule.price))
-    quantity = _number(at_path(product, rule.quantity))
-    return None if price is None else _within(price * (1.0 if quantity is None else quantity), MOST_MONEY)
+    price = number_of(at_path(product, rule.price))
+    quantity = number_of(at_path(product, rule.quantity))
+    return None if price is None else within(price * (1.0 if quantity is None else quantity), MOST_MONEY)
 
 
 def _value(rule: Rule, properties: Mapping[str, Any]) -> float | None:
-    value = _number(at_path(properties, rule.value))
+    value = number_of(at_path(properties, rule.value))
     if value is None:
         return None
     return fitting(rule.signal, value / rule.scale)
@@ -321,21 +176,21 @@ def _about(rule: Rule, properties: Mapping[str, Any], sent: Mapping[str, Any]) -
     page = sent.get("page")
     if not properties:  # a call that says nothing is about its page
         return About(url=address(page.get("url"))) if isinstance(page, dict) else _NOTHING
-    item = _text(at_path(properties, rule.item), LONGEST_ID)
+    item = text_of(at_path(properties, rule.item), LONGEST_ID)
     url = at_path(properties, rule.url) or (page.get("url") if isinstance(page, dict) else None)
-    query = _text(at_path(properties, rule.query), LONGEST_ID)
+    query = text_of(at_path(properties, rule.query), LONGEST_ID)
     return About(
         item=item,
-        section=_text(at_path(properties, rule.section), LONGEST_ID),
-        post=_text(at_path(properties, rule.post), LONGEST_ID),
-        topic=None if item else _text(at_path(properties, rule.topic), LONGEST_ID),
+        section=text_of(at_path(properties, rule.section), LONGEST_ID),
+        post=text_of(at_path(properties, rule.post), LONGEST_ID),
+        topic=None if item else text_of(at_path(properties, rule.topic), LONGEST_ID),
         url=address(url),
         query=query.casefold() if query and rule.signal is Signal.SEARCH else None,
     )
 
 
 def _decision(rule: Rule, properties: Mapping[str, Any]) -> str | None:
-    return _text(at_path(properties, rule.decision), LONGEST_ID)
+    return text_of(at_path(properties, rule.decision), LONGEST_ID)
 
 
 def who_of(call: Any, sent: Mapping[str, Any]) -> tuple[str, ...]:
@@ -373,130 +228,10 @@ def _external(told: Any) -> str | None:
     return _typed(f"{kind}:{value.strip()}")
 
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-def milliseconds(told: int | datetime) -> int:
-    """A moment in ms since the epoch; without a zone it is UTC."""
-    if isinstance(told, int):
-        return told
-    since = (told if told.tzinfo else told.replace(tzinfo=UTC)) - _EPOCH
-    return since.days * 86_400_000 + since.seconds * 1_000 + since.microseconds // 1_000
-
-
-def corrected(at: int | None, sent_at: int | None, received_at: int) -> int:
-    """When it happened by our own clock, ms since the epoch: 0 <= it <= received_at + 5 min."""
-    if at is None:
-        return received_at
-    if sent_at is not None:
-        at = received_at - (sent_at - at)
-    return max(0, min(at, received_at + FUTURE))
-
-
 def _at(call: Call, batch: Batch, received_at: int) -> int:
     told = call.original_timestamp or call.timestamp
     sent = call.sent_at or batch.sent_at
     return corrected(milliseconds(told) if told else None, milliseconds(sent) if sent else None, received_at)
-
-
-def _context(sent: Mapping[str, Any], record: Record, ua: Agent) -> dict[str, Any]:
-    """What the sender told about the circumstances, with the device in our words: ``device``, ``os``, ``browser``
-    and, for a program that only looks like somebody, ``bot``.
-    """
-    agent = sent.get("userAgent")
-    found = (
-        ua(agent, {}) if isinstance(agent, str) and agent != record.agent else ua(record.agent, record.hints)
-    )
-    kept = {name: value for name, value in sent.items() if name not in _NOT_KEPT}
-    if kind := _device_type(sent) or found.device:
-        kept["device"] = kind
-    if system := found.os or _os_name(sent):
-        kept["os"] = system
-    if found.browser:
-        kept["browser"] = found.browser
-    if found.bot:
-        kept["bot"] = True
-    return kept
-
-
-_NOT_KEPT = frozenset(
-    {"device", "os", "browser", "bot", "userAgent", "userAgentData", "traits", "consent", "ip"}
-)
-_PHONES = {
-    "ios": "mobile",
-    "android": "mobile",
-    "mobile": "mobile",
-    "tablet": "tablet",
-    "tv": "tv",
-    "desktop": "desktop",
-}
-
-
-def _device_type(sent: Mapping[str, Any]) -> str:
-    told = sent.get("device")
-    kind = told.get("type") if isinstance(told, dict) else told
-    return _PHONES.get(kind.casefold(), "") if isinstance(kind, str) else ""
-
-
-def _os_name(sent: Mapping[str, Any]) -> str:
-    told = sent.get("os")
-    name = told.get("name") if isinstance(told, dict) else told
-    return (_text(name, 40) or "") if isinstance(name, str) else ""
-
-
-# -- our own vocabulary -----------------------------------------------------------------------------------
-
-
-def _of_told(told: Told, record: Record, signals: SignalMap, ua: Agent) -> Event:
-    at, sent = told.at, told.sent_at
-    found = Event(
-        id=told.id,
-        source=told.source or record.source,
-        signal=told.signal,
-        op=told.op,
-        at=corrected(
-            None if at is None else milliseconds(at),
-            None if sent is None else milliseconds(sent),
-            record.received_at,
-        ),
-        received_at=record.received_at,
-        who=strongest_first(list(told.who)),
-        about=told.about
-        if told.about.url is None
-        else msgspec.structs.replace(told.about, url=address(told.about.url)),
-        value=told.value,
-        counter=told.counter and _dated(told.counter, sent, record.received_at),
-        name=told.name,
-        decision=told.decision,
-        consent=told.consent or None,
-        traits=told.traits,
-        context=_context(told.context, record, ua),
-        properties=told.properties,
-        proven=record.trusted,
-        record=told.record,
-    )
-    if told.signal is Signal.VIEW and told.about.url is not None:
-        _land(found, signals, told.about.url)
-    return found
-
-
-def _dated(counter: Counter, sent: int | datetime | None, received_at: int) -> Counter:
-    """A counter by our own clock: its beginning weighs what it counts, and a wrong clock would weigh it for ever.
-
-    All reports of one counter must come to the same name, so a wrong clock is put right by whole tens of minutes, and
-    a beginning that is still to come is that of the day.
-    """
-    started_at = counter.started_at
-    skew = 0 if sent is None else received_at - milliseconds(sent)
-    if abs(skew) > FUTURE:
-        started_at += round(skew / (2 * FUTURE)) * 2 * FUTURE
-    if started_at > received_at + FUTURE:
-        started_at = received_at // DAY * DAY
-    return (
-        counter
-        if started_at == counter.started_at
-        else msgspec.structs.replace(counter, started_at=started_at)
-    )
 
 
 # -- consent ----------------------------------------------------------------------------------------------
@@ -522,91 +257,3 @@ def consent_of(said: Consent | None, sent: Mapping[str, Any], signals: SignalMap
 
 
 _PURPOSES = frozenset({"collect", "personalize", "link", "social"})
-
-
-def grants(said: Consent) -> bool:
-    """Whether anything is given, not only withdrawn."""
-    return any(any(one.values()) if isinstance(one, dict) else one for one in said.values())
-
-
-def denials(said: Consent) -> Consent:
-    """Only what is withdrawn."""
-    found: Consent = {}
-    for purpose, told in said.items():
-        if told is False:
-            found[purpose] = False
-        elif isinstance(told, dict) and (denied := {name: no for name, no in told.items() if not no}):
-            found[purpose] = dict(denied)
-    return found
-
-
-# -- small things -----------------------------------------------------------------------------------------
-
-_CONTROL = dict.fromkeys([*range(32), 127])
-# Parts of a URL that tell a campaign or a session apart, not a page.
-_TRACKING = re.compile(r"utm_|mc_|pk_|mtm_|_ga$|_gl$|gclid|fbclid|msclkid|dclid|gbraid|wbraid|yclid|igshid|ref$|sid$|"
-                       r"session|token|email|key$|auth|password|code$", re.I)  # fmt: skip
-
-
-def _text(told: Any, longest: int) -> str | None:
-    """A name or id as text without control characters; ``None`` when nothing is left."""
-    if told is None or isinstance(told, bool) or not isinstance(told, str | int | float):
-        return None
-    text = told if isinstance(told, str) else f"{told:.15g}" if isinstance(told, float) else str(told)
-    if not text.isprintable():
-        text = text.translate(_CONTROL)
-    return text.strip()[:longest] or None
-
-
-def address(told: Any) -> str | None:
-    """A URL without its fragment and what tells a visit apart; only http(s) and paths are kept."""
-    text = _text(told, LONGEST_URL)
-    if text is None or not text.startswith(("http://", "https://", "/")):
-        return None
-    text = text.partition("#")[0]
-    if "?" in text:
-        page, _, query = text.partition("?")
-        kept = [(name, value) for name, value in parse_qsl(query) if not _TRACKING.search(name)]
-        text = f"{page}?{urlencode(kept)}" if kept else page
-    return text
-
-
-def _number(told: Any) -> float | None:
-    if isinstance(told, bool) or not isinstance(told, int | float | str):
-        return None
-    try:
-        number = float(told)
-    except (ValueError, OverflowError):
-        return None
-    return number if abs(number) <= MOST_MONEY else None
-
-
-def fitting(signal: Signal, value: float) -> float:
-    """``value`` within what the signal's values can be."""
-    if signal is Signal.RATE:
-        return _within(value, 1.0)
-    if signal in (Signal.DWELL, Signal.PLAY):
-        return _within(value, A_DAY)
-    return max(-MOST_MONEY, min(value, MOST_MONEY))
-
-
-def _within(value: float, most: float) -> float:
-    return max(0.0, min(value, most))
-
-
-__all__ = [
-    "Batch",
-    "Call",
-    "Paths",
-    "Told",
-    "blanked",
-    "consent_of",
-    "corrected",
-    "denials",
-    "events_of",
-    "fitting",
-    "grants",
-    "milliseconds",
-    "numbered_events_of",
-    "who_of",
-]

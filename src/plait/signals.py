@@ -16,7 +16,7 @@ from typing import Any, Literal
 import msgspec
 
 from plait.errors import Rejected
-from plait.events import SOCIAL, Purpose, Signal
+from plait.events import SOCIAL, Event, Purpose, Signal
 from plait.landings import LandingRule, Landings
 from plait.places import PageRule, Places, SectionRule
 
@@ -89,6 +89,12 @@ class SignalMap:
     def names(self) -> Iterable[str]:
         """The names it knows, folded."""
         return self._rules.keys()
+
+    def land(self, event: Event, url: Any, campaign: Any = None) -> None:
+        """Note which post brought a view; what its address says besides comes first, for it reads nothing beside a post."""
+        if self.places:
+            event.about = self.places.about(event.about)
+        self.landings.land(event, url, campaign)
 
 
 def folded(name: str) -> str:

@@ -26,7 +26,7 @@ from plait.fragment import decode_fragment, equal
 from plait.keys import load_keys
 from plait.lake import Lake, open_lake
 from plait.log import Log, open_log
-from plait.segment import blanked, numbered_events_of
+from plait.records import blanked, numbered_events_of
 from plait.settings import Settings
 from plait.signals import SignalMap, load_signals
 from plait.state import ASIDE, NOBODY, decode_row, mark_of, prefix_of, row_key

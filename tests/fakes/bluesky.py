@@ -14,6 +14,7 @@ from plait.connectors.bluesky import Connector
 
 ME, ADA, BOB = "did:plc:" + "m" * 24, "did:plc:" + "a" * 24, "did:plc:" + "b" * 24
 POST = f"at://{ME}/app.bsky.feed.post/3aaaaaaaaaa2a"
+LIKE = "app.bsky.feed.like/3aaaaaaaaaa2b"  # a path in whoever likes' repo
 NOW = 1_790_000_000_000  # ms
 _LETTERS = "234567abcdefghijklmnopqrstuvwxyz"
 
@@ -29,6 +30,10 @@ def like(of: str = POST) -> dict[str, Any]:
         "subject": {"uri": of, "cid": "bafy"},
         "createdAt": "2026-11-28T12:00:00Z",
     }
+
+
+def post(text: Any = "hello", **more: Any) -> dict[str, Any]:
+    return {"$type": "app.bsky.feed.post", "text": text, "createdAt": "2026-11-28T12:00:00Z", **more}
 
 
 def cid_of(record: Any) -> bytes:

@@ -36,7 +36,7 @@ from tests.property.facts import (
 
 from plait.events import decode_record, strongest_first
 from plait.fragment import VISIT_GAP, attention, decode_fragment
-from plait.segment import events_of
+from plait.records import events_of
 from plait.workers import compare
 
 

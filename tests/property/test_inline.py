@@ -11,7 +11,7 @@ from plait.catalog import Catalog, Item
 from plait.decide import Asked, Decider, Question
 from plait.events import decode_record
 from plait.people import profile
-from plait.segment import events_of
+from plait.records import events_of
 
 DECIDER = Decider(
     Catalog(

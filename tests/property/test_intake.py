@@ -11,15 +11,19 @@ from hypothesis import strategies as st
 from plait.consent import ConsentDoor
 from plait.errors import Rejected
 from plait.events import Event, Record, Signal, decode_record, encode_record
-from plait.intake import CALL_TYPES, Intake, Taken
+from plait.intake import Taken
+from plait.intake.admission import Admission
+from plait.intake.calls import CALL_TYPES, CallIntake
+from plait.intake.own import EventIntake
+from plait.records import events_of
 from plait.scan import DEEP, WORD, Scanner
-from plait.segment import events_of
 from plait.settings import Settings
 from plait.signals import load_signals
 
 NOW = 1_800_000_000_000
 SIGNALS = load_signals()
-INTAKE = Intake(Settings(), SIGNALS, ConsentDoor(Settings()))
+ADMISSION = Admission(Settings(), ConsentDoor(Settings()))
+CALLS, OWN = CallIntake(ADMISSION, SIGNALS), EventIntake(ADMISSION)
 QUIET = settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
 
 odd = st.sampled_from(
@@ -66,9 +70,9 @@ def events(found: Taken | str, kind: Any = "segment") -> list[Event]:
 @QUIET
 @given(st.binary(max_size=200) | values.map(lambda told: json.dumps(told).encode()), st.booleans())
 def test_no_body_does_worse_than_to_be_refused(body, trusted):
-    events(taken(lambda: INTAKE.call(body, "track", trusted=trusted, now=NOW)))
-    events(taken(lambda: INTAKE.batch(body, trusted=trusted, now=NOW)))
-    events(taken(lambda: INTAKE.events(body, trusted=trusted, now=NOW)), "events")
+    events(taken(lambda: CALLS.call(body, "track", trusted=trusted, now=NOW)))
+    events(taken(lambda: CALLS.batch(body, trusted=trusted, now=NOW)))
+    events(taken(lambda: OWN.events(body, trusted=trusted, now=NOW)), "events")
 
 
 @QUIET
@@ -77,7 +81,7 @@ def test_no_body_does_worse_than_to_be_refused(body, trusted):
 def test_a_glance_and_a_closer_look_come_to_the_same(told, trusted):
     body = json.dumps(told).encode()
     glance, closer = (
-        taken(lambda: INTAKE.call(body, "track", trusted=trusted, now=NOW, closely=closely))  # noqa: B023
+        taken(lambda: CALLS.call(body, "track", trusted=trusted, now=NOW, closely=closely))  # noqa: B023
         for closely in (False, True)
     )
 
@@ -102,7 +106,7 @@ own = st.builds(lambda good, bad: good | bad, own_sane, st.dictionaries(own_name
 def test_a_glance_at_our_own_events_comes_to_the_same_too(told, trusted):
     body = json.dumps(told).encode()
     glance, closer = (
-        taken(lambda: INTAKE.events(body, trusted=trusted, now=NOW, closely=closely))  # noqa: B023
+        taken(lambda: OWN.events(body, trusted=trusted, now=NOW, closely=closely))  # noqa: B023
         for closely in (False, True)
     )
 
@@ -112,9 +116,9 @@ def test_a_glance_at_our_own_events_comes_to_the_same_too(told, trusted):
 @QUIET
 @given(st.lists(calls, max_size=6), st.booleans())
 def test_what_one_call_becomes_does_not_depend_on_its_company(told, trusted):
-    together = taken(lambda: INTAKE.batch(json.dumps({"batch": told}).encode(), trusted=trusted, now=NOW))
+    together = taken(lambda: CALLS.batch(json.dumps({"batch": told}).encode(), trusted=trusted, now=NOW))
     alone = [
-        taken(lambda: INTAKE.call(json.dumps(one).encode(), None, trusted=trusted, now=NOW))  # noqa: B023
+        taken(lambda: CALLS.call(json.dumps(one).encode(), None, trusted=trusted, now=NOW))  # noqa: B023
         for one in told
     ]
 
@@ -126,7 +130,7 @@ def test_what_one_call_becomes_does_not_depend_on_its_company(told, trusted):
 def test_the_write_key_never_gets_more_than_is_public(told):
     from plait.events import PUBLIC
 
-    found = taken(lambda: INTAKE.batch(json.dumps({"batch": told}).encode(), trusted=False, now=NOW))
+    found = taken(lambda: CALLS.batch(json.dumps({"batch": told}).encode(), trusted=False, now=NOW))
 
     assert {event.signal for event in events(found)} <= PUBLIC
 
@@ -147,7 +151,7 @@ def test_a_word_on_the_list_is_seen_wherever_it_stands(beside, word, escaped, wa
     )
     if escaped:
         body = body.replace(f'"{word}"', '"' + "".join(f"\\u{ord(one):04x}" for one in word) + '"')
-    found = taken(lambda: INTAKE.call(body.encode(), None, trusted=False, now=NOW))
+    found = taken(lambda: CALLS.call(body.encode(), None, trusted=False, now=NOW))
 
     assert isinstance(found, Taken)
     assert b"S3CRET" not in (found.body or b"")

@@ -18,7 +18,7 @@ from plait.events import Record, encode_record
 from plait.fold import Fold
 from plait.graph import pseudonym
 from plait.pages import PageIntake, Place, places
-from plait.segment import blanked, numbered_events_of
+from plait.records import blanked, numbered_events_of
 from plait.settings import Settings
 from plait.signals import load_signals
 from plait.store import open_store

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from plait.clean import Cleaner
 from plait.events import DAY, Record, Signal
 from plait.http.arrivals import Arrivals
-from plait.segment import events_of
+from plait.records import events_of
 from plait.settings import Settings
 from plait.signals import load_signals
 

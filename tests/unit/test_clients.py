@@ -19,8 +19,9 @@ import pytest
 from plait.consent import ConsentDoor
 from plait.events import Event, Record
 from plait.http.collect import ROUTES, inflated
-from plait.intake import Intake
-from plait.segment import events_of
+from plait.intake.admission import Admission
+from plait.intake.calls import CallIntake
+from plait.records import events_of
 from plait.settings import Settings
 from plait.signals import load_signals
 
@@ -28,16 +29,16 @@ HERE = Path(__file__).parents[1]
 RECORDED = Path(os.environ.get("PLAIT_WIRE", HERE.parents[1] / "shared" / "wire"))
 CALLS = json.loads((HERE / "data" / "calls" / "clients.json").read_text())
 SIGNALS = load_signals()
-INTAKE = Intake(Settings(), SIGNALS, ConsentDoor(Settings()))
+CALLS_IN = CallIntake(Admission(Settings(), ConsentDoor(Settings())), SIGNALS)
 
 
 def taken(path: str, body: bytes, *, now: int, agent: str = "", trusted: bool = False) -> list[Event]:
     """The events that a request becomes, by way of the bytes that rest."""
     kind = ROUTES[path.partition("?")[0]]
     if kind in ("batch", "import"):
-        found = INTAKE.batch(body, trusted=trusted, now=now)
+        found = CALLS_IN.batch(body, trusted=trusted, now=now)
     else:
-        found = INTAKE.call(body, kind, trusted=trusted, now=now)  # type: ignore[arg-type]
+        found = CALLS_IN.call(body, kind, trusted=trusted, now=now)  # type: ignore[arg-type]
     assert found.refused == ()
     record = Record(kind="segment", source="web", received_at=now, agent=agent, body=found.body or b"")
     return events_of(record, SIGNALS)

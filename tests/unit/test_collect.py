@@ -20,7 +20,7 @@ from plait.http.collect import ROUTES, Collect
 from plait.keys import Keys
 from plait.log import open_log
 from plait.log.commit import Committer
-from plait.segment import events_of
+from plait.records import events_of
 from plait.settings import Settings
 from plait.signals import load_signals
 

@@ -15,8 +15,11 @@ from plait.consent import ConsentDoor
 from plait.errors import Rejected
 from plait.events import Event, Record, encode_record
 from plait.fold import Fold
-from plait.intake import Intake, Taken
-from plait.segment import blanked, events_of, numbered_events_of
+from plait.intake import Taken
+from plait.intake.admission import Admission
+from plait.intake.calls import CallIntake
+from plait.intake.own import EventIntake
+from plait.records import blanked, events_of, numbered_events_of
 from plait.settings import Settings
 from plait.signals import load_signals
 from plait.store import open_store
@@ -26,25 +29,26 @@ SIGNALS = load_signals()
 TRACK = {"type": "track", "event": "Product Viewed", "messageId": "m1", "userId": "u1"}
 
 
-def intake(**settings: Any) -> Intake:
+def calls_in(**settings: Any) -> CallIntake:
     told = Settings(**settings)
-    return Intake(told, SIGNALS, ConsentDoor(told))
+    return CallIntake(Admission(told, ConsentDoor(told)), SIGNALS)
 
 
-INTAKE = intake()
+CALLS = calls_in()
+OWN = EventIntake(Admission(Settings(), ConsentDoor(Settings())))
 
 
-def call(told: Any, *, trusted: bool = False, by: Intake = INTAKE) -> Taken:
+def call(told: Any, *, trusted: bool = False, by: CallIntake = CALLS) -> Taken:
     body = told if isinstance(told, bytes) else json.dumps(told).encode()
     return by.call(body, "track", trusted=trusted, now=NOW)
 
 
 def batch(*calls: Any, trusted: bool = False) -> Taken:
-    return INTAKE.batch(json.dumps({"batch": calls}).encode(), trusted=trusted, now=NOW)
+    return CALLS.batch(json.dumps({"batch": calls}).encode(), trusted=trusted, now=NOW)
 
 
 def own(*events: Any, trusted: bool = True) -> Taken:
-    return INTAKE.events(json.dumps(events).encode(), trusted=trusted, now=NOW)
+    return OWN.events(json.dumps(events).encode(), trusted=trusted, now=NOW)
 
 
 def events(taken: Taken, kind: Any = "segment") -> list[Event]:
@@ -119,7 +123,7 @@ def test_in_a_batch_the_path_says_which_call():
 )
 def test_a_body_that_cannot_be_read_is_refused_whole(body, code):
     with pytest.raises(Rejected) as wrong:
-        INTAKE.batch(body, trusted=False, now=NOW)
+        CALLS.batch(body, trusted=False, now=NOW)
 
     assert wrong.value.code == code
 
@@ -230,7 +234,9 @@ def test_the_text_of_a_message_does_not_rest():
 def test_the_text_of_a_message_rests_where_the_operator_wants_it():
     told = TRACK | {"event": "Post Commented", "properties": {"text": "hi"}}
 
-    assert events(call(told, trusted=True, by=intake(keep_message_text=True)))[0].properties == {"text": "hi"}
+    assert events(call(told, trusted=True, by=calls_in(keep_message_text=True)))[0].properties == {
+        "text": "hi"
+    }
 
 
 def test_text_in_other_events_is_no_message():
@@ -238,7 +244,7 @@ def test_text_in_other_events_is_no_message():
 
 
 def test_the_scrub_list_is_the_operators():
-    by = intake(scrub=("shoe_size",))
+    by = calls_in(scrub=("shoe_size",))
 
     assert events(call(TRACK | {"properties": {"shoeSize": 44, "pwd": 1}}, by=by))[0].properties == {"pwd": 1}
 
@@ -308,12 +314,12 @@ def test_our_own_events_say_everything_an_event_can():
 def test_one_event_many_or_an_envelope_are_all_fine(wrap):
     body = json.dumps(wrap({"signal": "view", "who": "user:u1"})).encode()
 
-    assert INTAKE.events(body, trusted=False, now=NOW).accepted == 1
+    assert OWN.events(body, trusted=False, now=NOW).accepted == 1
 
 
 def test_events_of_a_question_are_about_who_asks():
     body = b'[{"signal":"view","about":{"item":"tent-2"}}]'
-    taken = INTAKE.events(body, trusted=False, now=NOW, who=("anonymous:a1",))
+    taken = OWN.events(body, trusted=False, now=NOW, who=("anonymous:a1",))
 
     assert events(taken, "events")[0].who == ("anonymous:a1",)
 
@@ -329,7 +335,7 @@ def test_a_call_that_is_blanked_leaves_the_others_where_they_were():
 def test_what_is_in_order_rests_as_it_came():
     body = json.dumps({"batch": [TRACK] * 3, "sentAt": "2026-01-01T00:00:00Z"}).encode()
 
-    assert INTAKE.batch(body, trusted=False, now=NOW).body == body
+    assert CALLS.batch(body, trusted=False, now=NOW).body == body
 
 
 def test_a_time_is_written_in_one_form():
@@ -393,18 +399,18 @@ def test_a_yes_beside_somebody_who_said_no_is_the_devices_alone(trusted, kept):
         "consent": {"collect": True},
     }
 
-    taken = Intake(told, SIGNALS, door).events(json.dumps([view]).encode(), trusted=trusted, now=NOW)
+    taken = EventIntake(Admission(told, door)).events(json.dumps([view]).encode(), trusted=trusted, now=NOW)
 
     assert [event.signal for event in events(taken, "events")] == [kept]
 
 
 def test_what_senders_make_up_is_not_remembered_for_ever():
-    own_intake = intake()
+    fresh = calls_in()
     tracemalloc.start()
     for n in range(2_000):  # 60 MB of names, ids and people
         long = {**TRACK, "event": f"{n}-" + "x" * 15_000, "userId": f"{n}-" + "y" * 15_000}
         with contextlib.suppress(Rejected):
-            call(long, by=own_intake)
+            call(long, by=fresh)
     held, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
 

@@ -7,7 +7,7 @@ import pytest
 
 from plait.errors import Rejected
 from plait.events import Record
-from plait.segment import events_of
+from plait.records import events_of
 from plait.signals import compile_signals, load_signals
 
 SHOP = "https://shop.example"

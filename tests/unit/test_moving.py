@@ -9,7 +9,7 @@ from typing import Any
 from tests.e2e.test_docs import ROOT, blocks_of
 
 from plait.events import Record
-from plait.segment import events_of
+from plait.records import events_of
 from plait.signals import load_signals
 
 

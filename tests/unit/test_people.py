@@ -7,7 +7,7 @@ from plait import people
 from plait.consent import ConsentDoor
 from plait.events import Record, encode_record
 from plait.fold import Fold
-from plait.segment import events_of
+from plait.records import events_of
 from plait.settings import ConsentDefaults, Settings
 from plait.signals import load_signals
 

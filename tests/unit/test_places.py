@@ -5,7 +5,7 @@ import pytest
 from plait.errors import Rejected
 from plait.events import About, Record
 from plait.places import PageRule, Places
-from plait.segment import events_of
+from plait.records import events_of
 from plait.signals import compile_signals, load_signals
 
 

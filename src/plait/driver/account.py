@@ -21,7 +21,7 @@ from plait.driver.streams import Ended, NotOpened
 from plait.driver.told import Left, Progress
 from plait.driver.told import Told as State
 from plait.errors import Corrupt, PlaitError, Rejected
-from plait.segment import Lane
+from plait.told import Lane
 
 _log = structlog.get_logger()
 

@@ -19,8 +19,8 @@ from plait.driver.told import Told as State
 from plait.errors import PlaitError, Rejected, Unavailable
 from plait.events import MAX_BATCH, MAX_BODY_BYTES, MAX_EVENT_BYTES, Signal
 from plait.proofs import codes_in
-from plait.segment import Lane
 from plait.serving import Serving
+from plait.told import Lane
 
 _log = structlog.get_logger()
 

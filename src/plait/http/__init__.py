@@ -35,7 +35,7 @@ from plait.keys import Keys, Role
 from plait.models import current
 from plait.proofs import FILE as CODES
 from plait.proofs import Codes
-from plait.segment import events_of
+from plait.records import events_of
 from plait.settings import Settings
 from plait.state import ASIDE
 

@@ -22,8 +22,11 @@ from plait.errors import PlaitError, Rejected, Unavailable
 from plait.events import MAX_BODY_BYTES, Record, encode_record
 from plait.http.protocol import Answer
 from plait.http.wire import SLOWEST, Gone, Receive, Send, read_body, send_error, send_json, told_later
-from plait.intake import CALL_TYPES, CallType, Intake, Refusal, Taken
-from plait.segment import events_of
+from plait.intake import Refusal, Taken
+from plait.intake.admission import Admission
+from plait.intake.calls import CALL_TYPES, CallIntake, CallType
+from plait.intake.own import EventIntake
+from plait.records import events_of
 
 if TYPE_CHECKING:
     from plait.http import Installation, Scope
@@ -64,7 +67,9 @@ class Collect:
 
     def __init__(self, installation: Installation) -> None:
         self._installation = installation
-        self._intake = Intake(installation.settings, installation.signals, installation.door)
+        admission = Admission(installation.settings, installation.door)
+        self._calls = CallIntake(admission, installation.signals)
+        self._events = EventIntake(admission)
         self._origins = frozenset(installation.settings.allowed_origins)
         self._roles: dict[bytes, Role] = {}
         self._keys = installation.keys
@@ -183,10 +188,10 @@ class Collect:
 
     def _taken(self, kind: Kind, body: bytes, *, trusted: bool, now: int, closely: bool) -> Taken:
         if kind == "batch" or kind == "import":
-            return self._intake.batch(body, trusted=trusted, now=now, closely=closely)
+            return self._calls.batch(body, trusted=trusted, now=now, closely=closely)
         if kind == "events":
-            return self._intake.events(body, trusted=trusted, now=now, closely=closely)
-        return self._intake.call(body, kind, trusted=trusted, now=now, closely=closely)
+            return self._events.events(body, trusted=trusted, now=now, closely=closely)
+        return self._calls.call(body, kind, trusted=trusted, now=now, closely=closely)
 
     def _record(
         self, kind: Kind, taken: Taken, headers: Mapping[bytes, bytes], *, trusted: bool, now: int

@@ -19,8 +19,8 @@ from plait.http import Installation
 from plait.http.plain import answer, body, installation
 from plait.identity import needs_opt_in
 from plait.interests import follows, interests
-from plait.segment import Told
 from plait.state import ASIDE
+from plait.told import Told
 
 MOST = 1_000  # interests or events in one answer
 

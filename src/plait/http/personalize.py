@@ -35,11 +35,12 @@ from plait.fragment import half_life_ms
 from plait.http.decided import SOURCE, Decided
 from plait.http.protocol import Answer
 from plait.http.wire import Gone, Receive, Send, read_body, send_error, send_json
-from plait.intake import Intake
+from plait.intake.admission import Admission
+from plait.intake.own import EventIntake
 from plait.models import Model, kernels
 from plait.models.ranker import Ranker
 from plait.profile import Profile
-from plait.segment import events_of
+from plait.records import events_of
 
 if TYPE_CHECKING:
     from plait.http import Installation, Scope
@@ -60,7 +61,7 @@ class Personalize:
     def __init__(self, installation: Installation) -> None:
         settings = installation.settings
         self._here = installation
-        self._intake = Intake(settings, installation.signals, installation.door)
+        self._intake = EventIntake(Admission(settings, installation.door))
         self._decider = Decider(
             installation.catalog,
             installation.model,

@@ -23,8 +23,8 @@ from plait.http import Installation, Sources
 from plait.http.plain import answer, body, installation
 from plait.http.proofs import redeem
 from plait.pages import PageIntake
-from plait.segment import Told
 from plait.store import Snapshot
+from plait.told import Told
 
 
 def sources_of(here: Installation) -> Sources:

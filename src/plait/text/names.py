@@ -21,7 +21,7 @@ from plait.events import About
 from plait.folding import CLAUSES, ENDS, Words, folded, is_run
 from plait.items import ASIDE, POST, Item
 from plait.places import Places
-from plait.segment import address
+from plait.values import address
 
 MOST_OF_A_LINE = 24  # items that may share a name; what more share is a brand, and names none of them
 BEGINNINGS = 4  # words of a title's beginning that may stand for it

@@ -1,4 +1,4 @@
-"""Bluesky, read: which acts a stream, a look and the past tell, and what becomes of what is wrong."""
+"""Bluesky, read live: which acts a stream tells, and what becomes of what is wrong."""
 
 from __future__ import annotations
 
@@ -11,35 +11,26 @@ from structlog.testing import capture_logs
 from tests.fakes.bluesky import (
     ADA,
     BOB,
+    LIKE,
     ME,
     NOW,
     POST,
-    answered,
-    chat_log,
     commit,
     connector,
     error,
     facts,
     frame,
     like,
+    post,
     streamed,
     tid,
 )
 
-from plait.connectors import Answer, Session
-from plait.connectors.bluesky import Connector
-from plait.errors import Rejected
-
-LIKE = "app.bsky.feed.like/3aaaaaaaaaa2b"
 OTHERS = f"at://{BOB}/app.bsky.feed.post/3aaaaaaaaaa2c"
 
 
 def stream(*frames: bytes | str, start: int = 1, **more):
     return streamed(connector(**more).stream(f"{more.get('stream', 'firehose')}:{start}"), frames)
-
-
-def post(text: str = "hello", **more):
-    return {"$type": "app.bsky.feed.post", "text": text, "createdAt": "2026-11-28T12:00:00Z", **more}
 
 
 def mention(did: str) -> dict:
@@ -364,268 +355,3 @@ def test_no_broken_message_of_jetstream_ends_the_stream(message):
         "record": like()}}  # fmt: skip
 
     assert len(facts(stream(json.dumps(message), json.dumps(good), stream="jetstream"))) == 1
-
-
-# -- looks -----------------------------------------------------------------------------------------------------
-
-
-class Host:
-    """A host of one account, as far as looks ask it; its lists can be changed between two looks."""
-
-    def __init__(self) -> None:
-        self.likes, self.followers, self.notes, self.logs = [ADA], [BOB], [], []
-
-    def __call__(self, method, params):
-        match method:
-            case "com.atproto.repo.listRecords":
-                return {"records": [{"uri": POST, "cid": "c", "value": post("A tent")}]}
-            case "app.bsky.notification.listNotifications":
-                return {"notifications": self.notes}
-            case "app.bsky.feed.getPosts":
-                return {
-                    "posts": [{"uri": POST, "likeCount": len(self.likes), "repostCount": 0, "quoteCount": 0}]
-                }
-            case "app.bsky.feed.getLikes":
-                return {
-                    "likes": [
-                        {"actor": {"did": one}, "indexedAt": "2026-01-01T00:00:00Z"} for one in self.likes
-                    ]
-                }
-            case "app.bsky.actor.getProfile":
-                return {"followersCount": len(self.followers)}
-            case "app.bsky.graph.getFollowers":
-                return {"followers": [{"did": one} for one in self.followers]}
-            case "chat.bsky.convo.getLog":
-                return {"cursor": "3", "logs": self.logs if not params.get("cursor") else []}
-        return {"repostedBy": [], "posts": [], "follows": []}
-
-    def like(self, did: str) -> None:
-        self.notes.insert(0, {
-            "uri": f"at://{did}/{LIKE}", "cid": "c", "author": {"did": did}, "reason": "like", "record": like(),
-            "indexedAt": f"2026-09-21T12:00:{len(self.notes):02}Z",
-        })  # fmt: skip
-
-
-def test_the_first_look_only_sees_who_is_there():
-    assert facts(answered(connector().poll(None), Host())) == []
-
-
-def test_who_is_gone_from_a_list_at_the_next_look_took_it_back():
-    one, host = connector(), Host()
-    answered(one.poll(None), host)
-    host.likes, host.followers = [], []
-
-    left = facts(answered(one.poll(None), host))
-
-    assert [(f.signal, f.op, f.actor, f.completeness) for f in left] == [
-        ("like", "retract", f"bluesky:{ADA}", "inferred"), ("follow", "retract", f"bluesky:{BOB}", "inferred"),
-    ]  # fmt: skip
-
-
-def test_who_came_without_being_told_of_is_inferred_where_no_stream_tells_it():
-    one, host = connector(stream="none"), Host()
-    answered(one.poll(None), host)
-    host.likes.append(BOB)
-
-    assert [(f.op, f.actor) for f in facts(answered(one.poll(None), host))] == [("assert", f"bluesky:{BOB}")]
-
-
-def test_who_came_and_was_told_of_is_told_once():
-    one, host = connector(), Host()
-    answered(one.poll(None), host)
-    host.likes.append(BOB)
-    host.like(BOB)
-
-    assert [f.completeness for f in facts(answered(one.poll(None), host))] == ["identified"]
-
-
-def test_a_notification_and_the_firehose_tell_one_act_under_one_id():
-    [streamed_one] = facts(stream(commit(2, ADA, ("create", LIKE, like()))))
-    host = Host()
-    host.like(ADA)
-    host.notes[0]["cid"] = streamed_one.id.partition("#")[2]
-
-    [polled] = facts(answered(connector().poll(None), host))
-
-    assert polled.id == streamed_one.id
-    assert polled.record == streamed_one.record
-
-
-def test_notifications_are_told_oldest_first_and_once():
-    one, host = connector(), Host()
-    host.like(ADA)
-    host.like(BOB)
-    pages = answered(one.poll(None), host)
-    cursor = next(page.cursor for page in pages if page.cursor)
-    host.like("did:plc:" + "c" * 24)
-
-    assert [f.actor[-1] for f in facts(pages)] == ["a", "b"]
-    # The newest is read again: another of the same moment may have come after it. Its id is known.
-    assert [f.actor[-1] for f in facts(answered(one.poll(cursor), host))] == ["b", "c"]
-
-
-@pytest.mark.parametrize("lie", ["same", "two in turn", "empty"])
-def test_a_host_whose_paging_goes_round_does_not_hold_us(lie):
-    host = Host()
-    host.like(ADA)
-    turns = iter(range(10**6))
-
-    def lying(method, params):
-        told = dict(host(method, params))
-        if method == "app.bsky.notification.listNotifications":
-            told["cursor"] = {"same": "x", "two in turn": f"x{next(turns) % 2}", "empty": f"x{next(turns)}"}[
-                lie
-            ]
-            if lie == "empty" and params.get("cursor"):
-                told["notifications"] = []
-        return told
-
-    assert {f.actor for f in facts(answered(connector().poll(None), lying))} == {f"bluesky:{ADA}"}
-    assert {f.actor for f in facts(answered(connector().backfill(None), lying))} >= {f"bluesky:{ADA}"}
-
-
-def test_notifications_that_cannot_be_read_cost_no_other():
-    host = Host()
-    host.notes = [None, 7, {"uri": 3}, {"uri": POST}, {"uri": f"at://{ADA}/{LIKE}", "cid": "c", "record": [],
-                                                       "indexedAt": "2026-09-21T12:00:00Z"}]  # fmt: skip
-    host.like(ADA)
-    with capture_logs() as logs:
-        found = facts(answered(connector().poll(None), host))
-
-    assert [f.actor for f in found] == [f"bluesky:{ADA}"]
-    assert logs
-
-
-def test_messages_of_others_are_read_when_that_was_asked_for():
-    host = Host()
-    host.logs = chat_log()["logs"]
-
-    written, deleted = facts(answered(connector(messages="yes").poll(None), host))
-
-    assert (written.signal, written.text, written.about.account) == (
-        "message", "is it waterproof?", f"bluesky:{ME}",
-    )  # fmt: skip
-    assert (deleted.op, deleted.record) == ("retract", written.record)
-    assert facts(answered(connector().poll(None), host)) == []
-
-
-def test_a_password_that_may_not_read_messages_costs_the_look_nothing():
-    host = Host()
-    host.like(ADA)
-
-    found = answered(
-        connector(messages="yes").poll(None),
-        lambda method, params: 403 if "chat" in method else host(method, params),
-    )
-
-    assert len(facts(found)) == 1
-
-
-# -- the past --------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(("stream", "nameless"), [("none", [BOB]), ("firehose", [])])
-def test_the_past_is_told_without_records_only_where_no_stream_will_undo_it(stream, nameless):
-    host = Host()
-    host.likes = [ADA, BOB]
-    host.like(ADA)
-
-    found = [f for f in facts(answered(connector(stream=stream).backfill(None), host)) if f.signal == "like"]
-
-    assert [f.actor for f in found if f.record] == [f"bluesky:{ADA}"]
-    assert [f.actor for f in found if not f.record] == [f"bluesky:{one}" for one in nameless]
-
-
-def test_the_past_told_twice_is_told_under_the_same_ids():
-    once, again = (facts(answered(connector(watched=[BOB]).backfill(None), Host())) for _ in range(2))
-
-    assert [f.id for f in once] == [f.id for f in again]
-    assert once
-
-
-def test_a_backfill_goes_on_from_where_it_was_killed():
-    pages = answered(connector().backfill(None), Host())
-    for page in pages:
-        rest = facts(answered(connector().backfill(page.cursor), Host()))
-        before = facts(pages[: pages.index(page) + 1])
-
-        assert {f.id for f in [*before, *rest]} == {f.id for f in facts(pages)}
-
-
-def test_whom_a_watched_follower_follows_is_told_and_whom_a_stranger_follows_is_not():
-    def host(method, params):
-        if method == "app.bsky.graph.getFollows":
-            return {"follows": [{"did": "did:plc:" + "z" * 24}]}
-        return Host()(method, params)
-
-    def follows(one):
-        return [
-            f.actor
-            for f in facts(answered(one.backfill(None), host))
-            if f.about.account == "bluesky:did:plc:" + "z" * 24
-        ]
-
-    assert follows(connector(watched=[BOB])) == [f"bluesky:{BOB}"]
-    assert follows(connector()) == []
-    assert follows(connector(watched=[BOB], hops="0")) == []
-    assert follows(connector(watched=[BOB], hops="2")) == [f"bluesky:{BOB}", "bluesky:did:plc:" + "z" * 24]
-
-
-# -- signing in ------------------------------------------------------------------------------------------------
-
-SIGNED = {"accessJwt": "a.eyJleHAiOjE3OTAwMDM2MDB9.c", "refreshJwt": "r1", "did": ME, "handle": "shop.test"}
-
-
-def sign_in(answers, **credentials: str) -> Session:
-    steps = Connector.sign_in(
-        {"identifier": "shop.test", "password": "abcd", **credentials}, "https://pds.test", NOW
-    )
-    asked = next(steps)
-    try:
-        while True:
-            status, body = answers(asked.url.rpartition(".")[2])
-            asked = steps.send(Answer(status, {}, json.dumps(body).encode()))
-    except StopIteration as end:
-        return end.value
-
-
-def test_signing_in_gives_the_account_its_names_and_a_token_that_ends():
-    session = sign_in(lambda _: (200, SIGNED))
-
-    assert (session.account.me, session.account.source) == (f"bluesky:{ME}", "bluesky:shop.test")
-    assert session.expires_at == 1_790_003_600_000 - 60_000
-    assert session.secrets["refresh"] == "r1"
-    assert "r1" not in repr(session)
-
-
-def test_a_refresh_token_that_is_not_taken_any_more_falls_back_to_the_password():
-    session = sign_in(
-        lambda method: (400, {"error": "ExpiredToken"}) if method == "refreshSession" else (200, SIGNED),
-        refresh="old",
-    )
-
-    assert session.secrets["refresh"] == "r1"
-
-
-def test_requests_go_to_the_account_s_own_server():
-    document = {"service": [{"id": "#atproto_pds", "type": "x", "serviceEndpoint": "https://own.test"}]}
-
-    assert sign_in(lambda _: (200, SIGNED | {"didDoc": document})).account.host == "https://own.test"
-
-
-@pytest.mark.parametrize(
-    ("answer", "code"),
-    [
-        ((401, {"error": "AuthenticationRequired"}), "invalid_credentials"),
-        ((401, {"error": "AuthFactorTokenRequired"}), "invalid_credentials"),
-        ((200, SIGNED | {"active": False, "status": "takendown"}), "account_inactive"),
-        ((200, {"hello": 1}), "invalid_answer"),
-        ((404, []), "sign_in_failed"),
-    ],
-)
-def test_credentials_that_are_not_taken_are_refused_with_a_reason(answer, code):
-    with pytest.raises(Rejected) as refused:
-        sign_in(lambda _: answer)
-
-    assert refused.value.code == code
-    assert "abcd" not in str(refused.value)
