@@ -185,6 +185,11 @@ def clear(state: Pending, identifier: str) -> None:
     state.clear("records", prefix_of(identifier))
 
 
+def clear_unnamed(state: Pending, event: Event) -> None:
+    """Forget that a record was taken back of which nobody said whose it was; its name told it, and they are erased."""
+    state.put("records", prefix_of(NOBODY) + _name(event), None)
+
+
 def _let_go(state: Pending, identifier: str, name: bytes) -> None:
     """Strike somebody from those who told anything under a record."""
     tellers = _tellers_of(state, name)

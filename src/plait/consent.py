@@ -136,6 +136,9 @@ class ConsentDoor:
 
     Knows everybody from the state (``load``) and is told what was accepted since (``tell``), so that a withdrawal
     holds from the next request on.
+
+    Attributes:
+        forgotten: how many times somebody was erased; who remembers names has to let go of them when it changes.
     """
 
     def __init__(self, settings: Settings, pepper: str = "") -> None:
@@ -149,6 +152,7 @@ class ConsentDoor:
         self._pepper = pepper
         self._said: dict[str, dict[str, Stated]] = {}
         self._erased: dict[bytes, int] = {}
+        self.forgotten = 0
 
     def load(self, snapshot: Snapshot, settings: Settings) -> ConsentDoor:
         """Take up all that is in the state; what stands in the log behind it must be told.
@@ -192,6 +196,7 @@ class ConsentDoor:
             self._said.pop(identifier, None)
             key = hashed(identifier, self._pepper)
             self._erased[key] = max(cutoff, self._erased.get(key, 0))
+        self.forgotten += 1
 
     def silent(self, identifiers: Sequence[str]) -> bool:
         """Whether none of these ever said anything or was erased, so that only the defaults hold. Quick, for the edge."""

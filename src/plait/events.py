@@ -8,6 +8,7 @@ records into events; the fold, the lake and the tests all read through them.
 
 from __future__ import annotations
 
+import re
 import threading
 from enum import StrEnum
 from importlib.resources import files
@@ -276,6 +277,35 @@ def strongest_first(identifiers: list[str]) -> tuple[str, ...]:
     if len(identifiers) == 1:
         return (identifiers[0],)
     return tuple(sorted(set(identifiers), key=lambda one: (strength(one), one)))
+
+
+# Where addresses of networks hold a name: the repo of an at:// URI, and the profile that a post of the fediverse lies below.
+_BELOW = ("@", "users/", "u/", "profile/")
+_AUTHORED = re.compile(rf"at://([^/]+)/|https?://([^/?#]+)/(?:{'|'.join(_BELOW)})([\w.-]{{1,64}})/", re.I)
+
+
+def author_of(address: str | None) -> str | None:
+    """The account that the address of a post or record names, ``None`` where it names none: many are only numbers.
+
+    ``bluesky:did:plc:x`` of ``at://did:plc:x/app.bsky.feed.post/1``, ``mastodon:ann@social.example`` of
+    ``https://social.example/users/ann/statuses/1``.
+    """
+    found = _AUTHORED.match(address) if address is not None else None
+    if found is None:
+        return None
+    repo, host, name = found.groups()
+    return f"bluesky:{repo}" if repo else f"mastodon:{name.lower()}@{host.lower()}"
+
+
+def addresses_of(identifier: str) -> list[str]:
+    """What the addresses begin with, in lower case, of which ``author_of`` is ``identifier``."""
+    kind, _, value = identifier.partition(":")
+    if kind == "bluesky":
+        return [f"at://{value}/".lower()]
+    name, at, host = value.partition("@")
+    if kind != "mastodon" or not at:
+        return []
+    return [f"{scheme}://{host}/{below}{name}/".lower() for scheme in ("https", "http") for below in _BELOW]
 
 
 def checked_identifier(text: Any, *, field: str) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import gc
 import time
 import traceback
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import closing, suppress
 
 import msgspec
@@ -20,7 +20,7 @@ from plait import acts, catalog, forgetting, identity, pages, totals, visits
 from plait.cache import Fragments
 from plait.consent import hashed, statements_of
 from plait.errors import Corrupt, Unavailable
-from plait.events import Event, Record, Signal, decode_record, is_network
+from plait.events import Event, Record, Signal, author_of, decode_record, is_network
 from plait.forgetting import ERASURES, Erasure, Records, decode_erasure, is_done
 from plait.fragment import Fragment, half_life_ms
 from plait.graph import pseudonym
@@ -50,7 +50,7 @@ from plait.subjects import counter_key, is_cumulative, is_visit
 
 _log = structlog.get_logger()
 
-VERSION = 6  # of the layouts in the store; another one means: fold anew
+VERSION = 7  # of the layouts in the store; another one means: fold anew
 _SETUP = b"setup"
 _CACHE = 48 << 20  # bytes that decoded fragments may take, about
 
@@ -274,8 +274,21 @@ class Fold:
             totals.count(self._state, event)
         for one in who or [NOBODY]:
             put("timeline", prefix_of(one) + rest, row)
-        if event.about.account is not None:
-            put("named", prefix_of(event.about.account) + rest, row)
+        for one in self._named(event):
+            put("named", prefix_of(one) + rest, row)
+
+    def _named(self, event: Event) -> Iterable[str]:
+        """Whom an event names that did not do it: they are to be found when they are erased.
+
+        The author of the company's own posts is the company: a row for each like of them would find nobody.
+        """
+        about = event.about
+        if about.account is None and about.post is None and event.record is None:
+            return ()
+        named = {about.account, author_of(event.record)}
+        if about.post is not None and self._state.get("items", about.post.encode()) is None:
+            named.add(author_of(about.post))
+        return [one for one in named if one is not None and (one == about.account or one not in event.who)]
 
     def _count(self, identifier: str, event: Event, mark: bytes) -> None:
         """Put an event into a fragment."""
@@ -357,12 +370,16 @@ class Fold:
             for each in events:
                 window = window_keys(message_name(each.source, each.id), self._now, self._oldest)
                 forgetting.take_out(self._state, place, number_, each, window)
+                if each.takes_back and not each.who:
+                    acts.clear_unnamed(self._state, each)
         for identifier in sorted(left.difference(self._blocked)):
             self._refold(identifier)
         hashes = [hashed(one, self._pepper) for one in sorted(gone)]
         for hash in hashes:
             self._close_off(hash, cutoff)
-        to_do = Erasure(event.id, event.source, event.at, sorted(gone), hashes, cutoff, {position: [number]})
+        to_do = Erasure(
+            event.id, event.source, event.at, sorted(gone), hashes, cutoff, {position: [number]}, sorted(left)
+        )
         for place, number_ in named:
             to_do.records.setdefault(place, []).append(number_)
         self._state.put("meta", ERASURES + position.to_bytes(8, "big"), msgspec.msgpack.encode(to_do))

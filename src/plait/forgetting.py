@@ -12,9 +12,10 @@ from typing import Protocol
 import msgspec
 
 from plait import identity
-from plait.events import Event, Record, decode_record, is_weak
+from plait.events import Event, Record, addresses_of, author_of, decode_record, is_weak
 from plait.settings import IdentityLimits
 from plait.state import ASIDE, NOBODY, Pending, decode_row, mark_of, prefix_of, row_key
+from plait.told import Told
 
 ERASURES = b"erasure\0"  # in `meta`: position -> what still has to leave log and lake
 _AGAIN = b"again\0"  # in `meta`: identifier NUL position -> numbers of calls that were told before
@@ -31,6 +32,7 @@ class Erasure(msgspec.Struct, array_like=True):
         hashes: what stands for them from now on.
         cutoff: nothing of theirs from up to then is let in again, ms since the epoch.
         records: position -> numbers of the calls in it that must leave.
+        others: who was named beside them, and is another now.
     """
 
     id: str
@@ -40,6 +42,7 @@ class Erasure(msgspec.Struct, array_like=True):
     hashes: list[bytes]
     cutoff: int
     records: dict[int, list[int]]
+    others: list[str] = []
 
 
 class Records(Protocol):
@@ -60,10 +63,13 @@ def decode_erasure(raw: bytes) -> Erasure:
     return _erasures.decode(raw)
 
 
-def named_by(event: Event) -> set[str]:
-    """All whom an event names: who did it, and the account that it is about."""
-    account = event.about.account
-    return {*event.who} if account is None else {*event.who, account}
+def named_by(event: Event | Told) -> set[str]:
+    """All whom an event names: who did it, the account that it is about, and whose post or record it tells of."""
+    about = event.about
+    if about.account is None and about.post is None and event.record is None:
+        return {*event.who}
+    named = {*event.who, about.account, author_of(about.post), author_of(event.record)}
+    return {one for one in named if one is not None}
 
 
 def note_again(state: Pending, position: int, number: int, event: Event) -> None:
@@ -138,10 +144,12 @@ def calls_with(record: Record, gone: Iterable[str]) -> list[int]:
     if record.kind not in ("segment", "events", "page"):
         return []
     names = {name for one in gone for name in (one, one.partition(":")[2])}
+    addresses = tuple(each for one in gone for each in addresses_of(one))
     return [
         number
         for number, call in enumerate(calls_of(record))
-        if call is not None and any(told.strip() in names for told in _texts(call))
+        if call is not None
+        and any(told.strip() in names or told.lower().startswith(addresses) for told in _texts(call))
     ]
 
 

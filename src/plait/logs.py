@@ -29,6 +29,9 @@ def configure(level: str = "info") -> None:
             code="invalid_settings",
             field="log_level",
         )
+    # Before any library does so for itself: once one had switched everybody's on, httpx told the addresses that it asks for,
+    # and in them whom it asks about.
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING)
     people = sys.stderr.isatty()
     shown: list[structlog.typing.Processor] = (
         [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]

@@ -28,6 +28,7 @@ from plait.checks import (
 from plait.clean import Cleaner
 from plait.errors import Corrupt, Rejected
 from plait.events import SOCIAL, Record, Signal, checked_identifier, identifier_type
+from plait.forgetting import named_by
 from plait.graph import hidden, pseudonym
 from plait.intake import Door, Refusal, refusal
 from plait.settings import Settings
@@ -202,7 +203,7 @@ class PageIntake:
         if event.properties:
             clean["properties"] = self._cleaner.properties(event.signal, clean["properties"])
         _named(event, path)
-        if not {*event.who, event.about.account}.isdisjoint(gone):
+        if not named_by(event).isdisjoint(gone):
             # A stream is gathered into pages: what they did may stand in the very page that tells that they are gone, and
             # nobody was known of whom anything could be erased.
             raise Rejected("somebody it names is gone", code="erased", field=path, status=403)
@@ -227,7 +228,7 @@ class PageIntake:
 
     def _let_in(self, event: Told, at: int, source: str, path: str) -> None:
         """Ask the door of consent; see docs/explanation/decisions/0150-what-a-network-tells-of-strangers.md."""
-        if self._door.erased(event.who, at):
+        if self._door.erased([*named_by(event)], at):
             raise Rejected(
                 "somebody it names was erased after this happened", code="erased", field=path, status=403
             )

@@ -29,7 +29,7 @@ from plait.catalog import Catalog
 from plait.consent import ConsentDoor
 from plait.driver.sources import Sources
 from plait.errors import Corrupt, PlaitError, Unavailable
-from plait.events import decode_record
+from plait.events import decode_record, is_network
 from plait.fetch import Fetcher
 from plait.http import Installation, Metrics
 from plait.http.app import App
@@ -288,7 +288,10 @@ async def _forget(here: Installation) -> None:
 
 
 def _redaction(settings: Settings, log: Log, store: Store, door: ConsentDoor) -> Callable[[], list[str]]:
-    """What takes the erased out of log and lake, and says who they are; runs in a thread, one at a time."""
+    """What takes the erased out of log and lake; says who they are, and whose acts on networks are others than they were.
+
+    Runs in a thread, one at a time.
+    """
     once_at_a_time = threading.Lock()
 
     def work() -> list[str]:
@@ -300,7 +303,9 @@ def _redaction(settings: Settings, log: Log, store: Store, door: ConsentDoor) ->
                 door.forget(erasure.who, erasure.cutoff)
             with closing(open_lake(settings.url("lake"))) as lake:
                 redact_erased(log, lake, snapshot, settings)
-            return [one for _, erasure in pending for one in erasure.who]
+            return [
+                one for _, erasure in pending for one in (*erasure.who, *filter(is_network, erasure.others))
+            ]
 
     return work
 

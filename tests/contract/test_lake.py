@@ -143,6 +143,19 @@ def test_no_byte_of_who_was_taken_out_stays(lake: Lake, tmp_path: Path) -> None:
     assert not [path for path in tmp_path.rglob("*") if path.is_file() and b"ada" in path.read_bytes()]
 
 
+def test_what_others_did_with_a_post_leaves_with_its_author(lake: Lake) -> None:
+    posts = ["at://did:plc:ada/app.bsky.feed.post/1", "at://did:plc:ada2/app.bsky.feed.post/1", "77",
+             "https://social.example/users/Ada/statuses/1"]  # fmt: skip
+    likes = [
+        Event(id=post, source="web", signal=Signal.LIKE, at=0, received_at=0, who=("user:bob",), about=About(post=post))
+        for post in posts
+    ]  # fmt: skip
+    lake.write(1, 4, list(enumerate(likes, 1)))
+
+    assert lake.redact(["bluesky:did:plc:ada", "mastodon:ada@social.example"], up_to=4) == 2
+    assert positions(lake) == [2, 3]
+
+
 def test_what_a_person_did_after_being_forgotten_stays(lake: Lake) -> None:
     lake.write(1, 4, [view(1), view(4)])
 

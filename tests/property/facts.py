@@ -84,6 +84,7 @@ _posts = st.sampled_from(
         {"account": "bluesky:x"},
         {"account": "bluesky:y"},
         {"post": "77", "account": "bluesky:y"},
+        {"post": "at://x/app.bsky.feed.post/1"},
     ]
 )
 
@@ -92,7 +93,7 @@ def networks(who: st.SearchStrategy[list[str]] = whos) -> st.SearchStrategy[Fact
     """What networks tell: acts under the names of their records, and records that are gone, in any order."""
     common: dict[str, st.SearchStrategy[Any]] = {
         "who": who, "at": times, "source": st.sampled_from(["bluesky", "bluesky", "other"]),
-        "record": st.sampled_from(["r1", "r2", "r3"]),
+        "record": st.sampled_from(["r1", "r2", "r3", "at://x/app.bsky.feed.like/1"]),
     }  # fmt: skip
     signal = st.sampled_from(
         ["like", "follow", "share", "comment", "reply", "quote", "mention", "react", "save", "rate"]

@@ -36,9 +36,11 @@ anybody = st.sampled_from(ANYBODY)
 
 
 def named(fact: Fact) -> list[str]:
-    """Whom a fact names: who did it, and the account that it is about."""
-    account = fact.get("about", {}).get("account")
-    return fact["who"] if account is None else [*fact["who"], account]
+    """Whom a fact names: who did it, the account that it is about, and whose post or record it tells of."""
+    about = fact.get("about", {})
+    theirs = "at://x/" in f"{about.get('post')} {fact.get('record')}"
+    account = about.get("account")
+    return [*fact["who"], *([account] if account else []), *(["bluesky:x"] if theirs else [])]
 
 
 def erased(log: PlainLog, identifier: str, *, settings: Settings = OPEN) -> tuple[PlainStore, set[str]]:
@@ -87,6 +89,8 @@ def test_the_log_replays_to_the_same_state_before_and_after_it_was_redacted(
     bodies = b"".join(decode_record(raw).body for raw in log.records)
     for one in gone:
         assert one.encode() not in bodies
+    if "bluesky:x" in gone:
+        assert b"at://x/" not in bodies
 
 
 @given(histories, anybody, st.data())

@@ -217,3 +217,14 @@ def test_who_is_gone_leaves_nothing_that_the_same_page_tells() -> None:
 
     assert [(one.index, one.code) for one in taken.refused] == [(1, "erased"), (2, "erased")]
     assert taken.gone == ("fakenet:p1",)
+
+
+def test_what_others_do_with_posts_of_who_is_gone_is_not_told_either() -> None:
+    post = {"post": "at://did:plc:ann/app.bsky.feed.post/1"}
+    door = ConsentDoor(SETTINGS, "pepper")
+    told = {"events": [like(1, about=post), like(2)], "gone": ["bluesky:did:plc:ann"]}
+    taken = intake().page(msgspec.json.encode(told), SOURCE, now=NOW)
+    door.forget(["bluesky:did:plc:ann"], NOW)
+
+    assert [(one.index, one.code) for one in taken.refused] == [(0, "erased")]
+    assert codes(like(1, about=post), like(2), door=door) == ["erased"]

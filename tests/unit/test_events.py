@@ -13,7 +13,7 @@ import pytest
 import zstandard
 
 from plait.errors import Corrupt
-from plait.events import DICTIONARY, Record, decode_record, encode_record
+from plait.events import DICTIONARY, Record, addresses_of, author_of, decode_record, encode_record
 
 
 def record(number: int) -> Record:
@@ -60,3 +60,21 @@ def test_a_call_of_a_client_is_packed_to_less_than_half():
     one = Record(kind="segment", source="web", received_at=1, body=json.dumps({"batch": [call]}).encode())
 
     assert len(encode_record(one)) < len(one.body) / 2
+
+
+@pytest.mark.parametrize(
+    ("address", "author"),
+    [
+        ("at://did:plc:ada/app.bsky.feed.post/1", "bluesky:did:plc:ada"),
+        ("https://social.example/users/Ada/statuses/1", "mastodon:ada@social.example"),
+        ("https://Social.example:8443/@ada/1", "mastodon:ada@social.example:8443"),
+        ("https://social.example/objects/5f0c", None),
+        ("https://social.example/@ada@elsewhere.example/1", None),
+        ("77", None),
+        (None, None),
+    ],
+)
+def test_an_address_of_a_network_names_its_author(address, author):
+    assert author_of(address) == author
+    if author is not None:
+        assert address.lower().startswith(tuple(addresses_of(author)))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import subprocess
+import sys
 
 import pytest
 
@@ -92,3 +94,13 @@ def test_senders_come_back_no_sooner_than_in_a_second():
     lag.tell(last=1, folded=0, accepted=101, at=1.0)
 
     assert lag.seconds_to(100) == 1
+
+
+def test_a_library_that_speaks_of_every_address_it_asks_is_not_heard():
+    works = (
+        "import logging; from plait.logs import configure; configure('info'); logging.basicConfig(level=logging.INFO);"
+        "logging.getLogger('httpx').info('GET /getFollows?actor=did:plc:ada'); logging.getLogger('x').warning('heard')"
+    )
+    told = subprocess.run([sys.executable, "-c", works], capture_output=True, text=True)
+
+    assert ("ada" in told.stderr, "heard" in told.stderr) == (False, True)

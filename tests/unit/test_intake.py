@@ -404,6 +404,20 @@ def test_a_yes_beside_somebody_who_said_no_is_the_devices_alone(trusted, kept):
     assert [event.signal for event in events(taken, "events")] == [kept]
 
 
+def test_who_is_erased_is_not_remembered_as_somebody_who_may_come_in():
+    door = ConsentDoor(Settings())
+    admission = Admission(Settings(), door)
+    calls, own_events = CallIntake(admission, SIGNALS), EventIntake(admission)
+    call(TRACK, by=calls)
+    own_events.events(b'[{"id":"1","signal":"view","who":["user:u1"]}]', trusted=False, now=NOW)
+    assert "u1" in repr(vars(admission.memo))
+
+    door.forget(["user:u1"], NOW)
+    call(TRACK | {"userId": "u2"}, by=calls)
+
+    assert "u1" not in repr(vars(admission.memo))
+
+
 def test_what_senders_make_up_is_not_remembered_for_ever():
     fresh = calls_in()
     tracemalloc.start()

@@ -174,7 +174,7 @@ def _fact(origin: Origin, signal: Signal, about: About, *, part: int = 0, **more
 
 
 def _about(post: str) -> About:
-    split(post)
+    named(split(post)[0])  # a handle would name an author whom nobody finds again to forget
     if len(post) > LONGEST:
         raise ValueError("the name of a post is too long")
     return About(post=post)

@@ -21,6 +21,8 @@ from plait.errors import Rejected
 class Door(Protocol):
     """Who may be collected (``plait.consent.ConsentDoor``)."""
 
+    @property
+    def forgotten(self) -> int: ...  # noqa: D102
     def silent(self, identifiers: Sequence[str]) -> bool: ...  # noqa: D102
     def refuses(self, who: Sequence[str], source: str, purpose: str = "collect") -> bool: ...  # noqa: D102
     def denies(self, who: Sequence[str], source: str, purpose: str = "collect") -> bool: ...  # noqa: D102

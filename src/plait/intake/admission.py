@@ -47,10 +47,15 @@ class Memo:
         """Begin to remember anew when there is much: senders choose what, and how long it is."""
         self._characters += characters + _EACH
         if self._characters > _MEMO:
+            self.clear()
             self._characters = characters + _EACH
-            self.names.clear()
-            self.people.clear()
-            self.whos.clear()
+
+    def clear(self) -> None:
+        """Let go of everything."""
+        self._characters = 0
+        self.names.clear()
+        self.people.clear()
+        self.whos.clear()
 
 
 class Admission:
@@ -62,11 +67,15 @@ class Admission:
         self.memo = Memo()
         self._settings = settings
         self._door = door
+        self._forgotten = door.forgotten
         self._blocked = frozenset(settings.identity.blocked)
 
     def lets_in(self, found: set[tuple[str, ...]]) -> bool:
         """Whether all of these may be collected."""
         door = self._door
+        if door.forgotten != self._forgotten:  # who was erased is not to be remembered as fine
+            self._forgotten = door.forgotten
+            self.memo.clear()
         if self._settings.consent.collect and door.silent([name for known in found for name in known]):
             return True
         return not any(door.refuses(known, self._settings.source) or door.erased(known, 0) for known in found)

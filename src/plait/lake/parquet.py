@@ -21,7 +21,7 @@ import duckdb
 import msgspec
 
 from plait.errors import PlaitError, Rejected, Unavailable
-from plait.events import Event
+from plait.events import Event, addresses_of
 from plait.lake import COLUMNS
 
 MERGE = 32  # so many small files in a row become one: a file a minute would be half a million a year
@@ -109,8 +109,13 @@ class Lake:
     def redact(self, identifiers: Collection[str], *, up_to: int) -> int:
         """Take out every event that names one of these, at positions <= ``up_to``."""
         return self._take_out(
-            "position <= $up_to AND (list_has_any(who, $identifiers) OR list_contains($identifiers, account))",
-            {"up_to": up_to, "identifiers": sorted(identifiers)},
+            "position <= $up_to AND (list_has_any(who, $identifiers) OR list_contains($identifiers, account)"
+            " OR len(list_filter($addresses, lambda one: starts_with(lower(post), one) OR starts_with(lower(record), one))) > 0)",
+            {
+                "up_to": up_to,
+                "identifiers": sorted(identifiers),
+                "addresses": sorted({one for each in identifiers for one in addresses_of(each)}),
+            },
         )
 
     def drop_before(self, received_at: int) -> int:
