@@ -6,6 +6,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.property.facts import (
@@ -26,7 +28,7 @@ from tests.property.facts import (
 )
 
 from plait.consent import ConsentDoor
-from plait.events import decode_record, encode_record
+from plait.events import Record, decode_record, encode_record
 from plait.fold import Fold
 from plait.settings import Settings
 from plait.state import message_name, window_keys
@@ -91,6 +93,31 @@ def test_the_log_replays_to_the_same_state_before_and_after_it_was_redacted(
         assert one.encode() not in bodies
     if "bluesky:x" in gone:
         assert b"at://x/" not in bodies
+
+
+@pytest.mark.parametrize(
+    "named", [{"about": {"post": "at://x/app.bsky.feed.post/1"}}, {"record": "at://x/app.bsky.feed.like/1"}]
+)
+def test_what_others_did_with_what_they_wrote_leaves_with_them(named: Fact) -> None:
+    fact = {"id": "1", "signal": "like", "who": ["bluesky:bea"], "about": {"post": "77"}, "at": NOW} | named
+    store, gone = erased(PlainLog([record_of(fact)]), "bluesky:x")
+
+    assert "bluesky:x" in gone
+    same(without_erasure(store), folded([]))
+
+
+def test_who_wrote_the_companys_posts_is_no_row_for_each_like_of_them() -> None:
+    post = "at://x/app.bsky.feed.post/1"
+    item = Record(
+        kind="items",
+        source="web",
+        received_at=NOW,
+        body=msgspec.json.encode({"put": [{"id": post, "title": "", "kind": "post"}]}),
+    )
+    like = {"id": "1", "signal": "like", "who": ["bluesky:bea"], "about": {"post": post}, "at": NOW}
+    store = refolded(PlainLog([encode_record(item), record_of(like)]))
+
+    assert store.tables["named"] == {}
 
 
 @given(histories, anybody, st.data())
