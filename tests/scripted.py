@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Callable, Generator, Mapping
 from typing import Any
@@ -75,3 +76,17 @@ class Script:
             for page in self.pages
             for one in page.facts
         ]
+
+
+def remembered(one: Any, seen: set[int] | None = None) -> str:
+    """All that an object holds in mind, as text."""
+    seen = set() if seen is None else seen
+    if id(one) in seen or inspect.ismodule(one) or inspect.isroutine(one) or inspect.isclass(one):
+        return ""
+    seen.add(id(one))
+    if isinstance(one, Mapping):
+        return "".join(remembered(each, seen) for pair in one.items() for each in pair)
+    if isinstance(one, list | tuple | set | frozenset):
+        return "".join(remembered(each, seen) for each in one)
+    names = getattr(one, "__struct_fields__", None) or getattr(one, "__dict__", None) or ()
+    return repr(one) + "".join(remembered(getattr(one, name, None), seen) for name in names)

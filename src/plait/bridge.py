@@ -20,6 +20,7 @@ TITLE = 200  # characters of a post that are its title
 LINKED = 0.98  # how sure it is what a link to an item's page, or a product tag, is about
 CERTAIN = 0.95
 LEAST = 0.2  # confidence of a tie that is worth keeping
+UNDATED = "undated"  # a property for the door only, see ``Fact.dated``
 MOST_MENTIONED = 8  # things that one text's writer may be told to care for
 
 NOBODY = Names(())
@@ -38,6 +39,8 @@ def told_of(fact: Fact, source: str, names: Names = NOBODY) -> list[Told]:
     properties: dict[str, Any] = (
         {"completeness": fact.completeness} if fact.completeness != "identified" else {}
     )
+    if not fact.dated:
+        properties[UNDATED] = True
     whole = Told(
         id=fact.id,
         source=source,
@@ -106,7 +109,7 @@ def _part(whole: Told, one: Mention, reading: Reading) -> Told:
         value=round(one.confidence * interest(one.sentiment, intent), 3),
         record=whole.record,
         properties={"sentiment": one.sentiment, "how": one.how, "confidence": one.confidence}
-        | ({"completeness": whole.properties["completeness"]} if "completeness" in whole.properties else {}),
+        | {name: whole.properties[name] for name in ("completeness", UNDATED) if name in whole.properties},
     )
 
 

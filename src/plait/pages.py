@@ -11,6 +11,7 @@ from typing import Any, get_args
 
 import msgspec
 
+from plait import bridge
 from plait.checks import (
     converted,
     counted,
@@ -208,7 +209,9 @@ class PageIntake:
             # nobody was known of whom anything could be erased.
             raise Rejected("somebody it names is gone", code="erased", field=path, status=403)
         at = None if event.at is None else milliseconds(event.at)
-        self._let_in(event, corrected(at, None, now), source, path)
+        # When nobody knows when, a network that tells it once more must not bring back who was erased.
+        undated = clean.get("properties", {}).pop(bridge.UNDATED, False)
+        self._let_in(event, 0 if undated else corrected(at, None, now), source, path)
         whom = event.about.account
         if event.signal is Signal.FOLLOW and event.who and whom and self._far(event.who[0], whom):
             clean |= self._hidden(event, event.who[0], whom)

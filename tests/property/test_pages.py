@@ -228,3 +228,17 @@ def test_what_others_do_with_posts_of_who_is_gone_is_not_told_either() -> None:
 
     assert [(one.index, one.code) for one in taken.refused] == [(0, "erased")]
     assert codes(like(1, about=post), like(2), door=door) == ["erased"]
+
+
+def test_what_nobody_can_date_does_not_bring_back_who_was_erased() -> None:
+    """A list of who likes a post still holds them: that they are in it now says nothing about when they liked it."""
+    door = ConsentDoor(SETTINGS, "pepper")
+    door.forget(["fakenet:p1"], NOW - 60_000)
+    undated = {"properties": {"undated": True}}
+
+    assert codes(like(1, at=NOW, **undated), like(2, at=NOW, **undated), door=door) == ["erased"]
+    assert codes(like(1, at=NOW), door=door) == []
+    assert (
+        b"undated"
+        not in intake().page(msgspec.json.encode({"events": [like(1, **undated)]}), SOURCE, now=NOW).body
+    )

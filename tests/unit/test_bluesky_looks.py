@@ -19,6 +19,7 @@ from tests.fakes.bluesky import (
     post,
     streamed,
 )
+from tests.scripted import remembered
 
 
 class Host:
@@ -223,3 +224,28 @@ def test_whom_a_watched_follower_follows_is_told_and_whom_a_stranger_follows_is_
     assert follows(connector()) == []
     assert follows(connector(watched=[BOB], hops="0")) == []
     assert follows(connector(watched=[BOB], hops="2")) == [f"bluesky:{BOB}", "bluesky:did:plc:" + "z" * 24]
+
+
+def test_who_is_erased_is_not_in_mind_any_more():
+    other = "did:plc:" + "o" * 24
+    theirs = f"at://{other}/app.bsky.feed.post/3aaaaaaaaaa2c"
+    host, one = Host(), connector(watched=[BOB], stream="firehose")
+    host.likes = [ADA, BOB]
+    host.like(ADA)
+    answered(one.poll(None), host)
+    streamed(one.stream("firehose:1"), [commit(2, BOB, ("create", LIKE, like(theirs)))])
+    assert all(did in remembered(one) for did in (ADA, other))
+
+    one.forget({f"bluesky:{ADA}", f"bluesky:{other}"}.__contains__)
+
+    assert [did for did in (ADA, other) if did in remembered(one)] == []
+    assert BOB in remembered(one)
+
+
+def test_what_no_list_dates_is_told_as_a_guess():
+    host = Host()
+    host.followers = [BOB]
+
+    found = facts(answered(connector(stream="none").backfill(None), host))
+
+    assert {(fact.signal.value, fact.dated) for fact in found} == {("like", True), ("follow", False)}

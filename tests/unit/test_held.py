@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -47,10 +48,21 @@ def test_who_is_gone_is_held_no_longer():
     one = Held("mastodon:shop@shop.example")
     one.take([like(), reply(), like("bob")])
 
-    one.forget("ann")
+    one.forget("ann".__eq__)
 
     assert one.recall(Recall(signal=Signal.LIKE, about=POST)) == [("bob", None)]
     assert one.recall(Recall(signal=Signal.REPLY, about=POST)) == []
+    assert "ann" not in repr(vars(one))
+
+
+def test_what_others_did_with_what_they_posted_is_held_no_longer_either():
+    one = Held("bluesky:shop")
+    theirs = About(post="at://did:plc:ann/app.bsky.feed.post/1"), About(account="bluesky:did:plc:ann")
+    one.take([msgspec.structs.replace(like("bob"), about=about) for about in theirs])
+
+    one.forget("bluesky:did:plc:ann".__eq__)
+
+    assert "ann" not in repr(vars(one))
 
 
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.booleans()), max_size=20))

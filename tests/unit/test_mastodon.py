@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 import pytest
-from tests.scripted import Script, answer
+from tests.scripted import Script, answer, remembered
 
 from plait.connectors import Account, Answer, Ask, Frame, connector_of
 from plait.connectors._fediverse import text_of
@@ -456,3 +456,14 @@ def test_a_backfill_ends_though_the_server_shows_the_same_page_for_ever():
     script.run(connector().backfill(None))
 
     assert [one.id[-3:] for page in script.pages for one in page.posts] == ["101", "100"]
+
+
+def test_who_is_erased_is_not_in_mind_any_more():
+    one, told = connector(), notified("5", "mention", status=reply())
+    script = Script(NOTHING | {"/api/v1/notifications": [answer([told]), answer([])]})
+    script.run(one.poll(None))
+    assert "ann@far.example" in remembered(one)
+
+    one.forget("mastodon:ann@far.example".__eq__)
+
+    assert "ann@far.example" not in remembered(one)

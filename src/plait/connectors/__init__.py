@@ -135,6 +135,7 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True):
         links: URLs that the text links to.
         mentions: accounts that the text names, as ``network:id``.
         completeness: ``inferred`` is a difference between two looks.
+        dated: the network told when. Else ``at`` is a guess, and of somebody who was erased such an act is from before.
     """
 
     id: str
@@ -149,6 +150,7 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True):
     links: tuple[str, ...] = ()
     mentions: tuple[str, ...] = ()
     completeness: Completeness = "identified"
+    dated: bool = True
 
 
 class Post(msgspec.Struct, frozen=True, kw_only=True):
@@ -313,6 +315,7 @@ class Connector(Protocol):
             something of an account at all: of strangers, what they delete need not be told.
         now: ms since the epoch; connectors read no clock of their own.
 
+    One that remembers people has ``forget(gone)``: it lets go of those of whom ``gone`` (``network:id`` -> bool) is true.
     A class that also takes ``secrets`` is given those of the account, to check what is signed with them. One that has ``serve(path, headers)``, a generator like ``receive`` that returns a ``Received`` or ``None``,
     answers GETs under ``/webhooks/{network}/{source}/`` and ``/.well-known/``: for networks where others read us.
     """

@@ -134,7 +134,9 @@ def moment(text: Any) -> int | None:
         return None
 
 
-def act_of(signal: Signal, entry: Any, about: About, *, op: Op, at: int, inferred: bool = True) -> Fact:
+def act_of(
+    signal: Signal, entry: Any, about: About, *, op: Op, at: int, inferred: bool = True, dated: bool = False
+) -> Fact:
     """Somebody who is in a list now (``assert``) or no longer (``retract``), without the record that says so.
 
     One that is ``inferred`` is the difference of two looks and happens each time; others are told once.
@@ -146,7 +148,7 @@ def act_of(signal: Signal, entry: Any, about: About, *, op: Op, at: int, inferre
     what = about.post or about.account
     return Fact(
         id=_digest(signal, op, did, what or "", str(at) if inferred else ""), signal=signal, op=op, at=at, actor=named(did), about=about,
-        completeness="inferred" if inferred else "identified",
+        completeness="inferred" if inferred else "identified", dated=dated,
     )  # fmt: skip
 
 

@@ -27,7 +27,7 @@ from plait.connectors._bsky_lists import (
 )
 from plait.connectors._bsky_records import NETWORK, Origin, named, post_of
 from plait.errors import Rejected
-from plait.events import About, Signal
+from plait.events import About, Signal, author_of
 
 _log = structlog.get_logger()
 
@@ -70,6 +70,15 @@ class Heard:
             if len(kept) > _MOST_HEARD:
                 kept.clear()
 
+    def forget(self, gone: Callable[[str], bool]) -> None:
+        """Let go of those who are gone, and of what others did to them or with what they posted."""
+        self._actors = {one: None for one in self._actors if not gone(one)}
+        self._acts = {
+            act: None
+            for act in self._acts
+            if not any(one and gone(one) for one in (act[0], act[2].account, author_of(act[2].post)))
+        }
+
     def of(self, did: str, signal: Signal, about: About) -> bool:
         """Whether this act was told."""
         return (NETWORK + did, signal, about) in self._acts
@@ -106,6 +115,11 @@ class Looks:
         yield Page(posts=tuple(posts))
         yield from self._differences([post.id for post in posts])
         self._number += 1
+
+    def forget(self, gone: Callable[[str], bool]) -> None:
+        """Let go of those who are gone; a list that the network still shows them in is looked at anew all the same."""
+        for look in self._seen.values():
+            look.there = {name: did for name, did in look.there.items() if not gone(NETWORK + did)}
 
     # -- what was told -----------------------------------------------------------------------------------------
 

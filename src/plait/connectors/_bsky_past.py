@@ -133,8 +133,13 @@ class _Past:
                 if signal == Signal.QUOTE:
                     found += notified({**one, "indexedAt": one.get("indexedAt")}, self._interest, self._now())
                     continue
-                at = min(moment(one.get("indexedAt")) or self._now(), self._now())
-                found.append(act_of(signal, did, About(post=post), op="assert", at=at, inferred=False))
+                told = moment(one.get("indexedAt"))
+                at = min(told or self._now(), self._now())
+                found.append(
+                    act_of(
+                        signal, did, About(post=post), op="assert", at=at, inferred=False, dated=bool(told)
+                    )
+                )
                 self._meet(NETWORK + did)
             except (KeyError, TypeError, ValueError, AttributeError):
                 dropped("invalid_entry")
@@ -177,7 +182,7 @@ class _Past:
         owner, collection, rkey = split(record)
         if (owner, collection) != (did, FOLLOW):
             return fact
-        return msgspec.structs.replace(fact, record=record, at=made_at(rkey, None, self._now()))
+        return msgspec.structs.replace(fact, record=record, at=made_at(rkey, None, self._now()), dated=True)
 
     def follows(self) -> Steps:
         """Whom watched people follow, and those again, as far as the settings and the budget go."""

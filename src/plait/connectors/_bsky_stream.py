@@ -20,7 +20,7 @@ from plait.connectors._atproto import (
     tid_ms,
     uri,
 )
-from plait.connectors._bsky_records import Origin, facts_of, named, post_of, undone
+from plait.connectors._bsky_records import NETWORK, Origin, facts_of, named, post_of, undone
 from plait.errors import Rejected
 
 _log = structlog.get_logger()
@@ -72,6 +72,10 @@ class Gathered:
     def tells_of(self, account: str) -> bool:
         """Whether something of ``network:id`` waits to be kept."""
         return account in self._actors
+
+    def forget(self, gone: Callable[[str], bool]) -> None:
+        """Let go of where the repos of those stood who are gone."""
+        self._revs = {did: rev for did, rev in self._revs.items() if not gone(NETWORK + did)}
 
     def due(self, now: int, *, nothing_came: bool) -> bool:
         """Whether it is time to keep a page."""

@@ -76,7 +76,14 @@ def origin(uri: str) -> str:
 
 
 def edge(
-    signal: Signal, actor: str, about: About, at: int, *, on: bool, completeness: Completeness = "identified"
+    signal: Signal,
+    actor: str,
+    about: About,
+    at: int,
+    *,
+    on: bool,
+    completeness: Completeness = "identified",
+    dated: bool = True,
 ) -> Fact:
     """An act that is so or not so (like, share, react, follow): who, what about, and since when.
 
@@ -85,7 +92,7 @@ def edge(
     name = _digest(signal, actor, about.post or "", about.account or "")
     return Fact(
         id=f"{signal}/{name}/{at}{'' if on else '/off'}", signal=signal, at=at, actor=actor, about=about,
-        op="assert" if on else "retract", completeness=completeness,
+        op="assert" if on else "retract", completeness=completeness, dated=dated,
     )  # fmt: skip
 
 

@@ -114,9 +114,9 @@ def _ties(view: View, watched: Callable[[str], bool], place: Place) -> Steps:
             place.done += len(people)
             yield Page(
                 facts=[
-                    edge(Signal.FOLLOW, one, About(account=me), now, on=True)
+                    edge(Signal.FOLLOW, one, About(account=me), now, on=True, dated=False)
                     if name == "followers"
-                    else edge(Signal.FOLLOW, me, About(account=one), now, on=True)
+                    else edge(Signal.FOLLOW, me, About(account=one), now, on=True, dated=False)
                     for _, one in people
                 ],
                 done=place.done, total=place.done,
@@ -128,7 +128,7 @@ def _ties(view: View, watched: Callable[[str], bool], place: Place) -> Steps:
         people = _people(view, answer)
         place.done += len(people)
         yield Page(
-            facts=[edge(Signal.FOLLOW, account, About(account=one), now, on=True) for _, one in people],
+            facts=[edge(Signal.FOLLOW, account, About(account=one), now, on=True, dated=False) for _, one in people],
             done=place.done, total=place.done,
         )  # fmt: skip
 

@@ -152,6 +152,11 @@ class View:
         if fact.record is not None:
             _put(self.notes, str(status.get("id")), (str(status.get("uri")), fact.actor))
 
+    def forget(self, gone: Callable[[str], bool]) -> None:
+        """Let go of the notes of those who are gone."""
+        for number in [number for number, (_, actor) in self.notes.items() if gone(actor)]:
+            del self.notes[number]
+
     # -- compared with what was told -------------------------------------------------------------------------
 
     def recall(self, signal: Signal, about: About) -> Generator[Any, Any, set[tuple[str, str | None]]]:
@@ -171,7 +176,9 @@ class View:
             since: when those who were not told did it, as far as is known; ms since the epoch.
         """
         before = {actor for actor, _ in (yield from self.recall(signal, about))}
-        facts = [edge(signal, actor, about, since, on=True) for actor in sorted(found.actors - before)]
+        facts = [
+            edge(signal, actor, about, since, on=True, dated=False) for actor in sorted(found.actors - before)
+        ]
         if found.whole:
             facts += [
                 edge(signal, actor, about, self.now(), on=False, completeness="inferred")

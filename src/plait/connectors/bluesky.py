@@ -127,6 +127,13 @@ class Connector:
         )
         self._looks = Looks(account, self._interest, now, self._heard)
 
+    def forget(self, gone: Callable[[str], bool]) -> None:
+        """Let go of what is in mind of those who are gone."""
+        self._heard.forget(gone)
+        self._looks.forget(gone)
+        if self._gathered is not None:
+            self._gathered.forget(gone)
+
     # -- signing in --------------------------------------------------------------------------------------------
 
     @staticmethod

@@ -66,6 +66,10 @@ class Connector:
         self._followers = -1  # their count, at the last look
         self._inbox = Inbox(account, now)
 
+    def forget(self, gone: Callable[[str], bool]) -> None:
+        """Let go of what is in mind of those who are gone."""
+        self.view.forget(gone)
+
     # -- what happened since ---------------------------------------------------------------------------------
 
     def poll(self, cursor: str | None) -> Steps:

@@ -3,6 +3,7 @@
     line.py      requests: sessions, budgets, patience      streams.py   WebSockets and server-sent events
     pump.py      a connector's steps, one after the other   keeper.py    pages on their way to the log
     account.py   one account's backfill, stream and polls   told.py      how each of them is
+    held.py      who is held to have done what              forgotten.py who was erased
     shelf.py     the catalog's names, to read texts with
     sources.py   what the server does for it: connect, disconnect, webhooks (inbox.py)
 
@@ -23,6 +24,7 @@ import structlog
 from plait.accounts import Accounts, Connected
 from plait.connectors import Session, connector_of
 from plait.driver.account import Running
+from plait.driver.forgotten import Forgotten
 from plait.driver.held import Held
 from plait.driver.keeper import Keeper
 from plait.driver.line import Line
@@ -82,6 +84,7 @@ class _House:
         self._running: dict[str, Running] = {}
         self._told: dict[str, Told] = {}
         self._watched = Watched(settings)
+        self._forgotten = Forgotten(settings)
         self._shelf = Shelf(told, settings.data)
         self._next = 0.0
 
@@ -102,6 +105,9 @@ class _House:
                 running.measure()
             await asyncio.to_thread(write_told, self._data, dict(self._told))
             await self._watched.refresh()
+            if gone := await self._forgotten.look():
+                for running in self._running.values():
+                    running.forget(gone)
 
     async def _stop(self, source: str, task: asyncio.Task[None]) -> None:
         task.cancel()

@@ -55,6 +55,7 @@ class Running:
         self._held = held
         self._keeping = asyncio.Lock()  # a gap and what a backfill goes on from must not overtake each other
         self._cost = {"calls": 0, "facts": 0}  # of the poll that is under way
+        self._loaded, self._erased = False, list[Callable[[str], bool]]()
         self._plan = Plan(streams=connector.statement.streams)
 
     async def run(self) -> None:
@@ -62,6 +63,9 @@ class Running:
         await self._signed_in()
         self._places = await self._keeper.places()
         await asyncio.to_thread(self._held.load)
+        self._loaded = True
+        while self._erased:  # while it was read
+            self.forget(self._erased.pop())
         await self._notice_downtime()
         works: list[Awaitable[None]] = [
             self._kept_up("backfill", self._backfill),
@@ -87,6 +91,17 @@ class Running:
         self._state.spent = {name: one.spent() for name, one in budgets.items()}
         self._state.calls = self._line.calls
         return self._state
+
+    def forget(self, gone: Callable[[str], bool]) -> None:
+        """Let go of what is in mind of whoever is ``gone``."""
+        if not self._loaded:
+            self._erased.append(gone)
+            return
+        self._held.forget(gone)
+        self._keeper.forget(gone)
+        forget = getattr(self._connector, "forget", None)
+        if forget is not None:
+            forget(gone)
 
     async def _signed_in(self) -> None:
         pause = 5.0
@@ -234,8 +249,8 @@ class Running:
     def _kept(self, page: Page, lane: Lane, done: bool) -> None:
         """Take in that a page is on disk."""
         self._held.take(page.facts)
-        for account in page.gone:
-            self._held.forget(account)
+        if page.gone:
+            self.forget(frozenset(page.gone).__contains__)
         known = self._places.get(lane) or {}
         cursor = known.get("cursor") if page.cursor is None else page.cursor
         places = {**self._places, lane: {"cursor": cursor, "at": _now(), "done": done}}

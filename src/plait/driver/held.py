@@ -6,11 +6,11 @@ hold it: it rests in the log, where an erasure would not find the people in it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import closing
 
 from plait.connectors import Fact, Recall
-from plait.events import About, Signal, strength
+from plait.events import About, Signal, author_of, strength
 from plait.fragment import decode_fragment
 from plait.settings import Settings
 from plait.store import open_store
@@ -70,12 +70,21 @@ class Held:
             elif fact.op in ("retract", "erase"):
                 self._retract(fact)
 
-    def forget(self, account: str) -> None:
-        """Let go of somebody who is gone."""
-        for acts in self._by_thing.values():
-            for who in [one for one in acts if one[0] == account]:
-                del acts[who]
-        self._records = {who: what for who, what in self._records.items() if who[0] != account}
+    def forget(self, gone: Callable[[str], bool]) -> None:
+        """Let go of those who are ``gone``, and of what others did to them or with what they posted."""
+
+        def names(thing: str) -> bool:
+            author = author_of(thing)
+            return gone(thing) or (author is not None and gone(author))
+
+        left = {what: acts for what, acts in self._by_thing.items() if not names(what[1])}
+        asked = {actor: gone(actor) for acts in left.values() for actor, _ in acts}
+        self._by_thing = {
+            what: {who: at for who, at in acts.items() if not asked[who[0]]} for what, acts in left.items()
+        }
+        self._records = {
+            who: what for who, what in self._records.items() if who in self._by_thing.get(what, ())
+        }
 
     def _assert(self, fact: Fact) -> None:
         who, thing = (fact.actor, fact.record), (fact.signal, thing_of(fact.about))

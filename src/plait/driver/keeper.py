@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -55,6 +55,10 @@ class Keeper:
     async def close(self) -> None:
         """Let go of the connection."""
         await self._http.aclose()
+
+    def forget(self, gone: Callable[[str], bool]) -> None:
+        """Let go of how much those told who are ``gone``."""
+        self._actors = {actor: told for actor, told in self._actors.items() if not gone(actor)}
 
     async def places(self) -> dict[str, dict[str, Any]]:
         """From where each lane goes on: ``{lane: {"cursor", "at", "done"}}``, once the fold has caught up."""
