@@ -15,7 +15,6 @@ from plait.errors import Corrupt, Rejected
 from plait.sealed import Seal, sync_folder, write_whole
 
 FOLDER = "sources"
-KEYS = "sources.key"
 LONGEST_SOURCE = 128  # characters: as a name of events and, escaped, of a file
 
 
@@ -60,7 +59,7 @@ class Accounts:
 
     def __init__(self, data: Path, *, now: int) -> None:
         self._folder = data / FOLDER
-        self._seal = Seal(data / KEYS, now=now)
+        self._seal = Seal.of(data, "sources", now=now)
 
     def all(self) -> list[Connected]:
         """All of them by source. A file that cannot be read is left out; ``plait doctor`` tells."""

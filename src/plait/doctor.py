@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from plait.accounts import FOLDER, Accounts
-from plait.accounts import KEYS as SOURCE_KEYS
 from plait.connectors import connector_of
 from plait.errors import PlaitError
 from plait.events import decode_record
 from plait.keys import FILE as KEYS_FILE
 from plait.keys import load_keys
 from plait.log import open_log
+from plait.sealed import key_file
 from plait.settings import Settings, load
 from plait.state import ASIDE
 from plait.store import open_store
@@ -241,9 +241,9 @@ def _sources(settings: Settings) -> Check:
         return Check(
             "sources",
             "fail",
-            f"{FOLDER}/{bad[0]} cannot be opened with {SOURCE_KEYS}; plait connect it again",
+            f"{FOLDER}/{bad[0]} cannot be opened with {key_file('sources')}; plait connect it again",
         )
-    for path in (data / SOURCE_KEYS, *(data / FOLDER).iterdir()):
+    for path in (data / key_file("sources"), *(data / FOLDER).iterdir()):
         if stat.S_IMODE(path.stat().st_mode) & 0o077:
             return Check(
                 "sources",

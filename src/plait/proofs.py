@@ -19,7 +19,7 @@ import msgspec
 from plait.errors import Corrupt, Rejected
 from plait.sealed import Seal, write_whole
 
-FILE, KEYS = "proofs.sealed", "proofs.key"
+FILE = "proofs.sealed"
 LASTS = 86_400_000  # milliseconds in which a code has to be sent
 MOST = 100_000  # codes that may wait; each is some 200 bytes
 MOST_EACH = 5  # for one identifier; the oldest goes first
@@ -73,7 +73,7 @@ class Codes:
 
     def __init__(self, data: Path, *, now: int) -> None:
         self._path = data / FILE
-        self.seal = Seal(data / KEYS, now=now)
+        self.seal = Seal.of(data, "proofs", now=now)
         self._waiting: dict[str, Waiting] = {}
         if self._path.exists():
             try:

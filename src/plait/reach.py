@@ -14,6 +14,7 @@ from typing import IO, Any
 
 import httpx
 
+from plait.client.core import refused
 from plait.errors import PlaitError, Rejected, Unavailable
 from plait.serving import Serving, serving
 from plait.settings import Settings
@@ -47,7 +48,7 @@ class Api:
             time.sleep(min(10, int(response.headers.get("retry-after", 1))))
         if response.status_code < 400:
             return response.json()
-        raise _error(response)
+        raise refused(response.status_code, response.content)
 
     def bring(self, path: str, name: str, rows: list[Any]) -> tuple[int, list[PlaitError]]:
         """Send rows under ``name``; halves and sends again what is too large or refused whole.
@@ -145,13 +146,3 @@ def _is_ready(told: Serving) -> bool:
         return httpx.get(f"{told.url}/health/ready", trust_env=False).status_code == 200
     except httpx.TransportError:
         return False
-
-
-def _error(response: httpx.Response) -> PlaitError:
-    try:
-        body = response.json()
-        code, message, field = body["code"], body["message"], body.get("field")
-    except (ValueError, KeyError, TypeError):
-        code, message, field = "no_answer", f"the server answered {response.status_code}", None
-    kind = Unavailable if response.status_code in (408, 429) or response.status_code >= 500 else Rejected
-    return kind(message, code=code, field=field, status=response.status_code)

@@ -11,11 +11,20 @@ import os
 import secrets
 import threading
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 from plait.errors import Corrupt, Unavailable
+
+# Secrets of accounts; codes and states of proofs; deliveries that wait.
+What = Literal["sources", "proofs", "inbox"]
+
+
+def key_file(what: What) -> str:
+    """The name of the file with the keys of a kind of secret."""
+    return f"{what}.key"
 
 
 class _Key(msgspec.Struct, frozen=True):
@@ -42,6 +51,11 @@ class Seal:
         if not path.exists():
             self._create([_Key(Fernet.generate_key().decode(), now)])
         self._follow()
+
+    @classmethod
+    def of(cls, data: Path, what: What, *, now: int) -> Seal:
+        """The seal of one kind of secret in a data folder. Each has a key file of its own: they rotate at their own times."""
+        return cls(data / key_file(what), now=now)
 
     def __repr__(self) -> str:
         return f"Seal({self._path.name})"

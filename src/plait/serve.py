@@ -54,7 +54,7 @@ _FIRST_FIT = (
     60.0  # seconds; a model is worth fitting again when the log doubled, but not more often than this
 )
 
-_RETRY = 15.0  # seconds between two tries of deliveries that wait
+_SWEEP = 15.0  # seconds between two looks for deliveries that are too old
 _UNLEARN_AFTER = 30.0  # seconds after an erasure when the model is learned anew without the person
 
 
@@ -107,7 +107,7 @@ async def running(
                 _forget(here),
                 _unlearn(here),
                 _drive(here, sources),
-                _deliver(sources),
+                _sweep(sources),
                 keep_circles(here),
             )
         ]
@@ -238,12 +238,12 @@ async def _drive(here: Installation, sources: Sources) -> None:
             await asyncio.gather(run, return_exceptions=True)
 
 
-async def _deliver(sources: Sources) -> None:
-    """Try deliveries again that could not be read at once, and delete what is too old."""
+async def _sweep(sources: Sources) -> None:
+    """Delete deliveries that are too old."""
     while True:
         with _carried_on("deliveries"):
-            await sources.hooks.retry()
-        await asyncio.sleep(_RETRY)
+            await sources.hooks.sweep()
+        await asyncio.sleep(_SWEEP)
 
 
 async def _unlearn(here: Installation) -> None:

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from plait.accounts import KEYS, Accounts, Connected
-from plait.connectors import Account
+from plait.accounts import Accounts, Connected
+from plait.connectors import Account, Fact, Page
 from plait.driver.inbox import DAY, MOST, Delivery, Inbox
 from plait.errors import Corrupt, Rejected, Unavailable
-from plait.sealed import Seal
+from plait.events import About, Signal
+from plait.sealed import Seal, key_file
 
 NOW = 1_790_000_000_000
 SECRETS = {"user": "shop", "refresh": "hunter2-refresh"}
@@ -51,7 +52,7 @@ def test_what_rests_is_for_its_owner_only(tmp_path):
 
 def test_another_folders_key_opens_nothing(tmp_path):
     Accounts(tmp_path, now=NOW).keep(account(), SECRETS)
-    (tmp_path / KEYS).unlink()
+    (tmp_path / key_file("sources")).unlink()
 
     other = Accounts(tmp_path, now=NOW)
 
@@ -73,12 +74,15 @@ def test_a_file_that_was_changed_is_told_and_takes_no_other_down(tmp_path):
 def test_rotating_seals_anew_and_the_old_key_opens_nothing(tmp_path):
     accounts = Accounts(tmp_path, now=NOW)
     accounts.keep(account(), SECRETS)
-    old_key, old_file = (tmp_path / KEYS).read_bytes(), next((tmp_path / "sources").iterdir()).read_bytes()
+    old_key, old_file = (
+        (tmp_path / key_file("sources")).read_bytes(),
+        next((tmp_path / "sources").iterdir()).read_bytes(),
+    )
 
     assert accounts.rotate(now=NOW + 1) == 1
 
     assert accounts.secrets("fakenet:shop") == SECRETS
-    assert (tmp_path / KEYS).read_bytes() != old_key
+    assert (tmp_path / key_file("sources")).read_bytes() != old_key
     next((tmp_path / "sources").iterdir()).write_bytes(old_file)
     with pytest.raises(Corrupt):
         accounts.secrets("fakenet:shop")
@@ -134,19 +138,34 @@ def test_no_secret_is_in_a_repr(tmp_path):
 # -- the inbox -------------------------------------------------------------------------------------------------
 
 
+def delivery(body: bytes, at: int = NOW) -> Delivery:
+    return Delivery("fakenet", "fakenet:shop", at, {":method": "POST"}, body)
+
+
+def test_what_was_read_of_a_delivery_comes_back_whole(tmp_path):
+    fact = Fact(
+        id="1", signal=Signal.LIKE, at=NOW, actor="fakenet:ana", about=About(post="77"), text="secret words"
+    )
+    read = Delivery("fakenet", "fakenet:shop", NOW, page=Page(facts=[fact], posts=[], gone=["fakenet:bob"]))
+    name = Inbox(tmp_path, now=NOW).put([read])
+
+    assert Inbox(tmp_path, now=NOW).open(name) == [read]
+    assert b"secret words" not in everything_in(tmp_path)
+
+
 def test_a_delivery_waits_sealed_and_comes_back_whole(tmp_path):
-    Inbox(tmp_path, now=NOW).put("fakenet", "fakenet:shop", {":method": "POST"}, b"secret words", now=NOW)
+    Inbox(tmp_path, now=NOW).put([delivery(b"secret words"), delivery(b"more")])
 
     assert b"secret words" not in everything_in(tmp_path)
     again = Inbox(tmp_path, now=NOW)
     (name,) = again.waiting()
-    assert again.open(name) == Delivery("fakenet", "fakenet:shop", NOW, {":method": "POST"}, b"secret words")
+    assert again.open(name) == [delivery(b"secret words"), delivery(b"more")]
 
 
 def test_a_delivery_is_gone_after_a_day_whatever_became_of_it(tmp_path):
     inbox = Inbox(tmp_path, now=NOW)
-    inbox.put("fakenet", "fakenet:shop", {}, b"old", now=NOW)
-    young = inbox.put("fakenet", "fakenet:shop", {}, b"young", now=NOW + DAY)
+    inbox.put([delivery(b"old")])
+    young = inbox.put([delivery(b"young", NOW + DAY)])
 
     assert inbox.sweep(now=NOW + DAY + 1) == 1
 
@@ -155,7 +174,7 @@ def test_a_delivery_is_gone_after_a_day_whatever_became_of_it(tmp_path):
 
 def test_the_key_of_a_deleted_delivery_is_gone_a_day_later(tmp_path):
     inbox = Inbox(tmp_path, now=NOW)
-    name = inbox.put("fakenet", "fakenet:shop", {}, b"words", now=NOW)
+    name = inbox.put([delivery(b"words")])
     left_on_disk = (tmp_path / "inbox" / name).read_bytes()
     inbox.drop(name)
     first_key = (tmp_path / "inbox.key").read_text()[9:50]
@@ -165,28 +184,28 @@ def test_the_key_of_a_deleted_delivery_is_gone_a_day_later(tmp_path):
 
     assert first_key not in (tmp_path / "inbox.key").read_text()
     (tmp_path / "inbox" / name).write_bytes(left_on_disk)
-    assert inbox.open(name) is None
+    assert inbox.open(name) == []
 
 
 def test_what_waits_can_be_opened_after_the_key_was_replaced(tmp_path):
     inbox = Inbox(tmp_path, now=NOW)
-    name = inbox.put("fakenet", "fakenet:shop", {}, b"words", now=NOW + DAY - 1)
+    name = inbox.put([delivery(b"words", NOW + DAY - 1)])
 
     inbox.sweep(now=NOW + DAY + 1)
 
-    assert inbox.open(name).body == b"words"
+    assert [one.body for one in inbox.open(name)] == [b"words"]
 
 
 def test_a_flood_fills_the_inbox_and_no_more(tmp_path, monkeypatch):
     monkeypatch.setattr("plait.driver.inbox.MOST", 3)
     inbox = Inbox(tmp_path, now=NOW)
     for _ in range(3):
-        inbox.put("fakenet", "fakenet:shop", {}, b"x", now=NOW)
+        inbox.put([delivery(b"x")])
 
     with pytest.raises(Unavailable) as told:
-        inbox.put("fakenet", "fakenet:shop", {}, b"x", now=NOW)
+        inbox.put([delivery(b"x")])
 
     assert told.value.code == "inbox_full"
     inbox.drop(inbox.waiting()[0])
-    inbox.put("fakenet", "fakenet:shop", {}, b"x", now=NOW)
+    inbox.put([delivery(b"x")])
     assert MOST > 3

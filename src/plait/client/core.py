@@ -83,6 +83,13 @@ class Lost(NamedTuple):
         return [msgspec.json.decode(one) for one in self.raw]
 
 
+def refused(status: int, body: bytes) -> PlaitError:
+    """The error that an answer of 300 and more tells."""
+    error = error_of(Answer(status, body))
+    assert error is not None
+    return error
+
+
 def error_of(answer: Answer) -> PlaitError | None:
     """What is wrong with an answer: ``Rejected``, ``Unavailable``, or ``None`` where nothing is.
 

@@ -70,21 +70,44 @@ def page(method: str, of: str, cursor: str | None, **params: Any) -> Asking:
     return entries, after if entries and isinstance(after, str) and after != cursor else None
 
 
+class Paging:
+    """A list, page by page, for ``most`` pages at most; ends where a host would send us round in circles.
+
+    Attributes:
+        cursor: of the page after the last one, ``None`` behind the end.
+        whole: whether the list came to its end.
+    """
+
+    def __init__(
+        self, method: str, of: str, cursor: str | None = None, *, most: int = MOST_PAGES, **params: Any
+    ) -> None:
+        self._method, self._of, self._params = method, of, params
+        self._left, self._seen = most, set[str]()
+        self.cursor, self.whole = cursor, False
+
+    def next(self) -> Asking:
+        """The entries of the next page, ``None`` when there is none."""
+        if not self._left:
+            return None
+        self._left -= 1
+        entries, self.cursor = yield from page(self._method, self._of, self.cursor, **self._params)
+        if self.cursor is None:
+            self.whole, self._left = True, 0
+        elif self.cursor in self._seen:
+            lied(self._method)
+            self._left = 0
+        else:
+            self._seen.add(self.cursor)
+        return entries
+
+
 def every(method: str, of: str, *, most: int = MOST_PAGES, **params: Any) -> Asking:
     """All entries of a list, and whether it was read to its end."""
     found: list[Any] = []
-    cursor: str | None = None
-    seen: set[str] = set()
-    for _ in range(most):
-        entries, cursor = yield from page(method, of, cursor, **params)
+    pages = Paging(method, of, most=most, **params)
+    while (entries := (yield from pages.next())) is not None:
         found += entries
-        if cursor is None:
-            return found, True
-        if cursor in seen:
-            lied(method)
-            return found, False
-        seen.add(cursor)
-    return found, False
+    return found, pages.whole
 
 
 def lied(method: str) -> None:

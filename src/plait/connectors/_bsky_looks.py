@@ -13,12 +13,12 @@ from plait.connectors._atproto import POST, Interest, split, tid_ms
 from plait.connectors._bsky_lists import (
     BEHIND,
     Asking,
+    Paging,
     Refused,
     act_of,
     dropped,
     every,
     get,
-    lied,
     made_at,
     moment,
     notified,
@@ -125,24 +125,17 @@ class Looks:
 
     def _notifications(self, seen: str) -> Asking:
         """Facts newer than ``seen``, oldest first, and the newest time."""
-        method, newest = "app.bsky.notification.listNotifications", seen
+        pages, newest = Paging("app.bsky.notification.listNotifications", "notifications", most=1_000), seen
         found: list[Fact] = []
-        cursor: str | None = None
-        cursors: set[str] = set()
         since = moment(seen) or 0
-        while True:
-            entries, cursor = yield from page(method, "notifications", cursor)
+        while (entries := (yield from pages.next())) is not None:
             fresh = [one for one in entries if _time(one) >= since]
             for one in fresh:
                 found += reversed(notified(one, self._interest, self._now()))
                 if _time(one) > (moment(newest) or 0):
                     newest = one["indexedAt"]
-            if cursor is None or len(fresh) < len(entries):
+            if len(fresh) < len(entries):
                 break
-            if cursor in cursors or len(cursors) > 1_000:
-                lied(method)
-                break
-            cursors.add(cursor)
         return found[::-1], newest
 
     def _messages(self, cursor: str) -> Asking:

@@ -16,16 +16,15 @@ from plait.connectors import Account, Fact, Page, Post, Steps
 from plait.connectors._atproto import FOLLOW, POST, Interest, split
 from plait.connectors._bsky_lists import (
     BEHIND,
+    Paging,
     Refused,
     act_of,
     dropped,
     every,
-    lied,
     made_at,
     moment,
     names_no_record,
     notified,
-    page,
     who,
 )
 from plait.connectors._bsky_looks import posts_of
@@ -69,42 +68,26 @@ class _Past:
 
     def posts(self) -> Steps:
         """The company's own posts, newest first."""
-        cursor, seen = None, set[str]()
-        for _ in range(_MOST_PAGES):
-            entries, cursor = yield from page(
-                "com.atproto.repo.listRecords", "records", cursor, repo=self._me, collection=POST
-            )
+        pages = Paging(
+            "com.atproto.repo.listRecords", "records", most=_MOST_PAGES, repo=self._me, collection=POST
+        )
+        while (entries := (yield from pages.next())) is not None:
             found = posts_of(entries, self._me, self._now())
             self._posts += found
             if not self._place.listed:
                 yield Page(posts=tuple(found), done=0, total=len(self._posts))
-            if cursor is None:
-                break
-            if cursor in seen:
-                lied("listRecords")
-                break
-            seen.add(cursor)
         self._place.listed = True
         yield self._page(())
 
     def notifications(self) -> Steps:
         """All that the network remembers having told the account."""
-        cursor, seen = None, set[str]()
-        for _ in range(_MOST_PAGES):
-            entries, cursor = yield from page(
-                "app.bsky.notification.listNotifications", "notifications", cursor
-            )
+        pages = Paging("app.bsky.notification.listNotifications", "notifications", most=_MOST_PAGES)
+        while (entries := (yield from pages.next())) is not None:
             facts = [fact for one in entries for fact in notified(one, self._interest, self._now())]
             for fact in facts:
                 self._told.add((fact.actor, fact.signal, fact.about.post or ""))
                 self._meet(fact.actor)
             yield self._page(facts)
-            if cursor is None:
-                break
-            if cursor in seen:
-                lied("listNotifications")
-                break
-            seen.add(cursor)
 
     def numbers(self) -> Steps:
         """Who is behind the numbers of each post, besides those who were told."""
@@ -149,12 +132,15 @@ class _Past:
         """Who follows the company; the network names the record of each."""
         if self._place.followed:
             return
-        cursor, seen = self._place.followers or None, set[str]()
         about = About(account=named(self._me))
-        for _ in range(_MOST_PAGES):
-            entries, cursor = yield from page(
-                "app.bsky.graph.getFollowers", "followers", cursor, actor=self._me
-            )
+        pages = Paging(
+            "app.bsky.graph.getFollowers",
+            "followers",
+            self._place.followers or None,
+            most=_MOST_PAGES,
+            actor=self._me,
+        )
+        while (entries := (yield from pages.next())) is not None:
             facts = []
             for one in entries:
                 try:
@@ -163,14 +149,8 @@ class _Past:
                     self._meet(NETWORK + who(one))
                 except (KeyError, TypeError, ValueError, AttributeError):
                     dropped("invalid_entry")
-            self._place.followers = cursor or ""
+            self._place.followers = pages.cursor or ""
             yield self._page(facts)
-            if cursor is None:
-                break
-            if cursor in seen:
-                lied("getFollowers")
-                break
-            seen.add(cursor)
         self._place.followed = True
 
     def _follower(self, entry: Any, about: About) -> Fact:

@@ -5,7 +5,8 @@
     account.py   one account's backfill, stream and polls   told.py      how each of them is
     held.py      who is held to have done what              forgotten.py who was erased
     shelf.py     the catalog's names, to read texts with
-    sources.py   what the server does for it: connect, disconnect, webhooks (inbox.py)
+    deliveries.py what webhooks told, out of the inbox      inbox.py      where that waits
+    sources.py   what the server does for it: connect, disconnect, take webhooks in (hooks.py)
 
 It holds nothing that would be missed: cursors are in the log beside what they stand behind, budgets and states in a file
 that is made anew, secrets in the accounts' files.
@@ -24,6 +25,7 @@ import structlog
 from plait.accounts import Accounts, Connected
 from plait.connectors import Session, connector_of
 from plait.driver.account import Running
+from plait.driver.deliveries import Deliveries
 from plait.driver.forgotten import Forgotten
 from plait.driver.held import Held
 from plait.driver.keeper import Keeper
@@ -57,9 +59,11 @@ async def _drive(settings: Settings, working: Callable[[], object]) -> None:
     told = await _served(Path(settings.data))
     house = _House(settings, told)
     working()
-    while True:
-        await house.look()
-        await asyncio.sleep(_LOOK)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(house.deliveries.run())
+        while True:
+            await house.look()
+            await asyncio.sleep(_LOOK)
 
 
 async def _served(data: Path) -> Serving:
@@ -87,6 +91,7 @@ class _House:
         self._forgotten = Forgotten(settings)
         self._shelf = Shelf(told, settings.data)
         self._next = 0.0
+        self.deliveries = Deliveries(self._data, self._running.get, self._runs.__contains__)
 
     async def look(self) -> None:
         """Start what was connected, stop what was removed, and tell how all are."""
@@ -154,6 +159,7 @@ class _House:
             running = self._running[one.source] = Running(connector, line, keeper, state, held)
             await running.run()
         finally:
+            self._running.pop(one.source, None)  # its connections are closed
             await line.close()
             await keeper.close()
 

@@ -13,6 +13,8 @@ import structlog
 
 from plait.connectors import Connector, Page, Steps
 from plait.driver.held import Held
+from plait.driver.hooks import LONGEST
+from plait.driver.inbox import Delivery
 from plait.driver.keeper import Keeper
 from plait.driver.line import FIRST_PAUSE, LONGEST_PAUSE, Failed, Line
 from plait.driver.plan import Plan
@@ -20,7 +22,7 @@ from plait.driver.pump import pump
 from plait.driver.streams import Ended, NotOpened
 from plait.driver.told import Left, Progress
 from plait.driver.told import Told as State
-from plait.errors import Corrupt, PlaitError, Rejected
+from plait.errors import Corrupt, PlaitError, Rejected, Unavailable
 from plait.told import Lane
 
 _log = structlog.get_logger()
@@ -91,6 +93,31 @@ class Running:
         self._state.spent = {name: one.spent() for name, one in budgets.items()}
         self._state.calls = self._line.calls
         return self._state
+
+    async def read(self, delivery: Delivery) -> Page:
+        """What a webhook's delivery tells that could not be read when it came.
+
+        Raises:
+            Rejected: it is none.
+            Unavailable: not now either.
+        """
+        headers = {**delivery.headers, ":received-at": str(delivery.at)}
+        try:
+            async with asyncio.timeout(LONGEST):
+                steps = self._connector.receive(headers, delivery.body)
+                return (await self._line.asked(steps, tries=2)).page
+        except TimeoutError:
+            raise Unavailable("a delivery could not be read in time", code="delivery_slow") from None
+
+    async def delivered(self, page: Page) -> None:
+        """Keep what webhooks told."""
+        if page.facts or page.posts or page.gone or page.gap:
+            await self._keep(page, "hook")
+
+    def trouble(self, code: str, message: str) -> None:
+        """Note what went wrong with something that was delivered."""
+        self._state.trouble(code, message, _now())
+        _log.warning("delivery_trouble", source=self._state.source, code=code, message=message)
 
     def forget(self, gone: Callable[[str], bool]) -> None:
         """Let go of what is in mind of whoever is ``gone``."""

@@ -1,4 +1,7 @@
-"""Webhooks of connected accounts: taken durably, read by the connector, kept like everything else it tells."""
+"""Webhooks of connected accounts: checked and read by the connector, on disk before their sender is thanked.
+
+What they tell goes to the inbox, from where the driver keeps it like everything else (``deliveries.py``).
+"""
 
 from __future__ import annotations
 
@@ -12,21 +15,18 @@ import structlog
 
 from plait.accounts import Accounts, Connected
 from plait.connectors import Received, Session, connector_of
-from plait.driver.inbox import Delivery, Inbox
-from plait.driver.keeper import Keeper
+from plait.driver.inbox import FOLDER, Delivery, Inbox
 from plait.driver.line import Line
 from plait.driver.made import made_for
-from plait.driver.shelf import Shelf
 from plait.driver.told import Told
-from plait.errors import PlaitError, Rejected, Unavailable
+from plait.errors import Rejected, Unavailable
 from plait.fetch import Fetcher
-from plait.serving import serving
 from plait.settings import Settings
 
 _log = structlog.get_logger()
 
-_LONGEST = 8.0  # seconds that a sender waits for us to understand; networks give up after ten
-_AT_ONCE = 16  # deliveries that are read at the same time
+LONGEST = 8.0  # seconds that a sender waits for us to understand; networks give up after ten
+_AT_ONCE = 64  # deliveries at the same time, of 2 MiB at most
 _LATER = Received(status=202)
 
 
@@ -42,12 +42,13 @@ class Hooks:
     def __init__(
         self, settings: Settings, accounts: Callable[[], Accounts], connected: Callable[[], list[Connected]]
     ) -> None:
-        self._settings, self._accounts, self._connected = settings, accounts, connected
+        self._accounts, self._connected = accounts, connected
         self._data = Path(settings.data)
         self._fetcher = Fetcher(private=settings.private_hosts)
         self._known: Inbox | None = None
-        self._shelf: Shelf | None = None
         self._reading = asyncio.Semaphore(_AT_ONCE)
+        self._waiting: list[tuple[Delivery, asyncio.Future[None]]] = []
+        self._writing: asyncio.Task[None] | None = None
         self.told: dict[str, Told] = {}
 
     @property
@@ -57,23 +58,73 @@ class Hooks:
         return self._known
 
     async def receive(self, network: str, source: str, headers: Mapping[str, str], body: bytes) -> Received:
-        """Take one delivery in: durable first, then read.
+        """Take one delivery in: what it tells is on disk before its sender is thanked.
 
-        What the connector cannot read now (a key that cannot be fetched) waits and is tried again for a day; its sender is
-        thanked all the same.
+        What the connector cannot read now (a key that cannot be fetched) waits as it came and is tried again for a day; its
+        sender is thanked all the same.
 
         Raises:
             Rejected: no such account; the signature is wrong (401), or it is no delivery of the network's.
             Unavailable: too much waits, or the disk is full.
         """
         one = self._hooked(network, source)
+        delivery = Delivery(network, source, _now(), dict(headers), body)
         if headers[":method"] == "GET":  # a challenge; there is nothing to lose
-            return await self._read(one, Delivery(network, source, _now(), dict(headers), body))
+            return await self._read(one, delivery)
         if self._reading.locked():
             raise Unavailable("too many deliveries at once", code="inbox_full", retry_after=2)
         async with self._reading:
-            name = await asyncio.to_thread(self._inbox.put, network, source, headers, body, now=_now())
-            return await self._tried(one, name)
+            received = await self._understood(one, delivery)
+            if received is None:
+                await self._put(delivery)
+                return _LATER
+            page = received.page
+            if page.facts or page.posts or page.gone or page.gap:
+                await self._put(Delivery(network, source, delivery.at, page=page))
+            return received
+
+    async def _understood(self, one: Connected, delivery: Delivery) -> Received | None:
+        """What was read; ``None`` when it cannot be read now."""
+        try:
+            return await self._read(one, delivery)
+        except Rejected:
+            raise
+        except Unavailable as error:
+            self._trouble(one, error.code, error.message)
+        except Exception as exc:  # a mistake of the connector: without its text, which may be somebody's
+            self._trouble(one, "connector_failed", f"receive: {type(exc).__name__}")
+        return None
+
+    async def _put(self, delivery: Delivery) -> None:
+        """Make a delivery durable. Those that come meanwhile share the next write, and its sync."""
+        done = asyncio.get_running_loop().create_future()
+        self._waiting.append((delivery, done))
+        if self._writing is None or self._writing.done():
+            self._writing = asyncio.create_task(self._write())
+        await done
+
+    async def _write(self) -> None:
+        while self._waiting:
+            group, self._waiting = self._waiting, []
+            whole = [[pair for pair in group if pair[0].page is not None]]
+            # Each by itself: one that cannot be read for a day must not hold up others.
+            for some in (*whole, *([pair] for pair in group if pair[0].page is None)):
+                if some:
+                    await self._written(some)
+
+    async def _written(self, some: list[tuple[Delivery, asyncio.Future[None]]]) -> None:
+        error: Exception | None = None
+        try:
+            await asyncio.to_thread(self._inbox.put, [one for one, _ in some])
+        except Exception as exc:
+            error = exc
+        for _, done in some:
+            if done.done():  # its sender hung up
+                continue
+            if error is None:
+                done.set_result(None)
+            else:
+                done.set_exception(error)
 
     async def serve(
         self, path: str, headers: Mapping[str, str], source: str | None = None
@@ -104,28 +155,16 @@ class Hooks:
                 return found
         return None
 
-    async def retry(self) -> None:
-        """Try again what waits, and delete what is too old."""
-        if self._known is None and not (self._data / "inbox").exists():
+    async def sweep(self) -> None:
+        """Delete what is too old, or came to nobody who is connected any more."""
+        if self._known is None and not (self._data / FOLDER).exists():
             return
-        inbox = self._inbox
-        old = await asyncio.to_thread(inbox.sweep, now=_now())
+        old = await asyncio.to_thread(self._inbox.sweep, now=_now())
         if old:
-            _log.error("deliveries_not_understood", deliveries=old)
-        for name in await asyncio.to_thread(inbox.waiting):
-            delivery = await asyncio.to_thread(inbox.open, name)
-            if delivery is not None and delivery.at > _now() - 2_000 * _LONGEST:
-                continue  # somebody reads it just now
-            one = next(
-                (each for each in self._connected() if delivery and each.source == delivery.source), None
-            )
-            if one is None:  # disconnected meanwhile, or its key is gone
-                await asyncio.to_thread(inbox.drop, name)
-                continue
-            try:
-                await self._tried(one, name)
-            except PlaitError as error:
-                self._trouble(one, error.code, error.message)
+            _log.error("deliveries_not_understood", files=old)
+        if not self._connected():  # then no driver runs to see it
+            for name in await asyncio.to_thread(self._inbox.waiting):
+                await asyncio.to_thread(self._inbox.drop, name)
 
     def _hooked(self, network: str, source: str) -> Connected:
         for one in self._connected():
@@ -135,51 +174,17 @@ class Hooks:
                 return one
         raise Rejected("no such account", code="unknown_source", status=404)
 
-    async def _tried(self, one: Connected, name: str) -> Received:
-        delivery = await asyncio.to_thread(self._inbox.open, name)
-        if delivery is None:
-            return _LATER
-        try:
-            received = await self._read(one, delivery)
-        except Rejected:
-            await asyncio.to_thread(self._inbox.drop, name)
-            raise
-        except Unavailable as error:
-            self._trouble(one, error.code, error.message)
-            return _LATER
-        except Exception as exc:  # a mistake of the connector: without its text, which may be somebody's
-            self._trouble(one, "connector_failed", f"receive: {type(exc).__name__}")
-            return _LATER
-        await asyncio.to_thread(self._inbox.drop, name)
-        return received
-
     async def _read(self, one: Connected, delivery: Delivery) -> Received:
-        """Read a delivery and keep what it tells."""
+        """Have the connector check and read a delivery."""
         line, headers = self._line(one), {**delivery.headers, ":received-at": str(delivery.at)}
         try:
-            async with asyncio.timeout(_LONGEST):
+            async with asyncio.timeout(LONGEST):
                 connector = made_for(connector_of(one.network), one.account, secrets=self._secrets(one))
-                received = await line.asked(connector.receive(headers, delivery.body), tries=2)
-                page = received.page
-                if page.facts or page.posts or page.gone or page.gap:
-                    await self._kept(one, received)
+                return await line.asked(connector.receive(headers, delivery.body), tries=2)
         except TimeoutError:
             raise Unavailable("a delivery could not be read in time", code="delivery_slow") from None
         finally:
             await line.close()
-        return received
-
-    async def _kept(self, one: Connected, received: Received) -> None:
-        told = serving(self._data)
-        if told is None:
-            raise Unavailable("the server does not listen yet", code="no_answer")
-        if self._shelf is None:
-            self._shelf = Shelf(told, self._settings.data)
-        keeper = Keeper(told, one.source, self._state(one), self._shelf)
-        try:
-            await keeper.keep(received.page, "hook")
-        finally:
-            await keeper.close()
 
     def _line(self, one: Connected) -> Line:
         async def renewed(session: Session) -> None:

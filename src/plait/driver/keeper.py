@@ -13,10 +13,11 @@ import msgspec
 import structlog
 
 from plait import bridge
+from plait.client.core import refused
 from plait.connectors import Fact, Page, Post
 from plait.driver.shelf import Shelf
 from plait.driver.told import Told as State
-from plait.errors import PlaitError, Rejected, Unavailable
+from plait.errors import PlaitError, Rejected
 from plait.events import MAX_BATCH, MAX_BODY_BYTES, MAX_EVENT_BYTES, Signal
 from plait.proofs import codes_in
 from plait.serving import Serving
@@ -191,7 +192,7 @@ class Keeper:
                 if response.status_code < 400:
                     return response.json()
                 if response.status_code not in (408, 429, 503):
-                    raise _error(response)
+                    raise refused(response.status_code, response.content)
                 why = str(response.status_code)
                 wait = min(10.0, float(response.headers.get("retry-after", pause)))
             _log.warning("page_waits", source=self.source, why=why)
@@ -221,16 +222,6 @@ def _pieces(events: Sequence[bytes]) -> Iterator[list[bytes]]:
         size += len(one) + 1
     if piece:
         yield piece
-
-
-def _error(response: httpx.Response) -> PlaitError:
-    try:
-        told = response.json()
-        code, message = told["code"], told["message"]
-    except (ValueError, KeyError, TypeError):
-        code, message = "no_answer", f"the server answered {response.status_code}"
-    kind = Unavailable if response.status_code >= 500 else Rejected
-    return kind(message, code=code, status=response.status_code)
 
 
 def _path(source: str) -> str:
