@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import closing
 from typing import Any, Literal, TypeVar
 
 import msgspec
@@ -24,6 +25,7 @@ from plait.items import (
     checked_placement,
     checked_ties,
 )
+from plait.totals import totals
 
 T = TypeVar("T", Item, Placement)
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -88,6 +90,29 @@ async def delete_item(request: Request) -> Response:
         raise _unknown("item", id)
     await _append(request, "items", delete=[id])
     return answer({"deleted": 1})
+
+
+async def get_post(request: Request) -> Response:
+    """What a post is about, and the newest counts that networks gave of it: so many likes, and nobody's name.
+
+    A network may count what is not in the catalog yet.
+    """
+    here, id = installation(request), request.path_params["id"]
+    found = here.catalog.get(id)
+    with closing(here.store.snapshot()) as snapshot:
+        counts = totals(snapshot, "post", id)
+    if (found is None and not counts) or (found is not None and found.kind != POST):
+        raise _unknown("post", id)
+    if found is None:
+        return answer({"post": id, "counts": counts})
+    told = {
+        "title": found.title,
+        "url": found.url,
+        "published": found.published,
+        **_ties_of(found),
+        "counts": counts,
+    }
+    return answer({name: value for name, value in told.items() if value is not None})
 
 
 async def get_ties(request: Request) -> Response:
@@ -276,6 +301,7 @@ routes = [
     _route("/v1/items", get=list_items, post=put_items),
     _route("/v1/items/{id:path}", get=get_item, put=put_item, delete=delete_item),
     _route("/v1/posts/{id:path}/ties", get=get_ties, put=put_ties),
+    _route("/v1/posts/{id:path}", get=get_post),
     _route("/v1/placements", get=list_placements, post=put_placements),
     _route("/v1/placements/{id}", get=get_placement, put=put_placement, delete=delete_placement),
 ]

@@ -180,6 +180,13 @@ def _catalog() -> dict[str, Any]:
             ),
             "delete": _operation("Take one out", _answers(_ANY, 400, 401, 403, 404, 429, 503), tags=["catalog"]),
         }  # fmt: skip
+    paths["/v1/posts/{id}"] = {
+        "parameters": [_in_path("id", _PATH)],
+        "get": _operation(
+            "What a post is about, and what networks count of it", _answers(_ref("Post"), 400, 401, 403, 404),
+            tags=["catalog"],
+        ),
+    }  # fmt: skip
     paths["/v1/posts/{id}/ties"] = {
         "parameters": [_in_path("id", _PATH)],
         "get": _operation("What a post is tied to", _answers(_ref("Ties"), 400, 401, 403, 404), tags=["catalog"]),
@@ -379,6 +386,10 @@ def _schemas() -> dict[str, Schema]:
     because = _object(
         ["source", "signal"], source=_TEXT, signal=_TEXT, about=_TEXT, share=_NUMBER, weight=_NUMBER
     )
+    tied: dict[str, Schema] = {
+        "post": _TEXT, "confirmed": {"type": "object", "additionalProperties": _FLAG},
+        "ties": _list(_object(["to", "confidence", "how"], to=_TEXT, confidence=_NUMBER, how=_TEXT)),
+    }  # fmt: skip
     return {
         "Error": _object(["code", "message"], code=_TEXT, message=_TEXT, field=_TEXT),
         **_calls(),
@@ -389,9 +400,10 @@ def _schemas() -> dict[str, Schema]:
         "Decision": _object(["decision", "placements"], decision=_TEXT, took_ms=_NUMBER, placements=_ANY, degraded=_FLAG),
         "Item": _closed(_object(["id"], id=_ID, **_maybe(item))),
         "ItemBody": _closed(_object([], **_maybe(item))),
-        "Ties": _object(
-            ["post", "ties", "confirmed"], post=_TEXT, confirmed={"type": "object", "additionalProperties": _FLAG},
-            ties=_list(_object(["to", "confidence", "how"], to=_TEXT, confidence=_NUMBER, how=_TEXT)),
+        "Ties": _object(["post", "ties", "confirmed"], **tied),
+        "Post": _object(
+            ["post", "counts"], **tied, title=_TEXT, url=_TEXT, published=_WHOLE,
+            counts=_list(_object(["source", "signal", "value", "at"], source=_TEXT, signal=_TEXT, value=_NUMBER, at=_WHOLE)),
         ),
         "Placement": _closed(_object(["id"], id=_ID, **_maybe(placement))),
         "PlacementBody": _closed(_object([], **_maybe(placement))),
