@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import gc
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench import Line
+from plait.connectors._hops import Hops
 from plait.graph import MOST_STEPS, Graph
 
 Ints = NDArray[np.int64]
@@ -56,6 +58,7 @@ def measure(quick: bool) -> Iterator[Line]:
     )  # fmt: skip
     yield Line("memory of them, nodes and all", graph.nbytes / (1 << 30), "GiB", bar=0.3, least=False)
     yield from _by_name()
+    yield _hops()
     yield from _questions(graph, keys, one, other, people, 300 if quick else 3_000)
 
 
@@ -78,6 +81,48 @@ def _by_name() -> Iterator[Line]:
         "ties/s of a core",
         bar=200_000,
     )
+
+
+def _hops() -> Line:
+    """What a thousand calls tell of friends of friends, when each goes where it tells most."""
+    people, ours, calls = 50_000, 400, 1_000
+    one, other = world(people, 60 * people)
+    random = np.random.default_rng(11)
+    order = np.argsort(one, kind="stable")
+    starts, whom = np.searchsorted(one[order], np.arange(people + 1)), other[order]
+    follows = {who: whom[starts[who] : starts[who + 1]].tolist() for who in range(people)}
+    customers = [int(who) for who in random.choice(people, ours, replace=False)]
+
+    def known(read: dict[int, int]) -> int:
+        """(customer, somebody two ties away) that are known, when so many pages of each were read."""
+        told = {who: follows[who][: 100 * pages] for who, pages in read.items()}
+        return sum(
+            len({far for near in told.get(who, ()) for far in told.get(near, ())} - set(told.get(who, ())))
+            for who in customers
+        )
+
+    planned: dict[int, int] = {}
+    hops = Hops({str(who): 1.0 for who in customers}, hops=2, calls=calls)
+    while (turn := hops.next()) is not None:
+        who, cursor = int(turn[0]), int(turn[1] or 0)
+        planned[who] = cursor + 1
+        rest = len(follows[who]) > 100 * (cursor + 1)
+        named = map(str, follows[who][100 * cursor : 100 * (cursor + 1)])
+        hops.told(turn[0], named, str(cursor + 1) if rest else None)
+    in_order: dict[int, int] = {}
+    queue, left = deque((who, 1) for who in customers), calls
+    while queue and left > 0:
+        who, depth = queue.popleft()
+        if who in in_order or depth > 2:
+            continue
+        in_order[who] = min(left, 10, max(1, -(-len(follows[who]) // 100)))
+        left -= in_order[who]
+        queue.extend((near, depth + 1) for near in follows[who])
+    found, before = known(planned), known(in_order)
+    return Line(
+        f"friends of friends of {ours} people that {calls:,} calls tell", found, "pairs", "in the order they were met",
+        found / before,
+    )  # fmt: skip
 
 
 def _seconds_in_dictionaries(one: Ints, other: Ints, count: int) -> float:

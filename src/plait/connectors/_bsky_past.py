@@ -6,7 +6,6 @@ likes and reposts do not; where there is no stream they add those whom no notifi
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -29,6 +28,7 @@ from plait.connectors._bsky_lists import (
 )
 from plait.connectors._bsky_looks import posts_of
 from plait.connectors._bsky_records import NETWORK, named
+from plait.connectors._hops import Hops
 from plait.events import About, Signal
 
 _MOST_PAGES = 10_000  # of one list; what goes on longer is a circle
@@ -64,7 +64,7 @@ class _Past:
         self._me = interest.me
         self._posts: list[Post] = []
         self._told: set[tuple[str, Signal, str]] = set()  # actor, signal, post
-        self._people: dict[str, None] = {}  # DIDs of watched people, in the order they were met
+        self._people: dict[str, int] = {}  # DIDs of watched people, and how often they were met
 
     def posts(self) -> Steps:
         """The company's own posts, newest first."""
@@ -166,46 +166,34 @@ class _Past:
 
     def follows(self) -> Steps:
         """Whom watched people follow, and those again, as far as the settings and the budget go."""
-        hops, calls = {"0": 0, "2": 2}.get(self._account.settings.get("hops", ""), 1), _CALLS
-        queue, asked = deque((did, 1) for did in self._people), set(self._people)
-        while queue and calls > 0:
-            did, depth = queue.popleft()
-            if depth > hops:
-                continue
+        far = {"0": 0, "2": 2}.get(self._account.settings.get("hops", ""), 1)
+        hops = Hops(self._people, hops=far, calls=_CALLS)
+        while (turn := hops.next()) is not None:
+            did, cursor = turn
             try:
-                entries, _ = yield from every(
-                    "app.bsky.graph.getFollows", "follows", most=min(calls, 10), actor=did
-                )
+                entries, after = yield from page("app.bsky.graph.getFollows", "follows", cursor, actor=did)
             except Refused:
-                calls -= 1
+                hops.told(did, (), None)
                 continue
-            calls -= max(1, -(-len(entries) // 100))
+            followed: list[str] = []
             facts = []
             for one in entries:
                 try:
                     whom = who(one)
+                    about = About(account=named(whom))
                     facts.append(
-                        act_of(
-                            Signal.FOLLOW,
-                            did,
-                            About(account=named(whom)),
-                            op="assert",
-                            at=self._now(),
-                            inferred=False,
-                        )
+                        act_of(Signal.FOLLOW, did, about, op="assert", at=self._now(), inferred=False)
                     )
+                    followed.append(whom)
                 except (KeyError, TypeError, ValueError, AttributeError):
                     dropped("invalid_entry")
-                    continue
-                if whom not in asked:
-                    asked.add(whom)
-                    queue.append((whom, depth + 1))
+            hops.told(did, followed, after)
             yield self._page(facts)
 
     def _meet(self, actor: str) -> None:
         did = actor.removeprefix(NETWORK)
         if self._interest.watched(did):
-            self._people[did] = None
+            self._people[did] = self._people.get(did, 0) + 1
 
     def _page(self, facts: Any) -> Page:
         return Page(

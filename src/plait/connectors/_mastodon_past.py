@@ -9,6 +9,7 @@ import msgspec
 
 from plait.connectors import Fact, Page, Post, Steps
 from plait.connectors._fediverse import Ignored, edge
+from plait.connectors._hops import Hops
 from plait.connectors._mastodon import actor_of, count_of, is_mine, newer, post_of, rows, unwrapped
 from plait.connectors._mastodon_view import View
 from plait.events import About, Signal
@@ -16,7 +17,7 @@ from plait.events import About, Signal
 MOST_POSTS = 2_000  # own posts that a backfill reads
 MOST_NOTIFICATIONS = 20_000
 MOST_TIES = 50  # pages of 80 followers, and of accounts followed
-SECOND_HOP = 40  # people among them whose own follows are read: one page each
+SECOND_HOP = 40  # pages of whom those follow, customers first
 
 
 class Place(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -122,10 +123,14 @@ def _ties(view: View, watched: Callable[[str], bool], place: Place) -> Steps:
                 done=place.done, total=place.done,
             )  # fmt: skip
             following = view.after(answer) if people else None
-    near = sorted(dict.fromkeys(near), key=lambda one: not watched(one[1]))[:SECOND_HOP]
-    for number, account in near:
-        answer = yield from view.get(f"/api/v1/accounts/{number}/following", {"limit": 80})
+    numbers = {account: number for number, account in near}
+    hops = Hops({one: 1.0 + watched(one) for one in numbers}, hops=1, calls=SECOND_HOP)
+    while (turn := hops.next()) is not None:
+        account, onwards = turn
+        first = f"/api/v1/accounts/{numbers[account]}/following"
+        answer = yield from view.get(onwards or first, None if onwards else {"limit": 80})
         people = _people(view, answer)
+        hops.told(account, (), view.after(answer) if people else None)
         place.done += len(people)
         yield Page(
             facts=[edge(Signal.FOLLOW, account, About(account=one), now, on=True, dated=False) for _, one in people],
