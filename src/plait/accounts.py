@@ -5,6 +5,7 @@ The file changes whole or not at all, so that a refresh token that the network h
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import quote
 
@@ -171,6 +172,16 @@ def _read(path: Path) -> _File | None:
         return None
     except (OSError, msgspec.MsgspecError):
         raise Corrupt(f"{path.name} is not what Plait wrote", code="account_corrupt") from None
+
+
+def ours(connected: Iterable[Connected]) -> dict[str, frozenset[str]]:
+    """What the company's accounts are called -> their identifiers: each by source, all of a network by its name, all by ``""``."""
+    found: dict[str, set[str]] = {}
+    for one in connected:
+        if one.account.me:
+            for name in ("", one.network, one.account.me.partition(":")[0], one.source):
+                found.setdefault(name, set()).add(one.account.me)
+    return {name: frozenset(some) for name, some in found.items()}
 
 
 def unknown(source: str) -> Rejected:

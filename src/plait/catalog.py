@@ -1,6 +1,6 @@
-"""All items and placements in memory, as the server asks them, and their fold.
+"""All items, placements and audiences in memory, as the server asks them, and their fold.
 
-Both arrive through the log like any other fact (``fold_items``, ``fold_placements``: the last writer wins), and the server
+They arrive through the log like any other fact (``fold_items``, ``fold_named``: the last writer wins), and the server
 keeps them in memory as a ``Catalog``, told of a change as soon as it is durable. What an item is, ``items.py`` says.
 """
 
@@ -25,6 +25,7 @@ from plait.items import (
     MAX_SHOWN,
     POST,
     PROMOTION,
+    Audience,
     Item,
     Placement,
     checked_item,
@@ -33,8 +34,8 @@ from plait.items import (
 from plait.store import Snapshot
 
 __all__ = [
-    "ASIDE", "DEFAULT_PLACEMENTS", "MAX_SHOWN", "POST", "PROMOTION", "Catalog", "Item", "ItemChanges", "Placement",
-    "PlacementChanges", "checked_item", "checked_placement", "decode_item", "fold_items", "fold_placements",
+    "ASIDE", "DEFAULT_PLACEMENTS", "KINDS", "MAX_SHOWN", "POST", "PROMOTION", "Audience", "AudienceChanges", "Catalog", "Item",
+    "ItemChanges", "Placement", "PlacementChanges", "checked_item", "checked_placement", "decode_item", "fold_items", "fold_named",
 ]  # fmt: skip
 
 
@@ -52,12 +53,22 @@ class PlacementChanges(msgspec.Struct, kw_only=True):
     delete: tuple[str, ...] = ()
 
 
+class AudienceChanges(msgspec.Struct, kw_only=True):
+    """The body of a record of kind ``audiences``."""
+
+    put: tuple[Audience, ...] = ()
+    delete: tuple[str, ...] = ()
+
+
+KINDS = ("items", "placements", "audiences")  # of records that change a catalog, and the tables they change
 Get = Callable[[str, bytes], bytes | None]  # table, key -> value
 
 _item_decoder = msgspec.msgpack.Decoder(Item)
 _placement_decoder = msgspec.msgpack.Decoder(Placement)
+_audience_decoder = msgspec.msgpack.Decoder(Audience)
 _items_decoder = msgspec.json.Decoder(ItemChanges)
 _placements_decoder = msgspec.json.Decoder(PlacementChanges)
+_audiences_decoder = msgspec.json.Decoder(AudienceChanges)
 _pack = msgspec.msgpack.Encoder().encode
 
 
@@ -65,7 +76,7 @@ _pack = msgspec.msgpack.Encoder().encode
 
 
 def fold_items(record: Record, get: Get) -> dict[str, dict[bytes, bytes | None]]:
-    """What a record of kind ``items`` or ``placements`` changes in the store: ``{table: {key: value or None}}``.
+    """What a record of one of ``KINDS`` changes in the store: ``{table: {key: value or None}}``.
 
     Args:
         record: its body was checked before it went into the log.
@@ -74,8 +85,8 @@ def fold_items(record: Record, get: Get) -> dict[str, dict[bytes, bytes | None]]
     Raises:
         Corrupt: the body is not what we write.
     """
-    if record.kind == "placements":
-        return fold_placements(record)
+    if record.kind != "items":
+        return fold_named(record)
     changed: dict[bytes, bytes | None] = {}
     changes = _decoded(record, _items_decoder)
     for item in changes.put:
@@ -87,12 +98,16 @@ def fold_items(record: Record, get: Get) -> dict[str, dict[bytes, bytes | None]]
     return {"items": changed}
 
 
-def fold_placements(record: Record) -> dict[str, dict[bytes, bytes | None]]:
-    """What a record of kind ``placements`` changes in the store. A default placement that is deleted comes back as it was."""
-    changes = _decoded(record, _placements_decoder)
+def fold_named(record: Record) -> dict[str, dict[bytes, bytes | None]]:
+    """What a record of kind ``placements`` or ``audiences`` changes. A default placement that is deleted comes back as it was."""
+    changes: PlacementChanges | AudienceChanges = (
+        _decoded(record, _placements_decoder)
+        if record.kind == "placements"
+        else _decoded(record, _audiences_decoder)
+    )
     changed: dict[bytes, bytes | None] = {one.id.encode(): _pack(one) for one in changes.put}
     changed.update((one.encode(), None) for one in changes.delete)
-    return {"placements": changed}
+    return {record.kind: changed}
 
 
 def _kept(item: Item, before: Item | None, received_at: int) -> Item:
@@ -142,7 +157,7 @@ class _Kept:
 
 
 class Catalog:
-    """All items and placements in memory, by row. Used from one thread.
+    """All items, placements and audiences in memory; items by row. Used from one thread.
 
     An item keeps its row as long as the catalog lives, also after it was deleted (``live`` tells) and came back; rows
     are never given to another item, and another catalog of the same items may have them in another order. Arrays that are handed out are views of length ``len(rows)``: do not write to
@@ -153,13 +168,20 @@ class Catalog:
         rows: row of each id, deleted ones too.
         version: counts changes of items.
         placements: by id, the defaults among them.
+        audiences: by id.
     """
 
-    def __init__(self, items: Iterable[Item] = (), placements: Iterable[Placement] = ()) -> None:
+    def __init__(
+        self,
+        items: Iterable[Item] = (),
+        placements: Iterable[Placement] = (),
+        audiences: Iterable[Audience] = (),
+    ) -> None:
         self.ids: list[str] = []
         self.rows: dict[str, int] = {}
         self.version = 0
         self.placements = {one.id: one for one in (*DEFAULT_PLACEMENTS, *placements)}
+        self.audiences = {one.id: one for one in audiences}
         self._packed: list[bytes | None] = []  # a quarter of the memory that Items would take
         self._live = Column()
         self._columns: dict[str, Column] = {name: Column() for name in _ALWAYS}
@@ -175,7 +197,10 @@ class Catalog:
     @classmethod
     def load(cls, snapshot: Snapshot) -> Catalog:
         """The catalog as of a snapshot; ``apply`` the log's records after ``snapshot.position``."""
-        catalog = cls(placements=(_placement_decoder.decode(raw) for _, raw in snapshot.scan("placements")))
+        catalog = cls(
+            placements=(_placement_decoder.decode(raw) for _, raw in snapshot.scan("placements")),
+            audiences=(_audience_decoder.decode(raw) for _, raw in snapshot.scan("audiences")),
+        )
         catalog._fill([raw for _, raw in snapshot.scan("items")])
         for placement in catalog.placements.values():
             if placement.where is not None:  # so that the first page of a day is as quick as the second
@@ -183,7 +208,7 @@ class Catalog:
         return catalog
 
     def apply(self, record: Record) -> None:
-        """Take in a record of kind ``items`` or ``placements``, as the fold does; the same one twice changes nothing."""
+        """Take in a record of one of ``KINDS``, as the fold does; the same one twice changes nothing."""
         if record.kind == "items":
             changes = _decoded(record, _items_decoder)
             self.upsert(_kept(item, self.get(item.id), record.received_at) for item in changes.put)
@@ -194,6 +219,11 @@ class Catalog:
             for one in changed.delete:
                 self.placements.pop(one, None)
                 self.placements.update((had.id, had) for had in DEFAULT_PLACEMENTS if had.id == one)
+        elif record.kind == "audiences":
+            told = _decoded(record, _audiences_decoder)
+            self.audiences.update((one.id, one) for one in told.put)
+            for one in told.delete:
+                self.audiences.pop(one, None)
 
     def __len__(self) -> int:
         """How many items there are; deleted ones do not count."""
@@ -440,6 +470,25 @@ class Catalog:
                     topics.setdefault(word, tie.confidence)
         return items, topics
 
+    def aimed(self, rows: NDArray[np.intp]) -> list[str | None]:
+        """The audience of each of these rows, ``None`` without one."""
+        column = self._columns["audience"]
+        if column.texts is None:
+            return [None] * len(rows)
+        codes = column.text(len(self.ids))[rows].tolist()
+        return [column.words[code] if code >= 0 else None for code in codes]
+
+    @property
+    def aims(self) -> bool:
+        """Whether any item ever had an audience: quick, for pages of shops that have none."""
+        return self._columns["audience"].texts is not None
+
+    def users_of(self, audience: str) -> tuple[list[str], list[str]]:
+        """Ids of the promotions and of the placements that are for an audience."""
+        rows = np.flatnonzero(self._columns["audience"].compare("=", audience, len(self.ids)).yes)
+        promotions = [self.ids[row] for row in rows.tolist()]
+        return promotions, [id for id, one in sorted(self.placements.items()) if one.audience == audience]
+
     def cap(self, row: int) -> int | None:
         """How often one person sees it at most, ``None`` without a limit."""
         raw = self._packed[row]
@@ -447,7 +496,7 @@ class Catalog:
 
 
 # Columns that every page asks for. The rest is made when a condition first names it: most are never asked.
-_ALWAYS = ("kind", "available", "price", "published", "starts", "ends", "topics")
+_ALWAYS = ("kind", "available", "price", "published", "starts", "ends", "topics", "audience")
 
 
 def _value(item: Item, name: str) -> Value:

@@ -162,6 +162,10 @@ class Column:
         """The numbers, NaN where there is none; (rows,)."""
         return np.full(rows, np.nan) if self.numbers is None else _upto(self.numbers, rows, np.nan)
 
+    def text(self, rows: int) -> NDArray[np.int32]:
+        """Codes into ``words``, -1 where there is no text; (rows,)."""
+        return np.full(rows, -1, np.int32) if self.texts is None else _upto(self.texts, rows, -1)
+
     def flag(self, rows: int) -> Truth:
         """Rows that are true, and rows that are false."""
         if self.flags is None:

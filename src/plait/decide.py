@@ -17,6 +17,7 @@ from plait.errors import Rejected
 from plait.events import DAY, MAX_WHO
 from plait.explore import CANDIDATES, Explorer, chance_of, features_of, pick
 from plait.explore import prior as unexplored
+from plait.facts import Facts, belongs
 from plait.models import Model, prior
 from plait.models.ranker import Acts, Ranker
 from plait.profile import Profile
@@ -75,7 +76,7 @@ EXPLORING = msgspec.Raw(msgspec.json.encode([Because("plait", "exploring", 0.0, 
 
 
 class Chosen(msgspec.Struct, omit_defaults=True, gc=False):
-    """One item that is to be shown; what is tried has a reason and no score.
+    """One item that is to be shown; what is tried has a reason and no score. ``audience``: shown because they are in it.
 
     Its reasons are JSON already, as the kernel writes them.
     """
@@ -84,6 +85,7 @@ class Chosen(msgspec.Struct, omit_defaults=True, gc=False):
     score: float | msgspec.UnsetType = msgspec.UNSET
     reasons: msgspec.Raw | msgspec.UnsetType = msgspec.field(default=msgspec.UNSET, name="because")
     details: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
+    audience: str | msgspec.UnsetType = msgspec.UNSET
 
     @property
     def because(self) -> list[Because] | msgspec.UnsetType:
@@ -151,7 +153,9 @@ class Decider:
         ranker.refresh()
         self.ranker = ranker
 
-    def decide(self, question: Question, profile: Profile | None, *, now: int, id: str) -> Decision:
+    def decide(
+        self, question: Question, profile: Profile | None, *, now: int, id: str, facts: Facts | None = None
+    ) -> Decision:
         """Choose for every placement asked, in order; no item stands twice on the page.
 
         Args:
@@ -159,12 +163,13 @@ class Decider:
             profile: of the person, entries that may be used only; ``None`` when nothing is known.
             now: ms since the epoch.
             id: the decision's.
+            facts: of the person, for audiences; without them nobody is in any.
 
         Raises:
             Rejected: unknown placement, wrong number, or a condition that cannot be read; ``field`` says where.
         """
         self._refresh()
-        page = _Page(self, question, profile, now, id)
+        page = _Page(self, question, profile, now, id, facts)
         try:
             for number, asked in enumerate(question.placements):
                 page.fill(asked, number)
@@ -255,7 +260,13 @@ class _Page:
     """One page while it is filled."""
 
     def __init__(
-        self, decider: Decider, question: Question, profile: Profile | None, now: int, id: str
+        self,
+        decider: Decider,
+        question: Question,
+        profile: Profile | None,
+        now: int,
+        id: str,
+        facts: Facts | None,
     ) -> None:
         self._decider = decider
         self._catalog, self._ranker = decider.catalog, decider.ranker
@@ -263,6 +274,8 @@ class _Page:
         self._profile = profile
         self._entries = profile.entries if profile is not None else []
         self._now = now
+        self._facts = facts
+        self._belongs: dict[str, bool] = {}
         self._about = decider.row_of(question.page)
         self._used: list[int] = []
         self._slots: list[_Slot] = []
@@ -279,6 +292,9 @@ class _Page:
     def fill(self, asked: Asked, number: int) -> None:
         """Choose for one placement."""
         placement = self._decider.placement(asked, number)
+        if placement.audience is not None and not self.belongs(placement.audience):
+            self._slots.append(_Slot(asked.id, self._acts, [], [], None))
+            return
         about = self._catalog.rows.get(asked.item, self._about) if asked.item else self._about
         acts = self._score(about if placement.related else None)
         allowed = self._decider.allowed(placement, asked, number, self._now)
@@ -299,6 +315,14 @@ class _Page:
         if hidden:
             self._ranker.used[hidden] = False
         self._slots.append(slot)
+
+    def belongs(self, audience: str) -> bool:
+        """Whether the person is in an audience; asked once a page."""
+        found = self._belongs.get(audience)
+        if found is None:
+            one = self._catalog.audiences.get(audience)
+            found = self._belongs[audience] = one is not None and belongs(self._facts, one)
+        return found
 
     def _explore(self, slot: _Slot, tries: int, allowed: NDArray[np.bool_]) -> None:
         """Choose for the slots of a placement that try something, from what comes next by score."""
@@ -375,6 +399,9 @@ class _Page:
     def _tied(self, n: int, allowed: NDArray[np.bool_], acts: Acts) -> tuple[list[int], NDArray[np.float64]]:
         """Posts and promotions by interest in what they are tied to; those seen as often as they may be, not."""
         rows = np.flatnonzero(allowed & ~self._ranker.used[: len(allowed)])
+        if self._catalog.aims and len(rows):
+            aimed = self._catalog.aimed(rows)
+            rows = rows[[one is None or self.belongs(one) for one in aimed]]
         if len(rows) > MOST_TIED:
             at = np.nan_to_num(self._catalog.published[rows], nan=-np.inf)
             rows = np.sort(rows[np.argsort(-at, kind="stable")[:MOST_TIED]])

@@ -174,7 +174,7 @@ class Event(msgspec.Struct, omit_defaults=True, kw_only=True):
         return self.record is not None and self.op in ("retract", "erase")
 
 
-RecordKind = Literal["segment", "events", "items", "placements", "page"]
+RecordKind = Literal["segment", "events", "items", "placements", "audiences", "page"]
 
 
 class Record(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
@@ -182,8 +182,8 @@ class Record(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
 
     Attributes:
         kind: how to read ``body``: ``segment`` ``{"batch": [...], "sentAt"?}``, ``events`` a JSON list of events in
-            our words (fields of ``Event`` a sender may give), ``items`` and ``placements``
-            ``{"put": [...], "delete": [ids]}``; ``page`` what a connector told, see ``pages.py``.
+            our words (fields of ``Event`` a sender may give), ``items``, ``placements`` and
+            ``audiences`` ``{"put": [...], "delete": [ids]}``; ``page`` what a connector told, see ``pages.py``.
         source: the source that the key stands for.
         received_at: ms since the epoch.
         trusted: it came with the secret key.

@@ -1,8 +1,9 @@
-"""Conditions on items, in SQL's words: ``price < 200 and available and 'tents' in topics``.
+"""Conditions in SQL's words: on items ``price < 200 and 'tents' in topics``, on people ``follows('bluesky') and not bought()``.
 
 sqlglot parses; a short list of what it may have found becomes a ``Condition``, and anything else is refused with the
 place in the text. Nothing is ever executed. One condition answers for all items at once (``mask``) and for one
 (``test``), with SQL's three-valued logic: a comparison with a value that is missing is neither true nor false.
+What may be spoken of is a ``Language``: that of items is here, that of people in ``facts.py``.
 """
 
 from __future__ import annotations
@@ -10,10 +11,10 @@ from __future__ import annotations
 import difflib
 import math
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 import numpy as np
@@ -43,8 +44,10 @@ FIELDS: dict[str, Kind] = {
     "starts": "time",
     "ends": "time",
     "cap": "number",
+    "audience": "text",
 }
 ATTRIBUTE = "attributes."
+ARGUMENT = "\x1f"  # between a function and its arguments, in the name under which a row is asked
 
 MAX_CHARS = 4_000
 MAX_TOKENS = 500
@@ -71,12 +74,43 @@ _WANTED = {"number": "a number", "text": "text in 'single quotes'", "time": "a d
 _SAYS = {"number": "a number", "text": "text", "time": "a date", "flag": "true or false", "list": "a list"}
 
 
+class Function(NamedTuple):
+    """What is asked with arguments, as a field of its own: ``count('view')``.
+
+    Attributes:
+        kind: of its value.
+        check: takes the arguments, which are texts, and says what is wrong with them: their number (from 0) and a sentence.
+    """
+
+    kind: Kind
+    check: Callable[[Sequence[str]], tuple[int, str] | None]
+
+
+class Language(NamedTuple):
+    """What a condition may speak of.
+
+    Attributes:
+        fields: name -> kind.
+        free: what free names begin with, the point included.
+        unknown: begins the sentence about a name that there is not.
+        functions: by name.
+    """
+
+    fields: Mapping[str, Kind]
+    free: str
+    unknown: str
+    functions: Mapping[str, Function] = {}
+
+
+ITEMS = Language(FIELDS, ATTRIBUTE, "no item has a field or attribute")
+
+
 class Condition(msgspec.Struct, frozen=True):
     """A compiled expression.
 
     Attributes:
         text: as it was written.
-        names: the columns it reads: field names, and ``attributes.…``.
+        names: the columns it reads: field names, ``attributes.…``, and of functions name and arguments.
     """
 
     text: str
@@ -92,13 +126,6 @@ class Condition(msgspec.Struct, frozen=True):
         return self._root.test(row) is True
 
 
-@lru_cache(2_048)
-def _compiled(text: str, attributes: frozenset[str] | None) -> Condition:
-    names: set[str] = set()
-    root = _Compiler(text, attributes, names).compile()
-    return Condition(text, frozenset(names), root)
-
-
 def compile(text: str, attributes: Collection[str] | None = None, *, field: str = "where") -> Condition:
     """Compile an expression; the same text is compiled once.
 
@@ -110,10 +137,35 @@ def compile(text: str, attributes: Collection[str] | None = None, *, field: str 
     Raises:
         Rejected: ``invalid_expression``; the message shows the place with a caret.
     """
+    known = None if attributes is None else frozenset(attributes)
+    return _told_of(field, lambda: _of_items(text, known))
+
+
+def compiled(text: str, language: Language, *, field: str = "where") -> Condition:
+    """Compile an expression in another language, in which free names never stand bare.
+
+    Raises:
+        Rejected: as ``compile`` does.
+    """
+    return _told_of(field, lambda: _compiled(text, language, frozenset()))
+
+
+def _told_of(field: str, work: Callable[[], Condition]) -> Condition:
     try:
-        return _compiled(text, None if attributes is None else frozenset(attributes))
+        return work()
     except Rejected as exc:
         raise Rejected(exc.message, code=exc.code, field=field) from exc.__cause__
+
+
+@lru_cache(2_048)
+def _of_items(text: str, attributes: frozenset[str] | None) -> Condition:
+    return _compiled(text, ITEMS, attributes)
+
+
+def _compiled(text: str, language: Language, bare: frozenset[str] | None) -> Condition:
+    names: set[str] = set()
+    root = _Compiler(text, language, bare, names).compile()
+    return Condition(text, frozenset(names), root)
 
 
 # --- what a condition is made of -------------------------------------------------------------------------------------
@@ -301,9 +353,10 @@ def like(pattern: str, *, any_case: bool) -> Callable[[str], bool]:
 
 
 class _Compiler:
-    def __init__(self, text: str, attributes: frozenset[str] | None, names: set[str]) -> None:
+    def __init__(self, text: str, language: Language, bare: frozenset[str] | None, names: set[str]) -> None:
         self._text = text
-        self._attributes = attributes
+        self._language = language
+        self._bare_names = bare  # free names that need no beginning; None: any
         self._names = names
 
     def compile(self) -> _Node:
@@ -364,7 +417,10 @@ class _Compiler:
             raise self._refused_at(word, f"and, or, or nothing should stand before {word.name[:40]}")
         # The parser keeps some words as marks on a node: "not like" is Like with negate. One that we do not know of
         # would change the meaning without a trace.
-        for mark, value in tree.args.items():
+        marks = (
+            {} if isinstance(tree, sql.Func) and self._is_field(tree) else tree.args
+        )  # ``_function`` looks itself
+        for mark, value in marks.items():
             if value and mark not in _MARKS:
                 raise self._refused_at(tree, f"{mark.replace('_', ' ')} is not part of the language")
         node = self._plain(tree)
@@ -384,7 +440,7 @@ class _Compiler:
                 return _Always(bool(tree.this))
             case sql.Null():
                 return _Always(None)
-            case sql.Column():
+            case _ if self._is_field(tree):
                 return self._bare(tree)
             case sql.Between():
                 low = self._comparison(tree, ">=", tree.this, tree.args["low"])
@@ -399,37 +455,37 @@ class _Compiler:
                 return self._comparison(tree, _SIGNS[type(tree)], tree.this, tree.expression)
         raise self._refused_at(tree, f"{_called(tree)} is not part of the language")
 
-    def _bare(self, tree: sql.Column) -> _Node:
+    def _bare(self, tree: sql.Expression) -> _Node:
         name, kind = self._field(tree)
         if kind not in ("flag", "any"):
-            raise self._refused_at(tree, f"{tree.name} is {_SAYS[kind]}; compare it with something")
+            raise self._refused_at(tree, f"{_named(tree)} is {_SAYS[kind]}; compare it with something")
         return _Flag(name)
 
     def _comparison(self, tree: sql.Expression, sign: str, left: Any, right: Any) -> _Node:
         left, right = _bared(left), _bared(right)
-        if not isinstance(left, sql.Column):
+        if not self._is_field(left):
             left, right, sign = right, left, _MIRRORED[sign]
         for side in (left, right):
-            if not isinstance(side, (sql.Column, sql.Literal, sql.Neg, sql.Null, sql.Boolean)):
+            if not (self._is_field(side) or isinstance(side, (sql.Literal, sql.Neg, sql.Null, sql.Boolean))):
                 raise self._refused_at(side, f"{_called(side)} is not part of the language")
-        if not isinstance(left, sql.Column):
+        if not self._is_field(left):
             raise self._refused_at(tree, "one side of a comparison must be a field")
         name, kind = self._field(left)
         if kind == "list":
-            raise self._refused_at(left, f"{left.name} is a list; ask it as 'this' in {left.name}")
+            raise self._refused_at(left, f"{_named(left)} is a list; ask it as 'this' in {_named(left)}")
         if kind == "flag" and not isinstance(right, (sql.Boolean, sql.Null)):
             raise self._refused_at(
-                left, f"{left.name} is true or false; write {left.name}, or not {left.name}"
+                left, f"{_named(left)} is true or false; write {_named(left)}, or not {_named(left)}"
             )
-        if isinstance(right, sql.Column):
+        if self._is_field(right):
             return self._between_fields(tree, (name, kind), sign, self._field(right))
         if isinstance(right, sql.Null):
             raise self._refused_at(
-                left, f"compare with null as: {left.name} is null, or: {left.name} is not null"
+                left, f"compare with null as: {_named(left)} is null, or: {_named(left)} is not null"
             )
         if isinstance(right, sql.Boolean):
             if kind not in ("flag", "any") or sign not in ("=", "<>"):
-                raise self._refused_at(left, f"{left.name} is {_SAYS.get(kind, 'not true or false')}")
+                raise self._refused_at(left, f"{_named(left)} is {_SAYS.get(kind, 'not true or false')}")
             return _Flag(name) if right.this == (sign == "=") else _Not(_Flag(name))
         return _Compare(name, sign, self._literal(right, kind, left))
 
@@ -446,17 +502,17 @@ class _Compiler:
 
     def _in(self, tree: sql.In) -> _Node:
         values, asked = tree.expressions, tree.args.get("field")
-        if len(values) == 1 and isinstance(_bared(values[0]), sql.Column):
+        if len(values) == 1 and self._is_field(_bared(values[0])):
             values, asked = [], _bared(values[0])
         if asked is not None:
-            if not isinstance(asked, sql.Column) or isinstance(_bared(tree.this), sql.Column):
+            if not self._is_field(asked) or self._is_field(_bared(tree.this)):
                 quotes = ", in single quotes" if '"' in self._text else ""
                 raise self._refused_at(tree, f"in asks a list for a value{quotes}: 'tents' in topics")
             name, kind = self._field(asked)
             if kind not in ("list", "any"):
-                raise self._refused_at(asked, f"{asked.name} is {_SAYS[kind]}, not a list")
+                raise self._refused_at(asked, f"{_named(asked)} is {_SAYS[kind]}, not a list")
             return _Has(name, self._literal(_bared(tree.this), "text" if kind == "list" else "any", asked))
-        if not values or tree.args.get("query") or not isinstance(_bared(tree.this), sql.Column):
+        if not values or tree.args.get("query") or not self._is_field(_bared(tree.this)):
             raise self._refused_at(
                 tree, "in wants values: kind in ('product', 'article'), or a list: 'tents' in topics"
             )
@@ -465,7 +521,7 @@ class _Compiler:
 
     def _is(self, tree: sql.Is) -> _Node:
         asked = _bared(tree.this)
-        if not isinstance(asked, sql.Column):
+        if not self._is_field(asked):
             raise self._refused_at(tree, "is asks a field: price is null")
         name, kind = self._field(asked)
         if isinstance(tree.expression, sql.Null):
@@ -478,41 +534,87 @@ class _Compiler:
 
     def _like(self, tree: sql.Like | sql.ILike) -> _Node:
         asked, pattern = _bared(tree.this), _bared(tree.expression)
-        if not isinstance(asked, sql.Column) or not isinstance(pattern, sql.Literal) or not pattern.is_string:
+        if not self._is_field(asked) or not isinstance(pattern, sql.Literal) or not pattern.is_string:
             raise self._refused_at(tree, "like compares a field with text: title like '%tent%'")
         name, kind = self._field(asked)
         if kind not in ("text", "any"):
-            raise self._refused_at(asked, f"{asked.name} is {_SAYS[kind]}, not text")
+            raise self._refused_at(asked, f"{_named(asked)} is {_SAYS[kind]}, not text")
         return _Like(name, pattern.this, isinstance(tree, sql.ILike))
 
-    def _field(self, column: sql.Column) -> tuple[str, Kind]:
-        parts = [part.name for part in column.parts]
-        if len(parts) == 1 and parts[0] in FIELDS:
+    def _is_field(self, tree: Any) -> bool:
+        """Whether it has a value of its own: a column, or a function where the language has any."""
+        if not self._language.functions:
+            return isinstance(tree, sql.Column)
+        # To the parser "and" is a function, too.
+        return isinstance(tree, (sql.Column, sql.Anonymous, sql.Func)) and not isinstance(
+            tree, (sql.Connector, sql.Predicate)
+        )
+
+    def _field(self, tree: sql.Expression) -> tuple[str, Kind]:
+        if not isinstance(tree, sql.Column):
+            return self._function(tree)
+        language, parts = self._language, [part.name for part in tree.parts]
+        if len(parts) == 1 and parts[0] in language.fields:
             self._names.add(parts[0])
-            return parts[0], FIELDS[parts[0]]
-        if len(parts) == 1 and (self._attributes is None or parts[0] in self._attributes):
-            self._names.add(ATTRIBUTE + parts[0])
-            return ATTRIBUTE + parts[0], "any"
-        if len(parts) > 1 and parts[0] == "attributes":
-            name = ATTRIBUTE + ".".join(parts[1:])
+            return parts[0], language.fields[parts[0]]
+        if len(parts) == 1 and (self._bare_names is None or parts[0] in self._bare_names):
+            self._names.add(language.free + parts[0])
+            return language.free + parts[0], "any"
+        if len(parts) > 1 and f"{parts[0]}." == language.free:
+            name = language.free + ".".join(parts[1:])
             self._names.add(name)
             return name, "any"
-        raise self._refused_at(column, self._unknown_name(".".join(parts)))
+        raise self._refused_at(tree, self._unknown_name(".".join(parts)))
+
+    def _function(self, tree: sql.Expression) -> tuple[str, Kind]:
+        called = _called(tree)
+        function = self._language.functions.get(called)
+        place = self._place_of(tree, called)
+        if function is None:
+            near = difflib.get_close_matches(called, self._language.functions, 1)
+            known = (
+                f"; did you mean {near[0]}?" if near else f"; there are {', '.join(self._language.functions)}"
+            )
+            raise self._refused(f"there is no function {called}{known}", place)
+        # What else the parser knows of a function (distinct, ignore nulls) would change its meaning without a trace.
+        given = [tree.this] if not isinstance(tree, sql.Anonymous) and tree.this is not None else []
+        given += tree.expressions
+        odd = {mark for mark, value in tree.args.items() if value} - {"this", "expressions", "big_int"}
+        if odd or not all(isinstance(one, sql.Literal) and one.is_string for one in given):
+            raise self._refused(f"{called} takes texts in 'single quotes'", place)
+        arguments = [str(one.this) for one in given]
+        wrong = function.check(arguments)
+        if wrong is not None:
+            number, why = wrong
+            raise self._refused_at(given[number], why) if number < len(given) else self._refused(why, place)
+        name = ARGUMENT.join((called, *arguments))
+        self._names.add(name)
+        return name, function.kind
+
+    def _place_of(self, tree: sql.Expression, called: str) -> int:
+        """Where a function stands: the parser notes that of some only, and of others where their arguments are."""
+        if "start" in tree.meta:
+            return int(tree.meta["start"])
+        ends = min(
+            (part.meta["start"] for part in tree.walk() if "start" in part.meta), default=len(self._text)
+        )
+        return max(0, self._text.lower().rfind(called, 0, ends))
 
     def _unknown_name(self, name: str) -> str:
-        known = [*FIELDS, *(self._attributes or ())]
+        known = [*self._language.fields, *(self._bare_names or ()), *self._language.functions]
         near = difflib.get_close_matches(name, known, 1)
+        said = f"{self._language.unknown} {name}"
         if f'"{name}"' in self._text:
-            return f"no item has a field or attribute {name}; if it is text, write '{name}' in single quotes"
-        return f"no item has a field or attribute {name}" + (f"; did you mean {near[0]}?" if near else "")
+            return f"{said}; if it is text, write '{name}' in single quotes"
+        return said + (f"; did you mean {near[0]}?" if near else "")
 
-    def _literal(self, tree: Any, kind: Kind, beside: sql.Column) -> float | str:
+    def _literal(self, tree: Any, kind: Kind, beside: sql.Expression) -> float | str:
         sign = 1.0
         while isinstance(tree, (sql.Neg, sql.Paren)):
             sign, tree = (-sign if isinstance(tree, sql.Neg) else sign), tree.this
         if not isinstance(tree, sql.Literal):
             raise self._refused_at(
-                tree, f"{beside.name} can be compared with text, a number or another field only"
+                tree, f"{_named(beside)} can be compared with text, a number or another field only"
             )
         if tree.is_string:
             if kind == "time":
@@ -528,7 +630,7 @@ class _Compiler:
                 raise self._refused_at(tree, f"{tree.this} is not a number we can hold")
             return value
         raise self._refused_at(
-            tree, f"{beside.name} is {_SAYS[kind]}; compare it with {_WANTED.get(kind, 'that')}"
+            tree, f"{_named(beside)} is {_SAYS[kind]}; compare it with {_WANTED.get(kind, 'that')}"
         )
 
     def _time(self, tree: sql.Literal) -> float:
@@ -584,3 +686,8 @@ def _bared(tree: Any) -> Any:
 
 def _called(tree: Any) -> str:
     return str(tree.name if isinstance(tree, sql.Anonymous) else type(tree).__name__).lower()
+
+
+def _named(tree: sql.Expression) -> str:
+    """A field as it is spoken of; of a function without its arguments."""
+    return str(tree.name) if isinstance(tree, sql.Column) else f"{_called(tree)}(…)"

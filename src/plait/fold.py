@@ -205,7 +205,7 @@ class Fold:
     def _record(self, position: int, record: Record) -> None:
         state = self._state
         self._now = record.received_at
-        if record.kind == "items" or record.kind == "placements":
+        if record.kind in catalog.KINDS:
             for table, rows in catalog.fold_items(record, state.get).items():
                 for key, value in rows.items():
                     state.put(table, key, value)

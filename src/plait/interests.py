@@ -14,7 +14,7 @@ from plait.events import ACTIVITY, SOCIAL, Signal
 from plait.profile import Entry, Profile
 
 # Filling in a form or starting a session says nothing about what it was about.
-_TELLING = (ACTIVITY | SOCIAL) - {
+TELLING = (ACTIVITY | SOCIAL) - {
     Signal.SESSION, Signal.FORM_START, Signal.FORM_SUBMIT, Signal.FORM_ABANDON,
 }  # fmt: skip
 
@@ -36,10 +36,10 @@ def interests(profile: Profile, catalog: Catalog, *, limit: int) -> list[dict[st
     """
     found: dict[tuple[str, str], dict[Cause, float]] = defaultdict(lambda: defaultdict(float))
     for entry in profile.entries:
-        if entry.signal in _TELLING and entry.weight:
+        if entry.signal in TELLING and entry.weight:
             weight = -entry.weight if entry.signal == Signal.REMOVE else entry.weight
-            cause = (entry.source, entry.signal, _about(entry))
-            for (kind, name), sure in _meant(entry, catalog).items():
+            cause = (entry.source, entry.signal, about_of(entry))
+            for (kind, name), sure in meant(entry, catalog).items():
                 found[kind, name][cause] += weight * sure
     ordered = sorted(found.items(), key=lambda one: (-sum(one[1].values()), one[0]))
     return [
@@ -57,13 +57,14 @@ def follows(profile: Profile) -> list[dict[str, Any]]:
     ]
 
 
-def _about(entry: Entry) -> str:
+def about_of(entry: Entry) -> str:
+    """What an entry is about, as reasons and conditions name it: ``tent-2#specs``, ``post:77``."""
     if entry.kind == "item":
         return f"{entry.id}#{entry.section}" if entry.section else entry.id
     return f"{entry.kind}:{entry.id}"
 
 
-def _meant(entry: Entry, catalog: Catalog) -> dict[tuple[str, str], float]:
+def meant(entry: Entry, catalog: Catalog) -> dict[tuple[str, str], float]:
     """The items and topics an entry speaks for and how surely, each once however often it is reached."""
     if entry.kind == "topic":
         return {("topic", entry.id): 1.0}

@@ -35,6 +35,7 @@ MAX_ATTRIBUTES = 64
 MAX_TEXT = 2_000
 MAX_LIST = 128
 MAX_KINDS = 32  # of a placement
+MAX_AUDIENCES = 1_000
 MAX_SHOWN = 100  # items that one placement may show
 
 type_names = {bool: "true or false", str: "text", int: "a number", float: "a number", list: "a list"}
@@ -68,6 +69,7 @@ class Item(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fiel
             ties to both; ``item:…`` and ``topic:…`` say which.
         starts, ends: ms since the epoch, ``ends`` exclusive; outside it a promotion is not shown.
         cap: how often one person sees a promotion, at most.
+        audience: of a promotion; only who is in it sees it.
         ties: what a post was found to be about, by reading it.
         confirmed: what a person said of it: ``item:…`` or ``topic:…`` -> whether it is. It outlasts every import that
             does not name it.
@@ -88,6 +90,7 @@ class Item(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fiel
     starts: int | None = None
     ends: int | None = None
     cap: int | None = None
+    audience: str | None = None
     ties: tuple[Tie, ...] = ()
     confirmed: dict[str, bool] | None = None
 
@@ -115,6 +118,7 @@ class Placement(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown
         related: whether its items are related to the item the page is about.
         bought: whether it shows what the person has bought already.
         explore: how many of its last items are tries of something unproven, 0..n.
+        audience: who is not in it is shown nothing here.
     """
 
     id: str
@@ -126,6 +130,19 @@ class Placement(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown
     related: bool = False
     bought: bool = False
     explore: int = 0
+    audience: str | None = None
+
+
+class Audience(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, frozen=True):
+    """A condition on people under a name; whoever fulfils it when they are asked about is in it (``facts.py``).
+
+    Attributes:
+        where: the condition.
+    """
+
+    id: str
+    title: str = ""
+    where: str
 
 
 DEFAULT_PLACEMENTS = (
@@ -172,6 +189,7 @@ def checked_item(raw: Any, *, field: str) -> Item:
         starts=_time(told.get("starts"), f"{field}.starts"),
         ends=_time(told.get("ends"), f"{field}.ends"),
         cap=_whole(told.get("cap"), f"{field}.cap"),
+        audience=checked_id(told["audience"], field=f"{field}.audience") if "audience" in told else None,
         ties=_ties(told.get("ties", ()), f"{field}.ties"),
         confirmed=checked_ties(told["confirmed"], field=f"{field}.confirmed")
         if "confirmed" in told
@@ -179,6 +197,8 @@ def checked_item(raw: Any, *, field: str) -> Item:
     )
     if item.kind == POST:
         _check_delicate(item, field)
+    if item.audience is not None and item.kind != PROMOTION:
+        raise _refused(f"{field}.audience", f"is for promotions, and this is of kind {item.kind}")
     if item.starts is not None and item.ends is not None and item.starts >= item.ends:
         raise _refused(f"{field}.ends", "must be after starts")
     return item
@@ -265,6 +285,8 @@ def checked_placement(raw: Any, *, field: str, attributes: Iterable[str] | None 
         checked_id(placement.id, field=f"{field}.id")
         _texts(placement.kinds, f"{field}.kinds", MAX_KINDS)
         _text(placement.title, f"{field}.title", MAX_TITLE)
+        if placement.audience is not None:
+            checked_id(placement.audience, field=f"{field}.audience")
     except Rejected as exc:
         raise Rejected(exc.message, code="invalid_placement", field=exc.field) from None
     if "/" in placement.id:
@@ -287,6 +309,39 @@ def checked_placement(raw: Any, *, field: str, attributes: Iterable[str] | None 
     return placement
 
 
+def checked_audience(raw: Any, *, field: str) -> Audience:
+    """One audience as a sender told it; its condition is for ``facts.condition`` to check.
+
+    Raises:
+        Rejected: ``invalid_audience``.
+    """
+    if not isinstance(raw, dict):
+        raise _refused(field, f"must be an object, not {_called(raw)}", code="invalid_audience")
+    told = {name: value for name, value in raw.items() if value is not None}
+    for name in told:
+        if name not in Audience.__struct_fields__:
+            raise _refused(
+                f"{field}.{str(name)[:80]}", "is not a field of an audience; id, title and where are",
+                code="invalid_audience",
+            )  # fmt: skip
+    for name in ("id", "where"):
+        if name not in told:
+            raise _refused(f"{field}.{name}", "is missing", code="invalid_audience")
+    if not isinstance(told["where"], str):
+        raise _refused(
+            f"{field}.where", f"must be text, not {_called(told['where'])}", code="invalid_audience"
+        )
+    try:
+        id = checked_id(told["id"], field=f"{field}.id")
+        title = _text(told.get("title", ""), f"{field}.title", MAX_TITLE)
+        _check_encodes(told["where"], f"{field}.where")
+    except Rejected as exc:
+        raise Rejected(exc.message, code="invalid_audience", field=exc.field) from None
+    if "/" in id:
+        raise _refused(f"{field}.id", "holds a /, which has a meaning in paths", code="invalid_audience")
+    return Audience(id=id, title=title, where=told["where"])
+
+
 def checked_id(value: Any, *, field: str) -> str:
     """An item's or placement's id: text or a whole number (shops have both), without control characters."""
     if isinstance(value, int) and not isinstance(value, bool):
@@ -302,13 +357,17 @@ def checked_id(value: Any, *, field: str) -> str:
     return text
 
 
-def _check_characters(text: str, field: str) -> None:
-    if text.isascii() and text.isprintable():
-        return
+def _check_encodes(text: str, field: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError:
         raise _refused(field, "holds a lone surrogate") from None
+
+
+def _check_characters(text: str, field: str) -> None:
+    if text.isascii() and text.isprintable():
+        return
+    _check_encodes(text, field)
     if any(char < " " or char == "\x7f" for char in text):
         raise _refused(field, "holds control characters")
 

@@ -14,7 +14,7 @@ from plait.events import Event, decode_record, is_weak
 from plait.fragment import Fragment, Visit, decode_fragment, half_life_ms
 from plait.graph import SOMEONE
 from plait.identity import Link, decode_link
-from plait.profile import Allowed, Entry, Profile, counts_of, entries_of, everything, profile_of
+from plait.profile import Allowed, Entry, Profile, counts_of, entries_of, everything, profile_of, usable_of
 from plait.records import numbered_events_of
 from plait.settings import Settings
 from plait.signals import SignalMap
@@ -207,20 +207,80 @@ def interests(
     settings: Settings,
     door: ConsentDoor | None = None,
     inline: Sequence[Event] = (),
+    usable: bool = False,
 ) -> Profile | None:
     """As much of a profile as a page is chosen by: ``identifiers``, ``entries`` and ``counts``; the rest takes as long.
 
-    Args and what is returned: see ``profile``.
+    Args and what is returned: see ``profile``. ``usable`` adds what conditions ask, nothing of it that consent holds back:
+    ``counts``, ``traits``, ``devices``, times and ``consents``.
     """
     reader = _Reader(snapshot, settings, door)
     found = _found(reader, identifier, inline, settings)
     if found is None:
         return None
     members, fragments = found
+    if usable:
+        return _usable(reader, members, fragments, now=now, settings=settings)
     allowed = reader.allowed(members, "personalize")
     half_life = half_life_ms(settings.half_life_days)
     entries = entries_of(fragments, now=now, half_life=half_life, allowed=allowed)
     return Profile(list(members), entries, counts_of(fragments.values()))
+
+
+def stranger(
+    snapshot: Snapshot, identifier: str, *, settings: Settings, door: ConsentDoor | None = None
+) -> Profile:
+    """The profile of somebody of whom nothing is held, as conditions may use it: empty, but for what they said of consent."""
+    reader = _Reader(snapshot, settings, door)
+    return _usable(reader, {identifier: "self"}, {}, now=0, settings=settings)
+
+
+def usable_profiles(
+    snapshot: Snapshot,
+    settings: Settings,
+    *,
+    now: int,
+    after: str | None = None,
+    door: ConsentDoor | None = None,
+) -> Iterator[tuple[str, Profile | None]]:
+    """Everybody once, as conditions may use them.
+
+    Args:
+        snapshot: of the state.
+        settings: half-life, consent defaults and limits.
+        now: ms since the epoch; weights are decayed to it.
+        after: go on behind this identifier, in the order of bytes.
+        door: statements newer than the snapshot.
+
+    Yields:
+        Each identifier that holds anything, and the profile of the person whose row begins there (see ``training_rows``), else ``None``.
+    """
+    reader = _Reader(snapshot, settings, door)
+    for key, _ in snapshot.scan("fragments", after=None if after is None else after.encode()):
+        identifier = key.decode()
+        reader.forget()
+        members = None if identifier.startswith(SOMEONE) else _row_of(reader, identifier)
+        if members is None:
+            yield identifier, None
+            continue
+        fragments = {one: found for one in members if (found := reader.fragment(one)) is not None}
+        yield identifier, _usable(reader, members, fragments, now=now, settings=settings)
+
+
+def _usable(
+    reader: _Reader,
+    members: dict[str, str],
+    fragments: Mapping[str, Fragment],
+    *,
+    now: int,
+    settings: Settings,
+) -> Profile:
+    half_life = half_life_ms(settings.half_life_days)
+    allowed = reader.allowed(members, "personalize")
+    known = usable_of(fragments, now=now, half_life=half_life, allowed=allowed)
+    known.identifiers = list(members)
+    known.consents = resolved(reader.heard(members), settings.consent)
+    return known
 
 
 def _found(

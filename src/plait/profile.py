@@ -227,7 +227,34 @@ def profile_of(
         half_life: ms.
         allowed: which entries consent lets through; the rest of the profile is what is held.
     """
-    all_of_them = list(fragments.values())
+    entries = entries_of(fragments, now=now, half_life=half_life, allowed=allowed)
+    return _summed_up(list(fragments), list(fragments.values()), entries)
+
+
+def usable_of(fragments: Mapping[str, Fragment], *, now: int, half_life: int, allowed: Allowed) -> Profile:
+    """As ``profile_of``, but nothing is in it that consent holds back; its identifiers are those of fragments.
+
+    Args:
+        fragments: by identifier; not changed.
+        now: ms since the epoch that weights are decayed to.
+        half_life: ms.
+        allowed: what consent lets through. Traits and devices are of no source, so it is asked for the source ``""``.
+    """
+    entries = entries_of(fragments, now=now, half_life=half_life, allowed=allowed)
+    some = [fragment for identifier, fragment in fragments.items() if allowed(identifier, "", False)]
+    known = _summed_up(list(fragments), some, entries)
+    counts: dict[str, int] = {}
+    for identifier, fragment in fragments.items():
+        held = _Held(allowed, identifier)
+        for named, number in fragment.counts.items():
+            source, _, signal = named.partition(SEP)
+            if held[source, is_social(signal, "")]:
+                counts[signal] = counts.get(signal, 0) + number
+    known.counts = {signal: number for signal, number in counts.items() if number > 0}
+    return known
+
+
+def _summed_up(identifiers: list[str], all_of_them: list[Fragment], entries: list[Entry]) -> Profile:
     traits: dict[str, tuple[int, str, Any]] = {}
     devices: dict[str, list[int]] = {}
     for fragment in all_of_them:
@@ -238,8 +265,8 @@ def profile_of(
             was = devices.get(key, [0, 0])
             devices[key] = [was[0] + number, max(was[1], at)]
     return Profile(
-        identifiers=list(fragments),
-        entries=entries_of(fragments, now=now, half_life=half_life, allowed=allowed),
+        identifiers=identifiers,
+        entries=entries,
         counts=counts_of(all_of_them),
         traits={name: told[2] for name, told in traits.items() if told[2] is not None},
         devices=_devices(devices),

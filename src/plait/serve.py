@@ -44,7 +44,7 @@ from plait.serving import FILE, Serving
 from plait.settings import Settings
 from plait.signals import load_signals
 from plait.store import Store, open_store
-from plait.supervise import Child, once
+from plait.supervise import Child, blocks, once
 from plait.workers import UNLEARN, compact_erased, pending_erasures, redact_erased
 
 _log = structlog.get_logger()
@@ -91,7 +91,8 @@ async def running(
             settings=settings, keys=keys, log=log, committer=committer, store=store,
             catalog=catalog, door=door, signals=load_signals(settings.data), metrics=metrics,
             stop=stop, fit_work=lambda: once("fit", settings), forget_work=lambda: once("forget", settings),
-            redact_work=_redaction(settings, log, store, door), sources=sources,
+            count_work=lambda asked: once("count", settings, asked),
+            members_work=lambda asked: blocks("members", settings, asked), redact_work=_redaction(settings, log, store, door), sources=sources,
             fetcher=Fetcher(private=settings.private_hosts),
         )  # fmt: skip
         here.keys = _with_run_key(here.keys, here.run_key)

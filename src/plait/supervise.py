@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import msgspec
@@ -27,6 +27,7 @@ _log = structlog.get_logger()
 
 _AT_WORK = b"at work\n"  # what a child says once it does what it is for
 _PATIENCE = 10.0  # seconds a child has to end by itself before it is killed
+_BLOCK = 1 << 16  # bytes that are passed on at a time
 _LONGEST_PAUSE = 10.0  # seconds between two starts of a child that keeps dying
 
 
@@ -96,13 +97,18 @@ class Child:
             await _end(self._process)
 
 
-async def once(work: str, settings: Settings) -> dict[str, Any]:
+async def once(work: str, settings: Settings, asked: Any = None) -> dict[str, Any]:
     """Run a child to its end and return what it answered.
+
+    Args:
+        work: a name in ``WORK``.
+        settings: of the installation.
+        asked: what else it is to know, as JSON; it stands in a command line that all on the machine can read.
 
     Raises:
         Unavailable: it failed; its own log says how.
     """
-    process = await _start(work, settings, stdout=subprocess.PIPE)
+    process = await _start(work, settings, asked, stdout=subprocess.PIPE)
     try:
         assert process.stdout is not None
         told = await process.stdout.read()
@@ -110,20 +116,54 @@ async def once(work: str, settings: Settings) -> dict[str, Any]:
     except asyncio.CancelledError:
         await _end(process)
         raise
+    if code != 0:
+        raise _failed(work, code, told)
+    return _answer(told)
+
+
+async def blocks(work: str, settings: Settings, asked: Any = None) -> AsyncIterator[bytes]:
+    """Run a child and pass on what it writes, as it does; it ends with whoever reads.
+
+    Args and what is raised: see ``once``. Of a child that fails what it wrote before is passed on.
+    """
+    process = await _start(work, settings, asked, stdout=subprocess.PIPE)
     try:
-        answer: dict[str, Any] = msgspec.json.decode(told.splitlines()[-1]) if told else {}
+        assert process.stdout is not None
+        held = b""  # the last that it writes may be an error, which is for nobody else
+        while block := await process.stdout.read(_BLOCK):
+            if held:
+                yield held
+            held = block
+        code = await process.wait()
+        if code != 0:
+            raise _failed(work, code, held)
+        if held:
+            yield held
+    finally:
+        await _end(process)
+
+
+def _answer(told: bytes) -> dict[str, Any]:
+    try:
+        answer: Any = msgspec.json.decode(told.splitlines()[-1]) if told else {}
     except msgspec.DecodeError:
         answer = {}
-    if code != 0:
-        raise Unavailable(
-            answer.get("message") or f"{work} ended with {code}", code=answer.get("code") or f"{work}_failed"
-        )
-    return answer
+    return answer if isinstance(answer, dict) else {}
 
 
-async def _start(work: str, settings: Settings, **pipes: Any) -> asyncio.subprocess.Process:
+def _failed(work: str, code: int, told: bytes) -> Unavailable:
+    answer = _answer(told)
+    return Unavailable(
+        answer.get("message") or f"{work} ended with {code}", code=answer.get("code") or f"{work}_failed"
+    )
+
+
+async def _start(
+    work: str, settings: Settings, asked: Any = None, **pipes: Any
+) -> asyncio.subprocess.Process:
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "plait.supervise", work, stdin=subprocess.PIPE,
+        sys.executable, "-m", "plait.supervise", work,
+        *([] if asked is None else [msgspec.json.encode(asked).decode()]), stdin=subprocess.PIPE,
         # A group of its own: Ctrl-C in a terminal stops the server, which then stops its children in order.
         start_new_session=True, **pipes,
     )  # fmt: skip
@@ -179,7 +219,23 @@ def _drive(settings: Settings) -> None:
     drive(settings, working=lambda: sys.stdout.buffer.write(_AT_WORK) and sys.stdout.buffer.flush())
 
 
-WORK: dict[str, Callable[[Settings], Any]] = {"fold": _fold, "fit": _fit, "forget": _forget, "drive": _drive}
+def _count(settings: Settings, asked: str) -> dict[str, Any]:
+    from plait.members import Asked, count
+
+    os.nice(10)  # pages go first
+    return count(settings, msgspec.json.decode(asked, type=Asked))
+
+
+def _members(settings: Settings, asked: str) -> None:
+    from plait.members import Asked, tell
+
+    os.nice(10)
+    tell(settings, msgspec.json.decode(asked, type=Asked))
+
+
+WORK: dict[str, Callable[..., Any]] = {
+    "fold": _fold, "fit": _fit, "forget": _forget, "drive": _drive, "count": _count, "members": _members,
+}  # fmt: skip
 
 
 def _leave_with_the_parent() -> None:
@@ -191,7 +247,7 @@ def _leave_with_the_parent() -> None:
     threading.Thread(target=wait, daemon=True).start()
 
 
-def main(work: str) -> int:
+def main(work: str, *asked: str) -> int:
     """The child's side: read settings, do the work, answer on the last line of output."""
     from plait.logs import configure
 
@@ -208,7 +264,7 @@ def main(work: str) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _leave_with_the_parent()
     try:
-        answer = WORK[work](settings)
+        answer = WORK[work](settings, *asked)
     except PlaitError as error:
         _log.error("child_failed", child=work, code=error.code, message=error.message)
         sys.stdout.buffer.write(msgspec.json.encode(error.as_json()) + b"\n")
@@ -219,4 +275,4 @@ def main(work: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main(*sys.argv[1:]))

@@ -143,6 +143,14 @@ def test_placements_can_be_kept(client):
     assert "k.side" in [one["id"] for one in client.placements()]
 
 
+def test_audiences_can_be_kept(client):
+    client.put_audience("k-new", "not bought()", title="New")
+
+    assert {"id": "k-new", "title": "New", "where": "not bought()"} in client.audiences()
+    assert client.audience_size("k-new")["people"] >= 0
+    assert client.delete_audience("k-new") == 1
+
+
 def test_people_can_be_linked_and_forgotten(server, client):
     client.send([event("view", "user:k-gil", item="k-tent-1")])
     client.link("user:k-gil", "email:gil@shop.example", consent=True)

@@ -283,6 +283,26 @@ class Questions:
         """All placements, by id."""
         return list(_object((yield from self._ask("GET", "/v1/placements")))["placements"])
 
+    def put_audience(self, id: str, where: str, *, title: str = "") -> Steps[dict[str, Any]]:
+        """Put an audience: a condition on people under a name (docs/reference/audiences.md)."""
+        path, told = f"/v1/audiences/{quote(id, safe='')}", {"where": where, "title": title}
+        return _object((yield from self._ask("PUT", path, told)))
+
+    def audiences(self) -> Steps[list[dict[str, Any]]]:
+        """All audiences, by id."""
+        return list(_object((yield from self._ask("GET", "/v1/audiences")))["audiences"])
+
+    def audience_size(self, id: str, *, timeout: float | None = None) -> Steps[dict[str, Any]]:
+        """How many people are in an audience, ``{"people", "of", "at"}``; many take a while to be asked."""
+        path = f"/v1/audiences/{quote(id, safe='')}/size"
+        return _object((yield from self._ask("GET", path, timeout=timeout)))
+
+    def delete_audience(self, id: str) -> Steps[int]:
+        """Take out an audience that nothing is for. Returns 1."""
+        return int(
+            _object((yield from self._ask("DELETE", f"/v1/audiences/{quote(id, safe='')}")))["deleted"]
+        )
+
     # -- people -------------------------------------------------------------------------------------------
 
     def profile(

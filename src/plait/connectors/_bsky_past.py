@@ -24,6 +24,7 @@ from plait.connectors._bsky_lists import (
     moment,
     names_no_record,
     notified,
+    page,
     who,
 )
 from plait.connectors._bsky_looks import posts_of

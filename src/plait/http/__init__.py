@@ -13,7 +13,7 @@ import re
 import secrets
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,15 +23,19 @@ from urllib.parse import parse_qs
 import msgspec
 import structlog
 
-from plait.errors import Corrupt, PlaitError
+from plait.accounts import ours
+from plait.catalog import KINDS
+from plait.errors import Corrupt, PlaitError, Unavailable
 from plait.events import Record, encode_record
 from plait.explore import Explorer
 from plait.explore import current as explorer_of
 from plait.explore import prior as unexplored
+from plait.facts import Facts, Meanings, Ours
 from plait.fetch import Fetcher
 from plait.http.arrivals import Arrivals
 from plait.http.metrics import Metrics
 from plait.keys import Keys, Role
+from plait.members import Asked
 from plait.models import current
 from plait.proofs import FILE as CODES
 from plait.proofs import Codes
@@ -48,12 +52,15 @@ if TYPE_CHECKING:
     from plait.log import Log
     from plait.log.commit import Committer
     from plait.models import Model
+    from plait.profile import Profile
     from plait.signals import SignalMap
     from plait.store import Store
 
 __all__ = ["Installation", "Metrics", "Sources", "key_in"]
 
 Scope = MutableMapping[str, Any]  # of ASGI
+
+_MOST_COUNTS = 8  # audiences that wait to be counted
 
 _log = structlog.get_logger()
 
@@ -91,7 +98,7 @@ class Installation:
 
     Attributes:
         store: opened for reading; take a snapshot per question.
-        catalog: items and placements in memory; updated by the routes once a change is durable.
+        catalog: items, placements and audiences in memory; updated by the routes once a change is durable.
         door: consents in memory; told by collect once a statement is durable.
         model: the current one, replaced whole; ``None`` before the first fit.
         circles: what those did whom people follow; ``None`` until it was made from the state.
@@ -121,6 +128,8 @@ class Installation:
     fit_work: Callable[[], Awaitable[dict[str, Any]]]
     forget_work: Callable[[], Awaitable[dict[str, Any]]]
     redact_work: Callable[[], list[str]]
+    count_work: Callable[[Asked], Awaitable[dict[str, Any]]]
+    members_work: Callable[[Asked], AsyncIterator[bytes]]
     fetcher: Fetcher
     sources: Sources | None = None
     run_key: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
@@ -132,6 +141,11 @@ class Installation:
     _now: int = 0
     _codes: Codes | None = None
     _fitting: asyncio.Task[dict[str, Any]] | None = None
+    _counting: dict[str, asyncio.Task[dict[str, Any]]] = field(default_factory=dict)
+    _one_count: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _telling: bool = False
+    _meanings: Meanings | None = None
+    _ours: tuple[list[Connected], Ours] = field(default_factory=lambda: ([], {}))
 
     def now(self) -> int:
         """Milliseconds since the epoch; never goes back, and never before the newest record of the log."""
@@ -192,7 +206,7 @@ class Installation:
 
     def take_in(self, record: Record) -> None:
         """Bring what lives in memory up to date with a durable record; the same one twice changes nothing."""
-        if record.kind in ("items", "placements"):
+        if record.kind in KINDS:
             self.catalog.apply(record)
             return
         for event in events_of(record, self.signals):
@@ -272,6 +286,55 @@ class Installation:
         figures.missing.set(self.arrivals.missing)
         if self.sources is not None:
             figures.sources.told = self.sources.told()
+
+    def facts(self, profile: Profile, now: int) -> Facts:
+        """What conditions may ask of a person; ``profile`` as of ``now``, as it may be used."""
+        connected = self.sources.connected() if self.sources is not None else []
+        if connected is not self._ours[0]:  # it is another list whenever an account came or went
+            self._ours = connected, ours(connected)
+        if self._meanings is None:
+            self._meanings = Meanings(self.catalog)
+        return Facts(profile, self._meanings, now=now, ours=self._ours[1])
+
+    async def count(self, audience: str) -> dict[str, Any]:
+        """Count who is in an audience, in a process of its own, one at a time; joins a count that is under way.
+
+        Raises:
+            Unavailable: too many wait, the fold lags, or it failed.
+        """
+        counting = self._counting.get(audience)
+        if counting is None:
+            if len(self._counting) >= _MOST_COUNTS:
+                raise Unavailable(f"{_MOST_COUNTS} audiences are being counted", code="busy", retry_after=30)
+            counting = self._counting[audience] = asyncio.create_task(self._count(audience))
+            counting.add_done_callback(lambda _: self._counting.pop(audience, None))
+        return await asyncio.shield(counting)
+
+    async def _count(self, audience: str) -> dict[str, Any]:
+        async with self._one_count:
+            await self._settled()
+            return await self.count_work(Asked(audience, self.now()))
+
+    async def members(self, audience: str) -> AsyncIterator[bytes]:
+        """Who is in an audience, as blocks of lines of JSON, from a process of its own; one at a time.
+
+        Raises:
+            Unavailable: others are being told, the fold lags, or it failed.
+        """
+        if self._telling:
+            raise Unavailable("the members of an audience are being told", code="busy", retry_after=10)
+        self._telling = True
+        try:
+            await self._settled()
+            async for block in self.members_work(Asked(audience, self.now())):
+                yield block
+        finally:
+            self._telling = False
+
+    async def _settled(self) -> None:
+        """Wait until the state holds all that was told, so that nobody is counted who has just left or said no."""
+        if not await self.folded(self.log.last):
+            raise Unavailable("the fold lags; ask again", code="lagging", retry_after=5)
 
     async def fit(self) -> dict[str, Any]:
         """Fit a model in a process of its own and take it into use; joins a fit that is under way.

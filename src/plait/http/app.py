@@ -15,7 +15,7 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import BaseRoute, Match, Route, Router
 
 from plait.errors import Rejected
-from plait.http import Installation, Scope, hooks, items, operate, people, proofs, script, sources
+from plait.http import Installation, Scope, audiences, hooks, items, operate, people, proofs, script, sources
 from plait.http.collect import Collect
 from plait.http.personalize import Personalize
 from plait.http.protocol import Answer
@@ -47,6 +47,7 @@ class App:
                 *operate.routes,
                 *people.routes,
                 *items.routes,
+                *audiences.routes,
                 *sources.routes,
                 *proofs.routes,
                 *hooks.routes,

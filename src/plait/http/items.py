@@ -1,8 +1,9 @@
-"""The catalog over HTTP: items and placements, in bulk and one by one; all for the secret key."""
+"""The catalog over HTTP: items and placements, in bulk and one by one; all for the secret key. Audiences are in ``audiences.py``."""
 
 from __future__ import annotations
 
 import asyncio
+import difflib
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import closing
 from typing import Any, Literal, TypeVar
@@ -28,8 +29,9 @@ from plait.items import (
 from plait.totals import totals
 
 T = TypeVar("T", Item, Placement)
+Named = TypeVar("Named", Item, Placement)
 Endpoint = Callable[[Request], Awaitable[Response]]
-Kind = Literal["items", "placements"]
+Kind = Literal["items", "placements", "audiences"]
 
 # Items in one record: taking in that many holds the event loop for some 2 ms, and page decisions wait no longer.
 SLICE = 100
@@ -39,17 +41,19 @@ MOST_LISTED = 1_000
 async def put_items(request: Request) -> Response:
     """Put many items; what is wrong is told by index, and the rest is taken. ``delete`` names items to take out."""
     told = await body(request)
-    _check_names(told, ("items", "delete"))
+    check_names(told, ("items", "delete"))
     given, gone = _list(told, "items"), _list(told, "delete")
-    items, refused = await _checked(given, "items", lambda raw, field: checked_item(raw, field=field))
+    items, refused = await _checked(
+        given, "items", lambda raw, field: _aimed(request, checked_item(raw, field=field), field)
+    )
     ids = [checked_id(one, field=f"delete[{i}]") for i, one in enumerate(gone)]
     if refused and not items and not ids:
         raise Rejected(refused[0]["message"], code=refused[0]["code"], field=refused[0]["field"])
     for start in range(0, len(items), SLICE):
-        await _append(request, "items", put=items[start : start + SLICE])
+        await append(request, "items", put=items[start : start + SLICE])
     known = [one for one in dict.fromkeys(ids) if one in installation(request).catalog]
     if known:
-        await _append(request, "items", delete=known)
+        await append(request, "items", delete=known)
     return answer({"accepted": len(items), "deleted": len(known), "refused": refused})
 
 
@@ -72,14 +76,14 @@ async def get_item(request: Request) -> Response:
     """One item."""
     found = installation(request).catalog.get(request.path_params["id"])
     if found is None:
-        raise _unknown("item", request.path_params["id"])
+        raise unknown("item", request.path_params["id"])
     return answer(found)
 
 
 async def put_item(request: Request) -> Response:
     """Put one item, whole."""
-    item = checked_item(await _body_with_id(request), field="item")
-    await _append(request, "items", put=[item])
+    item = _aimed(request, checked_item(await body_with_id(request), field="item"), "item")
+    await append(request, "items", put=[item])
     return answer(installation(request).catalog.get(item.id))
 
 
@@ -87,8 +91,8 @@ async def delete_item(request: Request) -> Response:
     """Take one item out."""
     id = request.path_params["id"]
     if id not in installation(request).catalog:
-        raise _unknown("item", id)
-    await _append(request, "items", delete=[id])
+        raise unknown("item", id)
+    await append(request, "items", delete=[id])
     return answer({"deleted": 1})
 
 
@@ -102,7 +106,7 @@ async def get_post(request: Request) -> Response:
     with closing(here.store.snapshot()) as snapshot:
         counts = totals(snapshot, "post", id)
     if (found is None and not counts) or (found is not None and found.kind != POST):
-        raise _unknown("post", id)
+        raise unknown("post", id)
     if found is None:
         return answer({"post": id, "counts": counts})
     told = {
@@ -126,7 +130,7 @@ async def put_ties(request: Request) -> Response:
     It replaces what was said before, holds over what is read, and outlasts every import; ``{}`` takes it back.
     """
     told = await body(request)
-    _check_names(told, ("ties",))
+    check_names(told, ("ties",))
     said = checked_ties(told["ties"], field="ties")
     catalog = installation(request).catalog
     for to, holds in said.items():
@@ -134,7 +138,7 @@ async def put_ties(request: Request) -> Response:
             raise Rejected(
                 f"there is no item {to[5:85]!r}", code="unknown_item", field=f"ties.{to[:80]}", status=404
             )
-    await _append(request, "items", make=lambda: [msgspec.structs.replace(_post(request), confirmed=said)])
+    await append(request, "items", make=lambda: [msgspec.structs.replace(_post(request), confirmed=said)])
     return answer(_ties_of(_post(request)))
 
 
@@ -142,7 +146,7 @@ def _post(request: Request) -> Item:
     id = request.path_params["id"]
     found = installation(request).catalog.get(id)
     if found is None or found.kind != POST:
-        raise _unknown("post", id)
+        raise unknown("post", id)
     return found
 
 
@@ -154,14 +158,19 @@ def _ties_of(post: Item) -> dict[str, Any]:
 async def put_placements(request: Request) -> Response:
     """Put many placements, all or none."""
     told = await body(request)
-    _check_names(told, ("placements",))
+    check_names(told, ("placements",))
     given = _list(told, "placements")
     attributes = installation(request).catalog.attributes
     placements = [
-        checked_placement(raw, field=f"placements[{i}]", attributes=attributes) for i, raw in enumerate(given)
+        _aimed(
+            request,
+            checked_placement(raw, field=f"placements[{i}]", attributes=attributes),
+            f"placements[{i}]",
+        )
+        for i, raw in enumerate(given)
     ]
     if placements:
-        await _append(request, "placements", put=placements)
+        await append(request, "placements", put=placements)
     return answer({"accepted": len(placements)})
 
 
@@ -175,15 +184,16 @@ async def get_placement(request: Request) -> Response:
     """One placement."""
     found = installation(request).catalog.placements.get(request.path_params["id"])
     if found is None:
-        raise _unknown("placement", request.path_params["id"])
+        raise unknown("placement", request.path_params["id"])
     return answer(found)
 
 
 async def put_placement(request: Request) -> Response:
     """Put one placement, whole."""
     attributes = installation(request).catalog.attributes
-    placement = checked_placement(await _body_with_id(request), field="placement", attributes=attributes)
-    await _append(request, "placements", put=[placement])
+    placement = checked_placement(await body_with_id(request), field="placement", attributes=attributes)
+    _aimed(request, placement, "placement")
+    await append(request, "placements", put=[placement])
     return answer(placement)
 
 
@@ -191,20 +201,35 @@ async def delete_placement(request: Request) -> Response:
     """Take one placement out; a default one becomes again what it was."""
     id = request.path_params["id"]
     if id not in installation(request).catalog.placements:
-        raise _unknown("placement", id)
-    await _append(request, "placements", delete=[id])
+        raise unknown("placement", id)
+    await append(request, "placements", delete=[id])
     return answer({"deleted": 1})
 
 
-async def _append(
+def _aimed(request: Request, one: Named, field: str) -> Named:
+    """``one``, if there is the audience that it is for."""
+    known = installation(request).catalog.audiences
+    if one.audience is not None and one.audience not in known:
+        near = difflib.get_close_matches(one.audience, known, 1)
+        raise Rejected(
+            f"there is no audience {one.audience[:80]!r}"
+            + (f"; did you mean {near[0]!r}?" if near else "; make it with PUT /v1/audiences/{id}"),
+            code="unknown_audience",
+            field=f"{field}.audience",
+        )
+    return one
+
+
+async def append(
     request: Request,
     kind: Kind,
     *,
     put: Sequence[Any] = (),
     delete: Sequence[str] = (),
     make: Callable[[], Sequence[Any]] | None = None,
+    check: Callable[[], None] = lambda: None,
 ) -> None:
-    """Make a change durable, then known; ``make`` tells what to put when nobody else changes anything.
+    """Make a change durable, then known; ``make`` tells what to put, ``check`` raises, when nobody else changes anything.
 
     One at a time: the catalog in memory must take changes in the order of the log, or the last writer would differ.
     """
@@ -213,6 +238,7 @@ async def _append(
     if not hasattr(state, "catalog_lock"):
         state.catalog_lock = asyncio.Lock()
     async with state.catalog_lock:
+        check()
         record = Record(
             kind=kind,
             source=here.settings.source,
@@ -239,7 +265,8 @@ async def _checked(
     return good, refused
 
 
-async def _body_with_id(request: Request) -> dict[str, Any]:
+async def body_with_id(request: Request) -> dict[str, Any]:
+    """The body of a PUT, with the id that the path says."""
     told, id = await body(request), request.path_params["id"]
     if told.setdefault("id", id) not in (id, None):
         raise Rejected(
@@ -262,7 +289,8 @@ def _list(told: dict[str, Any], name: str) -> list[Any]:
     return given
 
 
-def _check_names(told: dict[str, Any], names: Iterable[str]) -> None:
+def check_names(told: dict[str, Any], names: Iterable[str]) -> None:
+    """Refuse a body that holds nothing, or anything else than these names."""
     for name in told:
         if name not in names:
             raise Rejected(
@@ -283,11 +311,12 @@ def _limit(request: Request) -> int:
     return int(text)
 
 
-def _unknown(what: str, id: str) -> Rejected:
+def unknown(what: str, id: str) -> Rejected:
+    """That there is no such thing."""
     return Rejected(f"there is no {what} {id[:80]!r}", code=f"unknown_{what}", status=404)
 
 
-def _route(path: str, **endpoints: Endpoint) -> Route:
+def route(path: str, **endpoints: Endpoint) -> Route:
     """One route for all methods of a path, so that a 405 names each of them."""
     by_method = {method.upper(): endpoint for method, endpoint in endpoints.items()}
 
@@ -298,10 +327,10 @@ def _route(path: str, **endpoints: Endpoint) -> Route:
 
 
 routes = [
-    _route("/v1/items", get=list_items, post=put_items),
-    _route("/v1/items/{id:path}", get=get_item, put=put_item, delete=delete_item),
-    _route("/v1/posts/{id:path}/ties", get=get_ties, put=put_ties),
-    _route("/v1/posts/{id:path}", get=get_post),
-    _route("/v1/placements", get=list_placements, post=put_placements),
-    _route("/v1/placements/{id}", get=get_placement, put=put_placement, delete=delete_placement),
+    route("/v1/items", get=list_items, post=put_items),
+    route("/v1/items/{id:path}", get=get_item, put=put_item, delete=delete_item),
+    route("/v1/posts/{id:path}/ties", get=get_ties, put=put_ties),
+    route("/v1/posts/{id:path}", get=get_post),
+    route("/v1/placements", get=list_placements, post=put_placements),
+    route("/v1/placements/{id}", get=get_placement, put=put_placement, delete=delete_placement),
 ]

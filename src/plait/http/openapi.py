@@ -48,6 +48,7 @@ _ERRORS = {
     404: "There is no such thing.",
     405: "Not with this method.",
     408: "The body came too slowly.",
+    409: "Something else stands against it.",
     413: "Too large.",
     422: "Understood, and not acceptable.",
     429: "Too much at once; `Retry-After` says when to come again.",
@@ -85,7 +86,15 @@ def document() -> dict[str, Any]:
         },
         "servers": [{"url": "/"}],
         "security": [{"bearer": []}],
-        "paths": {**_collect(), **_questions(), **_catalog(), **_people(), **_sources(), **_operate()},
+        "paths": {
+            **_collect(),
+            **_questions(),
+            **_catalog(),
+            **_audiences(),
+            **_people(),
+            **_sources(),
+            **_operate(),
+        },
         "components": {"schemas": _schemas(), "securitySchemes": _SECURITY},
     }
 
@@ -196,6 +205,47 @@ def _catalog() -> dict[str, Any]:
         ),
     }  # fmt: skip
     return paths
+
+
+def _audiences() -> dict[str, Any]:
+    one = _in_path("id", _PATH)
+    lines = {
+        "200": {
+            "description": "A line for each person.",
+            "content": {"application/x-ndjson": {"schema": _TEXT}},
+        }
+    }
+    found = _object(
+        ["id", "where"], id=_TEXT, title=_TEXT, where=_TEXT, promotions=_list(_TEXT), placements=_list(_TEXT)
+    )
+    return {
+        "/v1/audiences": {
+            "get": _operation("All audiences", _answers(_object(["audiences"], audiences=_list(found)), 401, 403), tags=["audiences"])
+        },
+        "/v1/audiences/{id}": {
+            "parameters": [one],
+            "get": _operation("One of them, and what is for it", _answers(found, 401, 403, 404), tags=["audiences"]),
+            "put": _operation(
+                "Add or replace one", _answers(found, 400, 401, 403, 408, 409, 413, 429, 503), tags=["audiences"],
+                body=_closed(_object(["where"], title={"anyOf": [_WORD, {"type": "null"}]}, where={"enum": ["follows() and not bought()", "count('view', 'tents') > 3"]})),
+            ),
+            "delete": _operation("Take one out", _answers(_ANY, 401, 403, 404, 409, 429, 503), tags=["audiences"]),
+        },
+        "/v1/audiences/{id}/size": {
+            "parameters": [one],
+            "get": _operation(
+                "How many people are in it", tags=["audiences"],
+                answers=_answers(_object(["people", "of", "at"], people=_WHOLE, of=_WHOLE, at=_WHOLE), 401, 403, 404, 503),
+            ),
+        },
+        "/v1/audiences/{id}/members": {
+            "parameters": [one],
+            "get": _operation(
+                "Who is in it, as lines of JSON", tags=["audiences"],
+                answers=lines | {k: v for k, v in _answers(_ANY, 401, 403, 404, 503).items() if k != "200"},
+            ),
+        },
+    }  # fmt: skip
 
 
 def _people() -> dict[str, Any]:
@@ -328,6 +378,10 @@ _ID: Schema = {"type": "string", "pattern": "^[a-z0-9.-]{1,64}$"}
 _MOMENT: Schema = {"type": "string", "format": "date-time"}
 _FLAG: Schema = {"type": "boolean"}
 _WHOLE: Schema = {"type": "integer"}
+_AIMED: Schema = {
+    "enum": [None],
+    "description": "The id of an audience that there is; of an item of kind promotion, or of a placement.",
+}
 _TEXTS = _list({"type": "string", "pattern": "^[^\\x00-\\x1f\\x7f]{0,40}$"}, maxItems=20)
 _LINK: Schema = {"type": "string", "pattern": "^https://shop[.]example/[a-z0-9/-]{0,80}$"}
 
@@ -376,12 +430,12 @@ def _schemas() -> dict[str, Schema]:
         "ends": {"type": "string", "const": "2027-01-01T00:00:00Z"},
         "cap": {"type": "integer", "minimum": 1, "maximum": 1_000_000}, "for": _TEXTS,
         "ties": _list(_closed(_object(["to"], to=_TIED, confidence={"type": "number", "minimum": 0, "maximum": 1}, how=_TIED)), maxItems=64),
-        "confirmed": _SAID,
+        "confirmed": _SAID, "audience": _AIMED,
     }  # fmt: skip
     placement: dict[str, Schema] = {
         "title": {"type": "string", "pattern": "^[^\\x00-\\x1f\\x7f]{0,200}$"}, "n": {"type": "integer", "minimum": 1, "maximum": 100}, "kinds": _TEXTS,
         "where": {"enum": ["price < 200", "available", "'tents' in topics"]}, "public": _FLAG, "related": _FLAG,
-        "bought": _FLAG, "explore": {"const": 0},
+        "bought": _FLAG, "explore": {"const": 0}, "audience": _AIMED,
     }  # fmt: skip
     because = _object(
         ["source", "signal"], source=_TEXT, signal=_TEXT, about=_TEXT, share=_NUMBER, weight=_NUMBER
@@ -411,7 +465,7 @@ def _schemas() -> dict[str, Schema]:
         "Profile": _object(
             ["identifiers", "counts", "interests", "traits", "devices"],
             identifiers=_list(_TEXT), counts={"type": "object", "additionalProperties": _WHOLE},
-            interests=_list(_ref("Interest")), follows=_list(_ANY), traits=_ANY, devices=_list(_ANY), links=_list(_ANY),
+            interests=_list(_ref("Interest")), follows=_list(_ANY), traits=_ANY, devices=_list(_ANY), links=_list(_ANY), audiences=_list(_TEXT),
             consents={"type": "object", "additionalProperties": _FLAG}, events=_list(_ANY),
             first_at=_WHOLE, last_at=_WHOLE, bots=_WHOLE,
         ),

@@ -15,11 +15,13 @@ from starlette.routing import Route
 from plait import people
 from plait.errors import PlaitError, Rejected, Unavailable
 from plait.events import Record, Signal, checked_identifier, identifier_type, is_network, strongest_first
+from plait.facts import belongs
 from plait.http import Installation
 from plait.http.plain import answer, body, installation
 from plait.identity import needs_opt_in
 from plait.interests import follows, interests
 from plait.state import ASIDE
+from plait.store import Snapshot
 from plait.told import Told
 
 MOST = 1_000  # interests or events in one answer
@@ -37,6 +39,7 @@ async def profile(request: Request) -> Response:
         if found is None:
             raise _unknown(identifier)
         told = _told(here, found, limit)
+        told["audiences"] = _audiences(here, snapshot, identifier)
         if include:
             told["events"] = people.recent(
                 snapshot, here.log, identifier, events, settings=here.settings, signals=here.signals
@@ -58,6 +61,18 @@ def _told(here: Installation, found: Any, limit: int) -> dict[str, Any]:
         "last_at": found.last_at,
         "bots": found.bots,
     }
+
+
+def _audiences(here: Installation, snapshot: Snapshot, identifier: str) -> list[str]:
+    """The audiences that a person is in, by id."""
+    now, known = here.now(), here.catalog.audiences
+    if not known:
+        return []
+    usable = people.interests(
+        snapshot, identifier, now=now, settings=here.settings, door=here.door, usable=True
+    )
+    facts = here.facts(usable, now) if usable is not None else None
+    return [id for id in sorted(known) if belongs(facts, known[id])]
 
 
 async def export(request: Request) -> Response:

@@ -43,6 +43,7 @@ from plait.profile import Profile
 from plait.records import events_of
 
 if TYPE_CHECKING:
+    from plait.facts import Facts
     from plait.http import Installation, Scope
     from plait.keys import Role
     from plait.store import Snapshot
@@ -223,9 +224,11 @@ class Personalize:
     ) -> Decision:
         here = self._here
         now = here.now()
-        profile = self._profile(person, role, inline, now)
+        profile, facts = self._profile(person, role, inline, now)
         self._decider.explorer = here.explorer
-        decision = self._decider.decide(question, profile, now=now, id=_decision_id(now))
+        decision = self._decider.decide(question, profile, now=now, id=_decision_id(now), facts=facts)
+        if question.explain and role == "secret":  # what audiences there are is nothing for a public page
+            self._aim(decision)
         if question.details:
             self._describe(decision)
         decision.degraded = self._degraded()
@@ -292,27 +295,43 @@ class Personalize:
                 here.door.tell_event(event)
         return events, refused, waited
 
-    def _profile(self, person: str | None, role: Role, inline: Sequence[Event], now: int) -> Profile | None:
+    def _profile(
+        self, person: str | None, role: Role, inline: Sequence[Event], now: int
+    ) -> tuple[Profile | None, Facts | None]:
+        """What is known of somebody; facts where there are audiences to ask for them."""
         here = self._here
         if person is None:
-            return None
+            return None, None
+        asked = bool(here.catalog.audiences)
         hidden = role == "write" and is_weak(person) and guessable(person)
         snapshot: Snapshot = _Nothing() if hidden else here.store.snapshot()
         try:
             found = people.interests(
-                snapshot, person, now=now, settings=here.settings, door=here.door, inline=inline
-            )
+                snapshot, person, now=now, settings=here.settings, door=here.door, inline=inline,
+                usable=asked,
+            )  # fmt: skip
+            known = found
+            if asked and found is None:
+                known = people.stranger(snapshot, person, settings=here.settings, door=here.door)
         finally:
             snapshot.close()
         if found is not None and here.circles is not None:
             found.entries += here.circles.told(found.identifiers, found.entries, now=now)
-        return found
+        return found, here.facts(known, now) if asked and known is not None else None
 
     def _tell_decided(self, decision: Decision, person: str | None, now: int) -> None:
         here = self._here
         if person is None or here.door.refuses([person], SOURCE):
             return
         self._decided.tell(decision, person, now, self._capped(decision))
+
+    def _aim(self, decision: Decision) -> None:
+        """Say of every promotion which audience it is for."""
+        for shown in decision.placements.values():
+            for one in shown.items:
+                item = self._here.catalog.get(one.item)
+                if item is not None and item.audience is not None:
+                    one.audience = item.audience
 
     def _describe(self, decision: Decision) -> None:
         """Say of every item what a page needs to draw it."""

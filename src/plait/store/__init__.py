@@ -27,6 +27,7 @@ TABLES = (
     "links",      # identifier NUL identifier -> what was said about the edge, both ways round
     "items",      # id -> Item
     "placements", # id -> Placement
+    "audiences",  # id -> Audience
     "cursors",    # source NUL lane -> from where a connector goes on
     "erased",     # keyed hash of an identifier -> cut-off
     "meta",       # small facts about the state itself
