@@ -1,4 +1,4 @@
-"""Taking a person out of a regression, beside fitting it again without them."""
+"""Taking a person out of a model, beside learning its rows anew without them."""
 
 from __future__ import annotations
 
@@ -7,40 +7,61 @@ import time
 from collections.abc import Iterator
 
 import numpy as np
-import scipy.sparse as sp
 
 from bench import Line
-from bench.scale import zipf
+from bench.scale import DAY, NOW, catalog, people
 
-PEOPLE, ITEMS, ACTS = 10_000, 5_000, 40
+SIZE = (10_000, 5_000, 400_000)  # people, items, events
+QUICK = (2_000, 500, 40_000)
 
 
 def measure(quick: bool) -> Iterator[Line]:
-    from plait.models.downdate import solved, without
+    from plait.models.fit import fit_with
+    from plait.models.table import table_of
 
-    people, items = (PEOPLE // 10, ITEMS // 10) if quick else (PEOPLE, ITEMS)
-    random = np.random.default_rng(0)
-    row = np.repeat(np.arange(people), np.maximum(1, random.poisson(ACTS, people)))
-    x = sp.csr_matrix((np.ones(len(row)), (row, zipf(random, items, len(row), 0.8))), shape=(people, items))
-    x.sum_duplicates()
-    left = solved(x, x, own=items, ridge=20.0)
+    size = QUICK if quick else SIZE
+    table = table_of(people(size), catalog(size), now=NOW, half_life=14 * DAY)
+    heard = np.ones(len(table.channels), np.bool_)
+    found = fit_with(table, heard, now=NOW, half_life=14 * DAY, seed=0)
+    assert found.learned is not None
+    model, learned = found.model, found.learned
     took = []
-    for _ in range(5):
+    for person in range(5):
         began = time.perf_counter()
-        left = without(left, np.array([0]))
+        model, learned = learned.without(model, np.array([person]))
         took.append(time.perf_counter() - began)
+    left = table.only(table.person >= 5)
     began = time.perf_counter()
-    again = solved(x[5:], x[5:], own=items, ridge=20.0)
+    fit_with(left, heard, now=NOW, half_life=14 * DAY, seed=0, frozen=found.decided)
     refit = time.perf_counter() - began
-    some = np.arange(0, items, max(1, items // 500))
-    off = float(np.abs(left.rows(some) - again.rows(some)).max() / np.abs(again.rows(some)).max())
     one = statistics.median(took)
-    what = f"a person of {people:,} leaves a regression of {items:,} items"
-    yield Line(what, one, "s", "the refit without them", one / refit, bar=1.0, least=False)
-    yield Line(
-        "five people gone, against the refit without them",
-        off,
-        "of the largest weight",
-        bar=1e-5,
-        least=False,
-    )
+    what = f"a person leaves a model of {size[0]:,} people and {size[1]:,} items"
+    yield Line(what, one, "s", "learning its rows anew", one / refit, bar=1.0, least=False)
+    kept = np.arange(0, size[1], max(1, size[1] // 500))
+    yield Line("five people gone, the pool's rows against solving them anew, weights alike",
+               off(model, learned, kept), "of the largest weight", bar=1e-5, least=False)  # fmt: skip
+
+
+def off(model, learned, some: np.ndarray) -> float:
+    """How far values of the pool's rows are from those of a regression solved by the definition, as a part of the largest."""
+    block = learned.blocks[0]
+    source = block.sources[0]
+    of = learned.regressions[source.regression]
+    x, y = of.x.astype(float), of.y.astype(float)
+    wanted = (x.T @ y).toarray()
+    wanted[np.arange(y.shape[1]), np.arange(y.shape[1])] -= of.held
+    gram = (x.T @ x).toarray()
+    gram[np.diag_indices_from(gram)] += of.ridge
+    right = np.linalg.solve(gram, wanted)
+    if of.u is not None:
+        right += of.broadly * (x.T @ of.u.astype(float)) @ ((y.T @ of.u.astype(float)) / of.squares).T
+    right *= source.items
+    largest = np.abs(source.damped[:, None] * right).max()
+    worst = 0.0
+    for entity in some.tolist():
+        row = model.place[len(model.manifest.channels), entity]
+        if row >= 0:
+            here = slice(model.indptr[row], model.indptr[row + 1])
+            made = source.damped[entity] * right[entity, model.columns[here]]
+            worst = max(worst, float(np.abs(model.values[here] - made).max(initial=0.0)))
+    return worst / largest

@@ -18,6 +18,7 @@ from bench import Line
 # people, items, events; the last only when asked for, it takes a quarter of an hour
 SIZES = {
     "1/100": (10_000, 1_000, 500_000),
+    "1/30": (33_333, 3_333, 1_666_667),
     "1/10": (100_000, 10_000, 5_000_000),
     "1/1": (1_000_000, 100_000, 50_000_000),
 }

@@ -40,6 +40,7 @@ from plait.keys import Keys, load_keys
 from plait.lake import open_lake
 from plait.log import Log, open_log
 from plait.log.commit import Committer
+from plait.models.clock import FitClock
 from plait.serving import FILE, Serving
 from plait.settings import Settings
 from plait.signals import load_signals
@@ -50,10 +51,6 @@ from plait.workers import UNLEARN, compact_erased, pending_erasures, redact_eras
 _log = structlog.get_logger()
 
 _DRAIN = 10  # seconds that answers under way get when the server stops
-_FIRST_FIT = (
-    60.0  # seconds; a model is worth fitting again when the log doubled, but not more often than this
-)
-
 _SWEEP = 15.0  # seconds between two looks for deliveries that are too old
 _UNLEARN_AFTER = 30.0  # seconds after an erasure when the model is learned anew without the person
 
@@ -90,7 +87,8 @@ async def running(
         here = Installation(
             settings=settings, keys=keys, log=log, committer=committer, store=store,
             catalog=catalog, door=door, signals=load_signals(settings.data), metrics=metrics,
-            stop=stop, fit_work=lambda: once("fit", settings), forget_work=lambda: once("forget", settings),
+            stop=stop, fit_work=lambda: once("fit", settings),
+            refit_work=lambda: once("refit", settings), forget_work=lambda: once("forget", settings),
             count_work=lambda asked: once("count", settings, asked),
             members_work=lambda asked: blocks("members", settings, asked), redact_work=_redaction(settings, log, store, door), sources=sources,
             fetcher=Fetcher(private=settings.private_hosts),
@@ -202,18 +200,15 @@ def _with_run_key(keys: Keys, run_key: str) -> Keys:
 
 
 async def _fit_on_clock(here: Installation) -> None:
-    """Fit when the model is old, and while there is little data whenever the log has doubled."""
-    every = here.settings.fit_every_minutes * 60
-    fitted_to, fitted_at = here.fitted_to(), time.monotonic()
+    """Fit when the model is old, and while there is little data whenever the log has doubled; learn rows anew in between."""
+    clock = FitClock(here.settings, position=here.fitted_to(), now=time.monotonic())
     while True:
         await asyncio.sleep(1)
-        waited, last = time.monotonic() - fitted_at, here.log.last
-        grown = last > 2 * fitted_to and waited > _FIRST_FIT
-        if every <= 0 or last == fitted_to or not (grown or waited > every):
-            continue
-        fitted_to, fitted_at = last, time.monotonic()
-        with _carried_on("fit"):
-            await here.fit()
+        due = clock.due(here.log.last, now=time.monotonic())
+        if due:
+            with _carried_on(due):
+                await (here.fit() if due == "fit" else here.refit())
+            clock.done(due, now=time.monotonic())
 
 
 async def _drive(here: Installation, sources: Sources) -> None:

@@ -57,6 +57,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     lake: str = ""
     half_life_days: float = 14.0
     fit_every_minutes: float = 60.0
+    refit_every_minutes: float = 10.0
     lake_every_seconds: float = 60.0
     lake_retention_days: float = 0.0
     keep_message_text: bool = False

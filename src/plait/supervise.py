@@ -15,13 +15,16 @@ import subprocess
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import structlog
 
 from plait.errors import PlaitError, Unavailable
 from plait.settings import Settings
+
+if TYPE_CHECKING:  # a child imports only what it is for
+    from plait.models.installation import How
 
 _log = structlog.get_logger()
 
@@ -197,11 +200,11 @@ def _fold(settings: Settings) -> None:
     follow(settings, following=lambda: sys.stdout.buffer.write(_AT_WORK) and sys.stdout.buffer.flush())
 
 
-def _fit(settings: Settings, *, forgetting: bool = False) -> dict[str, Any]:
+def _fit(settings: Settings, *, how: How = "fit") -> dict[str, Any]:
     from plait.explore.learn import learn
-    from plait.models.fit import fit_installation
+    from plait.models.installation import fit_installation
 
-    manifest: dict[str, Any] = fit_installation(settings, forgetting=forgetting)
+    manifest: dict[str, Any] = fit_installation(settings, how=how)
     try:
         learn(settings)
     except PlaitError as error:  # a model without it is better than none
@@ -210,7 +213,11 @@ def _fit(settings: Settings, *, forgetting: bool = False) -> dict[str, Any]:
 
 
 def _forget(settings: Settings) -> dict[str, Any]:
-    return _fit(settings, forgetting=True)
+    return _fit(settings, how="forget")
+
+
+def _refit(settings: Settings) -> dict[str, Any]:
+    return _fit(settings, how="refit")
 
 
 def _drive(settings: Settings) -> None:
@@ -234,7 +241,8 @@ def _members(settings: Settings, asked: str) -> None:
 
 
 WORK: dict[str, Callable[..., Any]] = {
-    "fold": _fold, "fit": _fit, "forget": _forget, "drive": _drive, "count": _count, "members": _members,
+    "fold": _fold, "fit": _fit, "refit": _refit, "forget": _forget, "drive": _drive, "count": _count,
+    "members": _members,
 }  # fmt: skip
 
 

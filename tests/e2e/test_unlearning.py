@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import time
 
+import numpy as np
 import pytest
 from tests.conftest import Server
 
 from plait.models import current
-from plait.models.fit import fit_installation
+from plait.models.installation import fit_installation
 from plait.settings import Settings
 from plait.workers import UNLEARN
 
@@ -37,14 +39,38 @@ def test_who_is_erased_leaves_the_model_and_the_one_before(shop: Server):
 
     assert shop.ask("DELETE", "/v1/profiles/user:u7").status_code == 200
     assert (shop.data / UNLEARN).exists()
-    told = fit_installation(Settings(data=str(shop.data), fit_every_minutes=0), forgetting=True)
+    told = fit_installation(Settings(data=str(shop.data), fit_every_minutes=0), how="forget")
 
     left = current(shop.data / "models")
     assert left is not None
     assert [one.name for one in (shop.data / "models").iterdir()] == [told["id"]]
+    assert told["fitted_at"] == first.fitted_at  # taken out of the rows, which were not learned anew
+    assert told["people"] == first.manifest.people - 1
     assert left.popularity[place] == 0
     assert left.gates.tolist() == first.gates.tolist()
     assert "u7" not in json.dumps(left.entities)
+
+
+def test_between_fits_rows_learn_what_is_new_and_nothing_is_decided(shop: Server):
+    first = _fitted_when_folded(shop)
+    news = [
+        {"signal": "view", "who": [f"user:fresh{person}"], "about": {"item": f"u-tent-{item}"}, "id": f"f{person}-{item}"}
+        for person in range(30)
+        for item in (7, 8)
+    ]  # fmt: skip
+    assert shop.ask("POST", "/v1/events?sync=1", {"events": news}).status_code == 200
+    for _ in range(20):  # until they are folded
+        told = fit_installation(Settings(data=str(shop.data), fit_every_minutes=0), how="refit")
+        if told["people"] == first.manifest.people + 30:
+            break
+        time.sleep(0.2)
+
+    left = current(shop.data / "models")
+    assert left is not None
+    assert told["people"] == first.manifest.people + 30
+    assert told["position"] > first.manifest.position
+    assert left.gates.tolist() == first.gates.tolist()
+    assert not np.array_equal(left.values, first.values)
 
 
 def _fitted_when_folded(shop: Server):

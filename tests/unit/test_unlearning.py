@@ -5,17 +5,22 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
+from tests.unit.test_downdate import weights
 
 from plait.catalog import Catalog, Item
 from plait.errors import Unavailable
 from plait.events import DAY
-from plait.models.fit import Frozen, _fit
+from plait.models import Model
+from plait.models.fit import Fit, Frozen, fit_with
 from plait.models.table import Table, table_of
+from plait.models.unlearn import Learned, hashes
 from plait.profile import Entry
 from plait.serve import unlearn_erased
 from plait.workers import UNLEARN
@@ -49,11 +54,14 @@ def table(people: list[tuple[str, list[Entry]]]) -> Table:
     return table_of(people, shelf, now=NOW, half_life=HALF_LIFE)
 
 
-def fitted(people: list[tuple[str, list[Entry]]], frozen: Frozen | None = None):
+def found(people: list[tuple[str, list[Entry]]], frozen: Frozen | None = None) -> Fit:
     made = table(people)
-    return _fit(
-        made, np.ones(len(made.channels), np.bool_), now=NOW, half_life=HALF_LIFE, seed=0, frozen=frozen
-    )
+    heard = np.ones(len(made.channels), np.bool_)
+    return fit_with(made, heard, now=NOW, half_life=HALF_LIFE, seed=0, frozen=frozen)
+
+
+def fitted(people: list[tuple[str, list[Entry]]], frozen: Frozen | None = None):
+    return found(people, frozen)[:2]
 
 
 def test_the_same_people_and_decisions_make_the_same_model():
@@ -94,6 +102,150 @@ def test_a_channel_that_is_new_waits_for_the_next_fit():
     model, _ = fitted(rows(), decided)
 
     assert not model.gates[model.manifest.channels.index(("network", "like"))].any()
+
+
+# -- taking people out
+
+
+def tied(number: int = 60) -> list[tuple[str, list[Entry]]]:
+    """As ``rows``; everybody follows two others of their kind, which is learned from in every way there is."""
+    found = []
+    for person, (who, entries) in enumerate(rows(number)):
+        friends = [
+            Entry("ties", "follow", "person", f"user:{(person + more) % number}", "", 1, 1.0, NOW, False)
+            for more in (2, 8)
+        ]
+        found.append((who, entries + friends))
+    return found
+
+
+EVERYTHING = [("web", "view"), ("web", "purchase"), ("network", "like"), ("ties", "follow")]
+
+
+def deciding(people: list[tuple[str, list[Entry]]], names: tuple[str, ...]) -> Frozen:
+    """Decisions by which each channel has its ``names`` of parts, all channels speak, and the moment does, too."""
+    _, decided = fitted(people)
+    loud = [10.0] * 6
+    mix = [(*one, name, 1.0 / len(names)) for one in EVERYTHING for name in names]
+    gates = [(kind, signal, loud) for kind, signal, _ in decided.gates]
+    shape = (4.0, 0.25, 3.0 * DAY, 0.1, 8)
+    return Frozen(shape, mix, gates, decided.quality)
+
+
+PARTS = {
+    "pool and own": ("pool", "own"), "friends": ("friends",), "beside": ("joint", "alone"),
+    "through": ("pool", "through"), "all": ("pool", "own", "friends", "joint", "alone", "through"),
+}  # fmt: skip
+
+
+def by_definition(learned: Learned, model: Model) -> np.ndarray:
+    """(rows, items): all that a model's rows have from regressions, solved anew in double precision."""
+    entity = np.zeros(len(model.indptr) - 1, np.int64)
+    for one in model.place:
+        entity[one[one >= 0]] = np.flatnonzero(one >= 0)
+    made = np.zeros((len(entity), learned.table.items))
+    for block in learned.blocks:
+        here = slice(block.first, block.last)
+        for one in block.sources:
+            b = weights(learned.regressions[one.regression])[one.first : one.last]
+            b = b if one.damped is None else one.damped[:, None] * b
+            b = b if one.via is None else one.via @ b
+            made[here] += (b * one.items)[entity[here]]
+    return made
+
+
+def dense(model: Model) -> np.ndarray:
+    shape = (len(model.indptr) - 1, len(model.popularity))
+    return sp.csr_matrix((model.values, model.columns, model.indptr), shape=shape).toarray()
+
+
+@pytest.mark.parametrize("names", PARTS.values(), ids=PARTS)
+def test_without_somebody_rows_are_those_of_a_refit_that_weighs_alike(names: tuple[str, ...]):
+    people = tied()
+    before = found(people, deciding(people, names))
+    assert before.learned is not None
+    model, learned = before.learned.without(before.model, np.array([7, len(people) - 1]))
+
+    # What did not come from a regression is what friends wanted, as it is: it stays, but for the rows of who left.
+    stays = dense(before.model) - by_definition(before.learned, before.model)
+    wanted = stays + by_definition(learned, before.model)
+    made = dense(model)
+    some = made != 0
+
+    assert np.abs(made - wanted)[some].max() <= 1e-5 * np.abs(wanted).max()
+    assert np.abs(made - dense(before.model))[some].max() > 1e-4 or names == ("friends",)  # they did matter
+
+
+def test_who_left_leaves_nothing_behind():
+    people = tied()
+    people[-1][1].extend([entry("secret", 0.5), entry("secret", 0.5, "purchase")])
+    before = found(people, deciding(people, PARTS["all"]))
+    assert before.learned is not None
+    who = len(people) - 1
+    model, learned = before.learned.without(before.model, np.array([who]))
+    secret = next(number for number, one in enumerate(model.entities) if one.endswith("secret"))
+    person = before.learned.table.self_of[who]
+
+    assert before.model.entities[person].endswith(f"user:{who}")
+    assert f"user:{who}" not in "".join(model.entities)
+    assert (model.place[:, [secret, person]] == -1).all()
+    assert secret not in model.columns
+    assert model.popularity[secret] == 0
+    assert who not in learned.table.person
+    assert all(who not in one.person for one in learned.regressions)
+
+
+def test_it_comes_back_from_the_disk_as_it_was(tmp_path: Path):
+    people = tied()
+    before = found(people, deciding(people, PARTS["all"]))
+    assert before.learned is not None
+    before.learned.save(tmp_path)
+    read = Learned.load(tmp_path, before.model)
+    assert read is not None
+
+    for gone in (np.array([3]), np.array([3, 9, 20])):
+        one, _ = before.learned.without(before.model, gone)
+        other, _ = read.without(before.model, gone)
+        assert np.array_equal(dense(one), dense(other))
+        assert np.array_equal(one.popularity, other.popularity)
+        assert np.array_equal(one.returns, other.returns)
+
+
+@pytest.mark.parametrize("cut", ["learned.npz", "learned.json"])
+def test_what_cannot_be_read_is_learned_anew(tmp_path: Path, cut: str):
+    before = found(tied())
+    assert before.learned is not None
+    before.learned.save(tmp_path)
+    (tmp_path / cut).write_bytes((tmp_path / cut).read_bytes()[:200])
+
+    assert Learned.load(tmp_path, before.model) is None
+    assert Learned.load(tmp_path / "nowhere", before.model) is None
+
+
+def leaving(before: list[tuple[str, list[Entry]]], after: list[tuple[str, list[Entry]]]) -> list[str]:
+    """Who of ``before`` has to be taken out when the state holds ``after``."""
+    learned = found(before).learned
+    assert learned is not None
+    names = [who for who, _ in before]
+    told = replace(learned, who=hashes(names, "pepper"))
+    return [names[one] for one in told.leaving(hashes([who for who, _ in after], "pepper"), table(after))]
+
+
+def test_who_is_gone_leaves_and_whoever_knew_something_through_them():
+    people = tied()
+    after = [
+        (who, [one for one in entries if one.id != "user:7"]) for who, entries in people if who != "user:7"
+    ]
+
+    assert leaving(people, after) == ["user:5", "user:7", "user:59"]  # 5 and 59 followed them
+
+
+def test_news_are_no_reason_to_leave():
+    people = tied()
+    after = [("user:fresh", [entry("tent-1", 0.1)]), *people[::-1]]
+    after[3][1].append(entry("secret", 0.1))
+
+    assert leaving(people, after) == []
 
 
 # -- when

@@ -126,6 +126,7 @@ class Installation:
     clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000
     stop: Callable[[], None] = lambda: None
     fit_work: Callable[[], Awaitable[dict[str, Any]]]
+    refit_work: Callable[[], Awaitable[dict[str, Any]]]
     forget_work: Callable[[], Awaitable[dict[str, Any]]]
     redact_work: Callable[[], list[str]]
     count_work: Callable[[Asked], Awaitable[dict[str, Any]]]
@@ -349,8 +350,21 @@ class Installation:
             self._fitting = asyncio.create_task(self._fit(self.fit_work))
         return await asyncio.shield(self._fitting)
 
+    async def refit(self) -> dict[str, Any]:
+        """Learn the rows of the model anew, as the last fit decided; joins a fit that is under way.
+
+        Returns:
+            The manifest of the model.
+
+        Raises:
+            Unavailable: the fit failed; the model in use stays.
+        """
+        if self._fitting is None or self._fitting.done():
+            self._fitting = asyncio.create_task(self._fit(self.refit_work))
+        return await asyncio.shield(self._fitting)
+
     async def unlearn(self) -> dict[str, Any]:
-        """Learn the model anew from who is left, as the last fit decided; after a fit that is under way.
+        """Take those out of the model who are left no more, as the last fit decided; after a fit that is under way.
 
         Returns:
             The manifest of the model.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -99,8 +100,12 @@ class Model:
         """When it was fitted, ms since the epoch; 0 when never."""
         return self.manifest.fitted_at
 
-    def save(self, folder: Path) -> Path:
+    def save(self, folder: Path, *, beside: Callable[[Path], object] = lambda _: None) -> Path:
         """Write the model into a folder of its own under ``folder``, whole or not at all.
+
+        Args:
+            folder: of all models.
+            beside: writes what else belongs to it into its folder.
 
         Raises:
             Unavailable: the disk is full or the folder read-only.
@@ -116,6 +121,7 @@ class Model:
                     os.fsync(file.fileno())
             _write(fresh / "entities.msgpack", msgspec.msgpack.encode(self.entities))
             _write(fresh / "manifest.json", msgspec.json.format(msgspec.json.encode(self.manifest)))
+            beside(fresh)
             fresh.rename(done)
             _sync(folder)
         except OSError as exc:

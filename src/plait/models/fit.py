@@ -6,8 +6,7 @@ import dataclasses
 import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -15,11 +14,8 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from plait.catalog import Catalog
-from plait.circles import training_rows
 from plait.events import SOCIAL
-from plait.fragment import half_life_ms
-from plait.keys import load_keys
-from plait.models import HISTORY, Manifest, Model, drop_old, newest, prior
+from plait.models import HISTORY, Manifest, Model, prior
 from plait.models.batch import topic_scores
 from plait.models.fusion import ENOUGH, Fitted, fit_gates
 from plait.models.gates import HELD_OUT_BY_TIME, Groups, Split, groups, joined, ndcg, split, splits
@@ -30,10 +26,9 @@ from plait.models.linear import Rows, cut
 from plait.models.loudness import fit_loud
 from plait.models.parts import Part, Shape, parts_of, popularity, scale
 from plait.models.shape import tuned
-from plait.models.table import TIES, Table, table_of
+from plait.models.table import TIES, Table, returns, table_of
+from plait.models.unlearn import Learned, Ledger
 from plait.profile import Entry
-from plait.settings import Settings
-from plait.store import open_store
 
 KEEP = 400  # values of each row of B that are kept; at 200 NDCG falls by a hundredth
 BUDGET = 60_000_000  # values of all rows together: half a gigabyte, mapped from disk
@@ -56,63 +51,13 @@ class Frozen(msgspec.Struct, frozen=True):
     quality: dict[str, Any]
 
 
-FROZEN = "frozen.json"  # in a model's folder
+class Fit(NamedTuple):
+    """A model, what was decided before it learned rows, and what it takes to forget; ``unlearned`` people were taken out of it."""
 
-
-def fit_installation(
-    settings: Settings, *, now: int | None = None, forgetting: bool = False
-) -> dict[str, Any]:
-    """Fit a model on the state of an installation and save it; called in a process of its own.
-
-    Args:
-        settings: of the installation.
-        now: ms since the epoch.
-        forgetting: keep the gates and all else that the last fit decided, and learn the rows anew from who is left; no older
-            model stays. Without a last fit it is a plain one.
-
-    Returns:
-        The manifest, as plain values.
-
-    Raises:
-        Unavailable: the model cannot be saved.
-    """
-    now = time.time_ns() // 1_000_000 if now is None else now
-    folder = Path(settings.data) / "models"
-    frozen = _frozen(folder) if forgetting else None
-    half_life = half_life_ms(settings.half_life_days)
-    store = open_store(settings.url("store"))
-    try:
-        snapshot = store.snapshot()
-        try:
-            catalog = Catalog.load(snapshot)
-            position = snapshot.position
-            rows = training_rows(snapshot, settings, load_keys(settings).pepper, now=now)
-            table = table_of(rows, catalog, now=now, half_life=half_life)
-            heard = np.ones(len(table.channels), np.bool_)
-            model, decided = _fit(table, heard, now=now, half_life=half_life, seed=0, frozen=frozen)
-        finally:
-            snapshot.close()
-    finally:
-        store.close()
-    model = dataclasses.replace(model, manifest=msgspec.structs.replace(model.manifest, position=position))
-    done = model.save(folder)
-    if decided is not None:
-        (done / FROZEN).write_bytes(msgspec.json.encode(decided))
-    drop_old(folder, keep=1 if forgetting else 2)  # the one before knows who was erased
-    told: dict[str, Any] = msgspec.to_builtins(model.manifest)
-    return told
-
-
-def _frozen(folder: Path) -> Frozen | None:
-    """What the newest fit decided; ``None`` when there is none, or it was made before this was kept."""
-    last = newest(folder)
-    if last is None:
-        return None
-    try:
-        found = msgspec.json.decode((last / FROZEN).read_bytes(), type=Frozen)
-    except (OSError, msgspec.MsgspecError):
-        return None
-    return found if len(found.shape) == len(Shape._fields) else None
+    model: Model
+    decided: Frozen | None
+    learned: Learned | None = None
+    unlearned: int = 0
 
 
 def fit(
@@ -156,11 +101,12 @@ def fit_lines(
         seed: of the part that is held out.
     """
     return {
-        name: _fit(table, heard, now=now, half_life=half_life, seed=seed)[0] for name, heard in lines.items()
+        name: fit_with(table, heard, now=now, half_life=half_life, seed=seed).model
+        for name, heard in lines.items()
     }
 
 
-def _fit(
+def fit_with(
     table: Table,
     heard: NDArray[np.bool_],
     *,
@@ -168,17 +114,18 @@ def _fit(
     half_life: int,
     seed: int,
     frozen: Frozen | None = None,
-) -> tuple[Model, Frozen | None]:
+) -> Fit:
+    """Learn a model that hears some channels; with ``frozen`` by what an earlier fit decided, and without its tuning."""
     began = time.perf_counter()
     random = np.random.default_rng(seed)
     if not len(table.person) or not table.items:
-        manifest = Manifest(id=_id(now), fitted_at=now, half_life=half_life, people=table.people)
-        return dataclasses.replace(prior(half_life), manifest=manifest), frozen
+        manifest = Manifest(id=id_of(now), fitted_at=now, half_life=half_life, people=table.people)
+        return Fit(dataclasses.replace(prior(half_life), manifest=manifest), frozen)
     shape, fitted, quality = _learned(table, heard, random) if frozen is None else _thawed(frozen, table)
     tuned = time.perf_counter()
-    place, b = _stacked(table, heard, shape, fitted)
+    place, b, ledger = _stacked(table, heard, shape, fitted)
     manifest = Manifest(
-        id=_id(now),
+        id=id_of(now),
         fitted_at=now,
         half_life=half_life,
         items=table.items,
@@ -201,9 +148,12 @@ def _fit(
     gates = np.vstack([*_with_other(fitted.gates[:-2], target), fitted.gates[-2:]])
     model = Model(
         manifest, table.entities, place, b.indptr.astype(np.int64), b.indices.astype(np.int32),
-        b.data.astype(np.float32), popularity(table, shape.half_life).astype(np.float32), gates, _returns(table),
+        b.data.astype(np.float32), popularity(table, shape.half_life).astype(np.float32), gates, returns(table),
     )  # fmt: skip
-    return model, _decided(table, shape, fitted, quality)
+    nobody = np.zeros(table.people, np.uint64)
+    learned = Learned(nobody, table, shape.half_life, ledger.regressions, ledger.blocks)
+    kept = ledger.complete and learned.small
+    return Fit(model, _decided(table, shape, fitted, quality), learned if kept else None)
 
 
 def _with_other(gates: NDArray[np.float64], target: NDArray[np.bool_]) -> list[NDArray[np.float64]]:
@@ -253,14 +203,15 @@ def _thawed(frozen: Frozen, table: Table) -> tuple[Shape, Fitted, dict[str, Any]
     return Shape(*frozen.shape), fitted, frozen.quality
 
 
-def _id(now: int) -> str:
+def id_of(now: int) -> str:
+    """A fresh name for a model; those of later times sort later."""
     return f"{now:015d}-{os.urandom(3).hex()}"
 
 
 def _stacked(
     table: Table, heard: NDArray[np.bool_], shape: Shape, fitted: Fitted
-) -> tuple[NDArray[np.int32], sp.csr_matrix]:
-    """All rows that hold something under one another, and where each entity's stands: see ``Model.place``."""
+) -> tuple[NDArray[np.int32], sp.csr_matrix, Ledger]:
+    """All rows that hold something under one another, where each entity's stands (see ``Model.place``), and whence they come."""
     channels = len(table.channels)
     used, says_lately = np.split(np.asarray(fitted.gates[:-2].any(axis=1)), 2)
     weight = {
@@ -275,31 +226,35 @@ def _stacked(
     place = np.full((blocks, len(table.entities)), -1, np.int32)
     stacked: list[sp.csr_matrix] = []
     height = 0
+    ledger = Ledger(by)
 
-    def put(numbers: list[int], mine: list[tuple[float, Rows]], most: int = keep) -> None:
+    def put(numbers: list[int], mine: list[tuple[float, str, Rows]], most: int = keep) -> None:
         nonlocal height
-        held, rows = cut(mine, by, most)
+        held, rows = cut(
+            [(share, _served(one, place[channels], stacked, by)) for share, _, one in mine], by, most
+        )
         for number in numbers:
             place[number, held] = height + np.arange(len(held))
+        ledger.put(height, height + len(held), mine)
         height += len(held)
         stacked.append(rows)
 
     alone = [one for one in range(channels) if [name for at, name in weight if at == one] == ["pool"]]
     if pool is not None:
-        put([channels, *alone], [(1.0, pool)])
+        put([channels, *alone], [(1.0, "pool", pool)])
     for channel in np.flatnonzero(used).tolist():
-        mine = [(weight[channel, one.name], one.rows) for one in parts if one.channel == channel]
+        mine = [(weight[channel, one.name], one.name, one.rows) for one in parts if one.channel == channel]
         if mine and channel not in alone:
             # What friends touched goes through the pool's rows as they are served: as good, and a hundredth of the work.
-            put([channel], [(share, _served(one, place[channels], stacked, by)) for share, one in mine])
+            put([channel], mine)
     for number in range(channels):
         # What a channel never saw, the pool may know.
         place[number] = np.where(place[number] < 0, place[channels], place[number])
     lately = lately_rows(table, heard, shape) if says_lately.any() else None
     if lately is not None:
-        put([channels + 1], [(1.0, lately)], min(keep, KEEP_LATELY))
+        put([channels + 1], [(1.0, LATELY, lately)], min(keep, KEEP_LATELY))
     found = sp.vstack(stacked).tocsr() if stacked else sp.csr_matrix((0, table.items), dtype=np.float32)
-    return place, found
+    return place, found, ledger
 
 
 def _served(
@@ -398,15 +353,3 @@ def _quality(asked: Groups, fitted: Fitted) -> dict[str, Any]:
         **{name: round(float(values.mean()), 4) for name, values in each.items()},
         "by_history": by_history,
     }
-
-
-def _returns(table: Table) -> NDArray[np.float64]:
-    """How often people come back to what they touched, per channel, then over all; a tenth at least, a half at most."""
-    found = np.zeros(len(table.channels) + 1)
-    for channel in range(len(table.channels)):
-        here = (table.channel == channel) & (table.entity < table.items)
-        again = table.again[here]
-        # Ten acts of which one came again stand for what we believe before we saw any.
-        found[channel] = min(0.5, max(0.1, (again.sum() + 1.0) / (len(again) + 10.0)))
-    found[-1] = found[:-1].mean() if len(table.channels) else 0.1
-    return found

@@ -10,6 +10,7 @@ what else is known.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import scipy.sparse as sp
@@ -65,7 +66,8 @@ def lately_rows(table: Table, heard: NDArray[np.bool_], shape: Shape) -> Rows | 
     young = frequency(faded) * _age(table) ** -AGED / np.maximum(scale(table, shape), 1e-9)
     if rows.right is None:
         return Rows((rows.left @ sp.diags(young)).tocsr().astype(np.float32), None, own=True)
-    return Rows(rows.left, rows.right * young.astype(np.float32), own=True)
+    origin = None if rows.origin is None else replace(rows.origin, items=young)
+    return Rows(rows.left, rows.right * young.astype(np.float32), own=True, origin=origin)
 
 
 def present(x: sp.csr_matrix) -> sp.csr_matrix:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from plait.models import loops
+from plait.models.downdate import Regression
 from plait.models.tastes import broad
 
 Floats = NDArray[np.float32]
@@ -37,6 +38,16 @@ CHUNK = 256  # rows of B that are made at one time
 
 
 @dataclass(frozen=True)
+class Origin:
+    """Where rows come from: the regression, which of its rows they are, and what they and its columns were multiplied by."""
+
+    regression: Regression
+    rows: slice
+    damped: NDArray[np.float64] | None = None
+    items: NDArray[np.float64] | None = None
+
+
+@dataclass(frozen=True)
 class Rows:
     """B, not multiplied out: ``left @ right``.
 
@@ -45,12 +56,14 @@ class Rows:
         right: (thin, items); ``None`` stands for the identity.
         own: whether the diagonal is zero.
         via: (entities, columns) that ``left`` is a product of, where these rows stand for what others touched.
+        origin: the regression that they are from, so that people can be taken out of them again.
     """
 
     left: sp.csr_matrix
     right: Floats | None
     own: bool = False
     via: sp.csr_matrix | None = None
+    origin: Origin | None = None
 
     def scores(self, x: sp.csr_matrix) -> Floats:
         """``x @ B``, except for what an item says of itself: (people, items)."""
@@ -65,7 +78,7 @@ class Rows:
 
     def before(self, x: sp.csr_matrix) -> Rows:
         """The rows of ``x @ B``: of those who stand for what others touched."""
-        return Rows((x.astype(np.float32) @ self.left).tocsr(), self.right, via=x)
+        return Rows((x.astype(np.float32) @ self.left).tocsr(), self.right, via=x, origin=self.origin)
 
     @property
     def held(self) -> NDArray[np.intp]:
@@ -116,15 +129,24 @@ def ridge_rows(
     blocks = [x_damped]
     if also is not None:
         blocks.append(also[people].astype(np.float32).tocsr())
-    left, right = _solved(blocks, y_damped, items if own else 0, ridge * square)
+    held = np.zeros(items)
+    left, right = _solved(blocks, y_damped, items if own else 0, ridge * square, held)
+    everything = sp.hstack(blocks).tocsr() if len(blocks) > 1 else x_damped
+    regression = Regression(people, everything, y_damped, ridge * square, held)
     if broadly and also is None:
         dual = right.shape[0] == len(people)  # the primal is of fewer columns
-        right += np.float32(broadly) * broad(x_damped, y_damped, tastes, None if dual else left)
+        more, u, squares = broad(x_damped, y_damped, tastes, None if dual else left)
+        right += np.float32(broadly) * more
+        regression = replace(regression, broadly=broadly, u=u, squares=squares)
     parts = np.cumsum([0, *(one.shape[1] for one in blocks)])
     mine = left[: parts[1]]
     mine = (damped @ mine).tocsr().astype(np.float32)
-    theirs = Rows(left[parts[-2] :].tocsr(), right) if also is not None else None
-    return Rows(mine, right, own), theirs
+    theirs = None
+    if also is not None:
+        told = Origin(regression, slice(int(parts[-2]), int(parts[-1])))
+        theirs = Rows(left[parts[-2] :].tocsr(), right, origin=told)
+    told = Origin(regression, slice(0, rows), damped.diagonal())
+    return Rows(mine, right, own, origin=told), theirs
 
 
 def is_exact(x: sp.csr_matrix) -> bool:
@@ -153,18 +175,22 @@ def _activity(x: sp.csr_matrix, y: sp.csr_matrix) -> NDArray[np.float64]:
 
 
 def _solved(
-    blocks: Sequence[sp.csr_matrix], y: sp.csr_matrix, own: int, ridge: float
+    blocks: Sequence[sp.csr_matrix], y: sp.csr_matrix, own: int, ridge: float, held: NDArray[np.float64]
 ) -> tuple[sp.csr_matrix, Floats]:
-    """``B`` of the columns of all blocks; the first ``own`` of them do not explain themselves."""
+    """``B`` of the columns of all blocks; the first ``own`` of them do not explain themselves.
+
+    What each was held back by is written to ``held``: see ``Regression``.
+    """
     everything = sp.hstack(blocks).tocsr() if len(blocks) > 1 else blocks[0]
     used = np.flatnonzero(np.diff(everything.tocsc().indptr))
     people = everything.shape[0]
     if people <= len(used) or len(used) > LARGEST:
-        return _dual(everything, y, own, ridge)
+        return _dual(everything, y, own, ridge, held)
     place = sp.csr_matrix(
         (np.ones(len(used), np.float32), (used, np.arange(len(used)))), shape=(everything.shape[1], len(used))
     )
-    return place, _primal(everything[:, used].tocsr(), y, int(np.searchsorted(used, own)), used, ridge)
+    inside = int(np.searchsorted(used, own))
+    return place, _primal(everything[:, used].tocsr(), y, inside, used, ridge, held)
 
 
 def inverse(symmetric: Floats) -> Floats:
@@ -176,7 +202,14 @@ def inverse(symmetric: Floats) -> Floats:
     return result
 
 
-def _primal(x: sp.csr_matrix, y: sp.csr_matrix, inside: int, used: NDArray[np.intp], ridge: float) -> Floats:
+def _primal(
+    x: sp.csr_matrix,
+    y: sp.csr_matrix,
+    inside: int,
+    used: NDArray[np.intp],
+    ridge: float,
+    held: NDArray[np.float64] | None = None,
+) -> Floats:
     gram = np.asfortranarray((x.T @ x).toarray(), np.float32)
     gram[np.diag_indices_from(gram)] += ridge
     p = inverse(gram)
@@ -186,10 +219,14 @@ def _primal(x: sp.csr_matrix, y: sp.csr_matrix, inside: int, used: NDArray[np.in
         own = used[:inside]
         excess = b[np.arange(inside), own] / p[np.arange(inside), np.arange(inside)]
         b[:, own] -= p[:, :inside] * excess
+        if held is not None:
+            held[own] = excess
     return b
 
 
-def _dual(x: sp.csr_matrix, y: sp.csr_matrix, own: int, ridge: float) -> tuple[sp.csr_matrix, Floats]:
+def _dual(
+    x: sp.csr_matrix, y: sp.csr_matrix, own: int, ridge: float, held: NDArray[np.float64] | None = None
+) -> tuple[sp.csr_matrix, Floats]:
     """``B = X' K^-1 (Y + X diag(excess))`` with ``K = X X' + ridge``: the same B, by a matrix of the people."""
     gram = np.asfortranarray((x @ x.T).toarray(), np.float32)
     gram[np.diag_indices_from(gram)] += ridge
@@ -204,6 +241,8 @@ def _dual(x: sp.csr_matrix, y: sp.csr_matrix, own: int, ridge: float) -> tuple[s
         lever = np.bincount(columns, weights=mine.data * kx[mine.indices, columns], minlength=own)
         fit = np.bincount(columns, weights=mine.data * ky[mine.indices, columns], minlength=own)
         excess = (fit / np.maximum(1.0 - lever, 1e-6)).astype(np.float32)
+        if held is not None:
+            held[:own] = ridge * excess
         if kx is ky:
             ky *= 1.0 + excess
         else:

@@ -155,6 +155,29 @@ def neighbours(
 
 
 @compiled
+def add_products(
+    first: int,
+    last: int,
+    indptr: NDArray[np.int64],
+    columns: Ints,
+    entity: NDArray[np.int64],
+    left: NDArray[np.float32],
+    across: NDArray[np.float32],
+    values: NDArray[np.float32],
+) -> None:
+    """Add ``left[entity of the row] . across[column]`` to each value of some rows of a sparse matrix, in place."""
+    thin = left.shape[1]
+    for row in range(first, last):
+        mine = left[entity[row]]
+        for place in range(indptr[row], indptr[row + 1]):
+            theirs = across[columns[place]]
+            total = np.float32(0.0)
+            for k in range(thin):
+                total += mine[k] * theirs[k]
+            values[place] += total
+
+
+@compiled
 def gains(scores: Floats, truth: Floats, starts: NDArray[np.int64], top: int) -> Floats:
     """The DCG of each question over its ``top`` best; of equals what was wanted comes last: no luck."""
     found = np.zeros(len(starts) - 1)
