@@ -1,5 +1,5 @@
-"""The gold set of texts, and how well they are read: ``dev`` was looked at while rules were made, ``test`` was not; ``late`` was
-written when they were done, out of idioms that no lexicon has.
+"""The gold set of texts, and how well they are read: ``dev``, ``test`` and ``late`` have been looked at while rules were made.
+``later`` was written before the lists of words grew, ``last`` when they had grown; nobody looked at what is read wrong in them.
 
 One line a text: language | text | what it names, each with a mood (+ - 0) | mood | intent | what the conversation is about.
 Intents: question, complaint, praise, buy, none.
@@ -49,6 +49,8 @@ class Score:
     items_with_mood: int = 0
     opposite: int = 0
     silent: int = 0
+    moods: Counter[tuple[str, str]] = field(default_factory=Counter)  # (should be, was read)
+    intents: Counter[tuple[str | None, str | None]] = field(default_factory=Counter)
     errors: list[tuple[str, str, str, str]] = field(default_factory=list)  # what, text, wanted, read
     of: Counter[str] = field(default_factory=Counter)
 
@@ -60,13 +62,23 @@ class Score:
     def recall(self) -> float:
         return self.right / max(1, self.wanted)
 
+    def recalled(self, intent: str | None) -> float:
+        """The part of an intent that is heard."""
+        wanted = sum(many for (want, _), many in self.intents.items() if want == intent)
+        return self.intents[intent, intent] / max(1, wanted)
+
+    def believed(self, intent: str | None) -> float:
+        """The part of what is read as an intent that is one."""
+        read = sum(many for (_, got), many in self.intents.items() if got == intent)
+        return self.intents[intent, intent] / max(1, read)
+
     @property
     def f1(self) -> float:
         return 2 * self.right / max(1, self.found + self.wanted)
 
 
 def gold(half: str) -> list[Gold]:
-    """The texts of ``dev``, ``test`` or ``late``."""
+    """The texts of ``dev``, ``test``, ``late``, ``later`` or ``last``."""
     found = []
     for line in (HERE / f"{half}.txt").read_text("utf-8").splitlines():
         parts = [*line.split("|"), ""][:6]
@@ -123,6 +135,8 @@ def _count(total: Score, one: Gold, reading: Reading) -> None:
         total.errors.append(("language", one.text, one.language, str(reading.language)))
     felt = sign(reading.sentiment)
     total.mood += felt == one.mood
+    total.moods[one.mood, felt] += 1
+    total.intents[one.intent, reading.intent] += 1
     total.opposite += {felt, one.mood} == {"+", "-"}
     total.silent += felt == "0" != one.mood
     if sign(reading.sentiment) != one.mood:

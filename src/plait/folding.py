@@ -22,7 +22,7 @@ _MARKS = re.compile(
     "\u00ad\u061c\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff]"
 )
 _NOT_WORDS = re.compile(r"https?://\S{1,2000}|www\.\S{1,2000}|(?<!\w)@[\w.-]{1,250}", re.I)
-_NOT = re.compile(r"n['’]t\b", re.I)
+_CAN, _WILL, _NOT = (re.compile(rf"{one}['’]t\b", re.I) for one in (r"\bcan", r"\bwon", "n"))
 _HASHTAG = re.compile(r"#(\w{1,100})")
 _HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _PIECE = re.compile(
@@ -61,7 +61,7 @@ def words_of(text: str) -> Words:
         text = _HASHTAG.sub(lambda hit: _HUMP.sub(" ", hit[1]), text)
     text = _plain(text)
     if "'" in text or "’" in text:
-        text = _NOT.sub(" not", text)
+        text = _NOT.sub(" not", _WILL.sub("will not", _CAN.sub("can not", text)))
     written = _PIECE.findall(text)[:MOST_WORDS]
     line = " ".join(written).casefold()
     if not line.isascii():

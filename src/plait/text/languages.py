@@ -17,6 +17,7 @@ _LATIN = re.compile("[a-z]", re.I)
 MOST = 400  # characters that are looked at
 SURE = 0.55  # of a guess that is believed
 CERTAIN = 0.97  # of one about a few words
+FEW = 3  # words about which it is never certain
 _BY_WORDS = tuple(one for one in LANGUAGES if one not in ("ja", "zh", "ru"))
 
 
@@ -49,16 +50,20 @@ def language_of(words: Words, named: set[int]) -> str | None:
             return "th"
     guesses = {str(one["lang"]): float(one["score"]) for one in _detector().detect(told, k=3)}
     best = max(guesses, key=lambda code: guesses[code])
-    if guesses[best] >= (SURE if len(told) > 60 or best not in _BY_WORDS else CERTAIN):
+    few = best in _BY_WORDS and told.count(" ") < FEW
+    if not few and guesses[best] >= (SURE if len(told) > 60 or best not in _BY_WORDS else CERTAIN):
         return best
-    return _by_words(words, named, guesses) or best
+    return _by_words(words, named, guesses, 1.0 if few else 2.5) or best
 
 
-def _by_words(words: Words, named: set[int], guesses: dict[str, float]) -> str | None:
+def _by_words(words: Words, named: set[int], guesses: dict[str, float], trust: float) -> str | None:
     """In a few words fastText guesses: what our own lexica know of them counts, too."""
     some = [one for at, one in enumerate(words.folded) if at not in named and one.isalpha()][:20]
+    line = " " + " ".join(some)
     told = {
-        code: sum(map(bool, map(lexicon(code).__getitem__, some))) + 2.5 * guesses.get(code, 0.0)
+        code: sum(map(bool, map(lexicon(code).__getitem__, some)))
+        + lexicon(code).says(line)
+        + trust * guesses.get(code, 0.0)
         for code in _BY_WORDS
     }
     best = max(told, key=lambda code: told[code])

@@ -2,6 +2,7 @@
 
 Words and phrases of a lexicon carry a mood; negation, how much, "but", emoji and the tells of sarcasm change it. In a text
 about several things each word belongs to the thing that stands nearest, so one may be praised and another blamed.
+What blames things and says nothing of the world ("cold", "heavy", "late") counts where a text is about something of the shop's.
 """
 
 from __future__ import annotations
@@ -24,8 +25,12 @@ from plait.text.lexicon import (
     LITTLE,
     MOOD,
     NOT,
+    OPEN,
     SARCASM,
+    SHOP,
+    SOON,
     THAN,
+    THING,
     VERY,
     Lexicon,
     lexicon,
@@ -35,12 +40,24 @@ _STRENGTH = {GOOD: 1.5, GREAT: 2.6, BAD: -1.8, AWFUL: -3.2}
 _PHRASE = {GREAT: 2.4, BAD: -2.4}
 REACH = 3  # words that a negation reaches
 _AFTER = frozenset(("de", "nl", "sv", "fr", "tr"))  # where "not" may follow what it negates
+# Languages without a lexicon, and what a few words are often taken for: read by the lexicon of their neighbour.
+_NEAR = {
+    "ca": "es", "gl": "pt", "ast": "es", "oc": "fr", "da": "sv", "no": "sv", "nn": "sv", "nb": "sv", "af": "nl", "fy": "nl",
+    "lb": "de", "nds": "de", "als": "de", "bar": "de", "cs": "pl", "sk": "pl", "uk": "ru", "be": "ru", "bg": "ru", "az": "tr",
+    "wuu": "zh", "yue": "zh", "scn": "it", "lmo": "it", "sco": "en",
+}  # fmt: skip
+_ANYWHERE = frozenset(("ja", "zh", "tr"))  # where what asks may stand behind
 _EMOJI = {
-    **dict.fromkeys("😍🥰🤩❤💚💙🧡💛💜💯🥳🫶🏆", 2.0),
-    **dict.fromkeys("😊😀😁😃😄😎👍🙌🔥✨🎉⭐🌟🤗😌💪😋👌👏🏕✅", 1.3),
-    **dict.fromkeys("😡🤬😠👎🤮💔💩🗑", -2.6),
-    **dict.fromkeys("😞😢😤😒🙁☹😩😫🤢😕😟😣🤦😑😖🥺😔❌", -1.6),
+    **dict.fromkeys("😍🥰🤩😻❤♥💚💙🧡💛💜🖤🤍🤎💖💗💕💞💓💘💯🥳🫶🏆🥇", 2.0),
+    **dict.fromkeys("😊☺😀😁😃😄😎👍🙌🔥✨🎉⭐🌟🤗😌💪😋👌🤌👏🏕✅🤘🎊🥂🚀👑💎🙏🥹😇🤙", 1.3),
+    **dict.fromkeys("😡🤬😠👿👎🤮💔💩🗑🖕", -2.6),
+    **dict.fromkeys("😞😢😤😒🙁☹😩😫🤢😕😟😣🤦😑😖🥺😔❌😿😾🥱🚫🤨🥶", -1.6),
 }
+_DID_NOT_LAST = -1.2  # of "after three days", where nothing else is heard; not of "after three years"
+_YEARS = {
+    "year", "years", "jahr", "jahre", "jahren", "an", "ans", "ano", "anos", "anni", "anno", "jaar", "lat", "lata", "rok", "год",
+    "года", "лет", "ar", "yıl", "yıldır", "年",
+}  # fmt: skip
 _IRONIC = frozenset("🙄🤡🙃")
 NEUTRAL = 0.2  # of a sentiment, to both sides
 _ALPHA = 5.0  # of the sum at which half of what a mood can be is reached, squared
@@ -80,8 +97,9 @@ def mood_of(
         spans: (first word, word after) of the things it names, whose sentiment is wanted; (0, 0) stands nowhere.
         about: the conversation is about something of ours, even if the text names nothing.
     """
-    known = lexicon(language) if language in LANGUAGES else None
-    scene = _Scene(words, spans)
+    read_as = _NEAR.get(language or "", language)
+    known = lexicon(read_as) if read_as in LANGUAGES else None
+    scene = _Scene(words, spans, about)
     flags = _read(words, scene, known) if known is not None else 0
     ironic = _emoji(words, scene)
     hits = _asked(_turned(scene.hits, flags, ironic), scene, words)
@@ -89,14 +107,16 @@ def mood_of(
     towards = [_towards(hits, scene, number, sentiment) for number in range(len(spans))]
     if towards and not scene.thans and min(towards) < -NEUTRAL and max(towards) > NEUTRAL:
         sentiment = round(sum(towards) / len(towards) / 2, 3)  # one praised, one blamed
-    return Mood(sentiment, towards, _intent(words, flags, sentiment, towards, about or bool(towards)))
+    asks = _asks(words, flags, scene, sentiment)
+    return Mood(sentiment, towards, _intent(scene, flags, asks, sentiment, towards))
 
 
 class _Scene:
     """Clauses, sentences, and where things are named."""
 
-    def __init__(self, words: Words, spans: Sequence[tuple[int, int]]) -> None:
+    def __init__(self, words: Words, spans: Sequence[tuple[int, int]], about: bool) -> None:
         self.spans = spans
+        self.ours = about or bool(spans)  # it is about something of the shop's
         self.named = {at for start, end in spans for at in range(start, end)}
         #: Words without names and commas, where phrases are looked for, and where each stands.
         self.places = [
@@ -108,13 +128,24 @@ class _Scene:
         self.sentence: list[int] = []
         self.turns: list[int] = []  # words that mean "but"
         self.thans: list[int] = []
+        self.begins: set[int] = set()  # the first words of sentences, names and signs apart
+        self.wronged = False  # by the shop: nothing came, nobody answers
+        self.soon = -1  # where "after three days" stands
+        self.opened = False  # a sentence begins with a word as questions do
+        self.asked: set[int] = set()  # clauses that begin with a phrase as questions do
         clause = sentence = 0
-        for word in words.folded:
+        first = True
+        for at, word in enumerate(words.folded):
             self.clause.append(clause)
             self.sentence.append(sentence)
             if word in CLAUSES:
                 clause += 1
                 sentence += word in ENDS
+                first = first or word in ENDS
+            elif first:
+                first = False
+                if at not in self.named:  # "the tent is dry" asks nothing
+                    self.begins.add(at)
 
     def turn(self, at: int) -> None:
         """A "but" begins a clause."""
@@ -130,17 +161,22 @@ def _read(words: Words, scene: _Scene, known: Lexicon) -> int:
     """Note every word and phrase that carries a mood; returns the classes of all there was."""
     flags = 0
     classes = [0 if at in scene.named else known[word] for at, word in enumerate(words.folded)]
+    scene.ours = scene.ours or any(kind & SHOP for kind in classes)
     for at, kind in enumerate(classes):
         flags |= kind
         if kind & BUT:
             scene.turn(at)
         if kind & THAN:
             scene.thans.append(at)
+        if kind & OPEN and at in scene.begins:
+            scene.opened = True
     taken, said = _phrases(scene, known)
     flags |= said
     for at, kind in enumerate(classes):
-        if kind & MOOD and at not in taken:
+        if kind & MOOD and at not in taken and (scene.ours or not kind & THING):
             scene.hit(at, _changed(_value(kind), at, classes, scene, known))
+    if scene.soon >= 0 and scene.ours and not scene.hits:
+        scene.hit(scene.soon, _DID_NOT_LAST)
     scene.hits.sort()
     return flags
 
@@ -154,9 +190,15 @@ def _phrases(scene: _Scene, known: Lexicon) -> tuple[set[int], int]:
         first = max(0, line.count(" ", 0, begin + 1) - 1)
         last = first + line.count(" ", begin + 1, end)
         at = scene.places[first]
-        flags |= kind & ~(MOOD | VERY | NOT | LITTLE | BUT | THAN)
+        scene.wronged = scene.wronged or bool(kind & COMPLAIN and kind & BAD)
+        flags |= kind & ~(MOOD | VERY | NOT | LITTLE | BUT | THAN | OPEN)
+        if kind & OPEN and (at in scene.begins or known.language in _ANYWHERE):
+            scene.asked.add(scene.clause[at])
+            taken.update(scene.places[first : last + 1])  # "how heavy is it" calls nothing heavy
         if kind & BUT:
             scene.turn(at)
+        if kind & SOON and _YEARS.isdisjoint(line[end:].split(" ", 3)[:3]):
+            scene.soon = at
         if not kind & MOOD:
             continue
         if is_run(line[end - 1]) and not kind & VERY:
@@ -239,11 +281,11 @@ def _turned(hits: list[Hit], flags: int, ironic: bool) -> list[Hit]:
 def _asked(hits: list[Hit], scene: _Scene, words: Words) -> list[Hit]:
     """Whoever asks whether something is good does not say that it is."""
     asked = {scene.sentence[at] for at, word in enumerate(words.folded) if word in "?？؟"}
-    if not asked:
+    if not asked and not scene.asked:
         return hits
     return [
         one._replace(value=one.value * (0.0 if one.value > 0 else 0.3))
-        if one.sentence in asked and words.folded[one.at] not in _EMOJI
+        if (one.sentence in asked or one.clause in scene.asked) and words.folded[one.at] not in _EMOJI
         else one
         for one in hits
     ]
@@ -313,19 +355,30 @@ def _whose(hit: Hit, scene: _Scene, placed: list[int]) -> int:
     return min(placed, key=lambda number: scene.spans[number][0])
 
 
-def _intent(
-    words: Words, flags: int, sentiment: float, towards: list[float], of_something: bool
-) -> str | None:
-    asks = "?" in words.folded or "？" in words.folded or "؟" in words.folded
-    if not asks and flags & ASK and words.folded and is_run(words.folded[0][0]):
-        asks = True
+def _asks(words: Words, flags: int, scene: _Scene, sentiment: float) -> bool:
+    """Whether something is asked: by its sign; or, where no mood is told, by how a sentence begins."""
+    if "?" in words.folded or "？" in words.folded or "؟" in words.folded:
+        return True
+    if abs(sentiment) > NEUTRAL:
+        return False
+    return (
+        scene.opened
+        or bool(scene.asked)
+        or bool(flags & ASK and any(is_run(word[0]) for word in words.folded))
+    )
+
+
+def _intent(scene: _Scene, flags: int, asks: bool, sentiment: float, towards: list[float]) -> str | None:
+    """What a writer wants. A complaint goes first: whoever complains is shown no promotion."""
+    blamed = sentiment < -NEUTRAL
     lowest = min([sentiment, *towards])
-    if flags & COMPLAIN and lowest < -NEUTRAL and not (asks and flags & BUY):
+    wronged = scene.wronged and sentiment < NEUTRAL
+    if ((flags & COMPLAIN and lowest < -NEUTRAL) or wronged) and not (asks and flags & BUY):
         return "complaint"
-    if flags & BUY and sentiment > -0.5:
+    if flags & BUY and (asks or not blamed) and sentiment > -0.5:
         return "purchase"
-    if asks:
+    if asks and sentiment > -0.5:
         return "question"
-    if sentiment < -NEUTRAL:
-        return "complaint" if of_something else None  # else it is the weather
+    if blamed:
+        return "complaint" if scene.ours else None  # else it is the weather
     return "praise" if sentiment > NEUTRAL else None
