@@ -239,6 +239,18 @@ def test_what_did_not_last_is_blamed_and_what_did_is_not():
     assert read("Still perfect after three weeks", NAMES, context=ITEM).intent == "praise"
 
 
+@pytest.mark.parametrize(
+    "text", ["Great, it leaks", "Super, der Reißverschluss ist kaputt", "Génial, déjà décousu"]
+)
+def test_praise_that_a_fault_follows_is_scorn(text):
+    assert read(text, NAMES, context=ITEM).sentiment < -0.6
+
+
+def test_praise_stays_praise_where_no_fault_follows():
+    assert read("Great, no leaks", NAMES, context=ITEM).intent == "praise"
+    assert read("😡. great", NAMES, context=ITEM).sentiment < 0.2
+
+
 def test_words_that_open_a_question_blame_nothing():
     assert read("how heavy is it", NAMES, context=ITEM).sentiment == 0
 

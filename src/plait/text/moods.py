@@ -102,7 +102,7 @@ def mood_of(
     scene = _Scene(words, spans, about)
     flags = _read(words, scene, known) if known is not None else 0
     ironic = _emoji(words, scene)
-    hits = _asked(_turned(scene.hits, flags, ironic), scene, words)
+    hits = _asked(_turned(scene, flags, ironic, words), scene, words)
     sentiment = _squashed(_weighed(hits, scene))
     towards = [_towards(hits, scene, number, sentiment) for number in range(len(spans))]
     if towards and not scene.thans and min(towards) < -NEUTRAL and max(towards) > NEUTRAL:
@@ -270,11 +270,18 @@ def _emoji(words: Words, scene: _Scene) -> bool:
     return ironic
 
 
-def _turned(hits: list[Hit], flags: int, ironic: bool) -> list[Hit]:
-    """Praise beside the tells of sarcasm is none."""
+def _turned(scene: _Scene, flags: int, ironic: bool, words: Words) -> list[Hit]:
+    """Praise beside the tells of sarcasm is none, nor is "Great, it leaks"."""
+    hits = scene.hits
     blamed = any(one.value < 0 for one in hits)
     if ironic or (flags & SARCASM and blamed):
         return [one._replace(value=-0.6 * one.value) if one.value > 0 else one for one in hits]
+    first = hits[0] if hits else None
+    if first is None or first.value < 0 or first.at not in scene.begins:
+        return hits
+    follows = words.folded[first.at + 1 : first.at + 2]
+    if follows in ([","], ["，"]) and any(one.value < 0 and one.sentence == first.sentence for one in hits):
+        return [first._replace(value=-0.6 * first.value), *hits[1:]]
     return hits
 
 
