@@ -336,6 +336,7 @@ HOSTILE = {
     "questions": "?" * 500_000,
     "brackets": "((((" * 200_000,
     "every name": " ".join(NAMES._names) * 5,
+    "every phrase": ", ".join(lexicon("en")._phrases),
     "buts": "but " * 200_000,
     "nots": "not good " * 100_000,
     "line ends": "\r\n\u2028" * 200_000,

@@ -111,15 +111,17 @@ class Lexicon(dict[str, int]):
                 found.append((begin, end, self._means[number]))
         found.sort(key=lambda one: (one[0] - one[1], one[0]))
         best: list[tuple[int, int, int]] = []
-        for one in found:
+        kinds = [0] * (len(line) + 1)  # of the phrases taken at each place
+        owners = [0] * (len(line) + 1)  # which they are, a bit each
+        for begin, end, kind in found:
+            alike = kind | MOOD if kind & MOOD else kind
             # What stands within a longer phrase is that phrase, and what overlaps one of the same class, too.
-            if not any(
-                one[0] < other[1]
-                and other[0] < one[1]
-                and ((one[1] <= other[1] and one[0] >= other[0]) or _alike(one[2], other[2]))
-                for other in best
-            ):
-                best.append(one)
+            if owners[begin] & owners[end - 1] or any(one & alike for one in kinds[begin:end]):
+                continue
+            for at in range(begin, end):
+                kinds[at] |= alike
+                owners[at] |= 1 << len(best)
+            best.append((begin, end, kind))
         return sorted(best)
 
 
@@ -127,10 +129,6 @@ def _spelling(word: str) -> str:
     """What a word shares with its misspellings: its ends, and the letters between in any order, pairs as one."""
     once = _TWICE.sub(r"\1", word)
     return once[0] + "".join(sorted(once[1:-1])) + once[-1]
-
-
-def _alike(one: int, other: int) -> bool:
-    return bool(one & other) or bool(one & MOOD and other & MOOD)
 
 
 def _note(where: dict[str, int], word: str, what: int) -> None:
