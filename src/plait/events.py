@@ -294,7 +294,10 @@ def author_of(address: str | None) -> str | None:
     if found is None:
         return None
     repo, host, name = found.groups()
-    return f"bluesky:{repo}" if repo else f"mastodon:{name.lower()}@{host.lower()}"
+    author = f"bluesky:{repo}" if repo else f"mastodon:{name.lower()}@{host.lower()}"
+    return (
+        author if len(author.encode()) <= MAX_IDENTIFIER else None
+    )  # it would be no key of the state either
 
 
 def addresses_of(identifier: str) -> list[str]:

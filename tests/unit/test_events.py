@@ -71,6 +71,7 @@ def test_a_call_of_a_client_is_packed_to_less_than_half():
         ("https://social.example/objects/5f0c", None),
         ("https://social.example/@ada@elsewhere.example/1", None),
         ("77", None),
+        (f"at://{'é' * 200}/x", None),
         (None, None),
     ],
 )

@@ -365,6 +365,15 @@ def test_two_of_the_longest_identifiers_fit_a_key_of_the_state(tmp_path):
     assert Fold(store, Settings(), SIGNALS).step([(1, raw)]) == 1
 
 
+@pytest.mark.parametrize("post", ["at://" + "😀" * 240 + "/x", "https://" + "😀" * 180 + "/users/ann/1"])
+def test_no_address_that_a_sender_makes_up_is_too_long_for_the_state(tmp_path, post):
+    store = open_store(f"lmdb://{tmp_path}", write=True)
+    taken = own({"id": "1", "signal": "view", "who": ["anonymous:a"], "about": {"post": post}}, trusted=False)
+    raw = encode_record(Record(kind="events", source="web", received_at=NOW, body=taken.body))
+
+    assert Fold(store, Settings(), SIGNALS).step([(1, raw)]) == 1
+
+
 @pytest.mark.parametrize("started_at", [-1, NOW + 2 * 86_400_000, 10**18, 10**30])
 def test_a_counter_starts_between_1970_and_tomorrow(started_at):
     dwell = {"id": "1", "signal": "dwell", "who": ["anonymous:a"], "value": 3}
