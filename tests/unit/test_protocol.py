@@ -8,6 +8,7 @@ import re
 import socket
 from contextlib import asynccontextmanager
 
+import pytest
 import uvicorn
 
 from plait.http.protocol import Protocol, _Joined
@@ -203,6 +204,54 @@ def test_who_waits_for_leave_to_send_a_body_gets_it():
     _, raw = taken(Application(), whole[:-5], whole[-5:])
 
     assert raw.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK")
+
+
+async def refused(*pieces, seconds=2.0):
+    """The answer to what is no request, or none yet: status and code."""
+    async with served(Application()) as address, asyncio.timeout(seconds):
+        reader, writer = await asyncio.open_connection(*address)
+        for piece in pieces:
+            writer.write(piece)
+            await asyncio.sleep(0.02)
+        raw = await reader.read()
+    head, _, body = raw.partition(b"\r\n\r\n")
+    assert b"connection: close" in head
+    return int(head.split()[1]), json.loads(body)["code"]
+
+
+@pytest.mark.parametrize(
+    "junk", [b"FOO / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\x02\x00", b"GET / HTTP/1.1\r\nno header\r\n\r\n"]
+)
+def test_what_is_no_http_is_refused_in_our_words(junk):
+    assert asyncio.run(refused(junk)) == (400, "invalid_request")
+
+
+@pytest.mark.parametrize("before", [b"", b"POST /a HTTP/1.1\r\nhost: s", post("/a") + b"POST"])
+def test_who_does_not_finish_a_head_is_hung_up_on(before, monkeypatch):
+    monkeypatch.setattr("plait.http.protocol.SLOWEST_HEAD", 0.1)
+
+    async def waited():
+        async with served(Application()) as address, asyncio.timeout(3):
+            reader, writer = await asyncio.open_connection(*address)
+            writer.write(before)
+            return await reader.read()
+
+    assert b'"code":"too_slow"' in asyncio.run(waited())
+
+
+def test_who_waits_between_two_requests_is_not_hung_up_on(monkeypatch):
+    monkeypatch.setattr("plait.http.protocol.SLOWEST_HEAD", 0.05)
+
+    async def twice():
+        async with served(Application()) as address, asyncio.timeout(5):
+            reader, writer = await asyncio.open_connection(*address)
+            writer.write(post("/a"))
+            await asyncio.sleep(0.3)
+            writer.write(post("/b"))
+            await asyncio.sleep(0.05)
+            return await reader.read(65_536)
+
+    assert asyncio.run(twice()).count(b"200 OK") == 2
 
 
 def test_who_hung_up_before_the_answer_leaves_the_server_whole():
