@@ -88,6 +88,16 @@ def test_a_delivery_that_tells_nothing_is_not_kept(tmp_path, network):
     assert waiting(tmp_path) == []
 
 
+def test_who_asks_without_a_key_does_not_have_certificates_read_each_time(tmp_path, network, monkeypatch):
+    one = hooks(tmp_path, network)
+    delivered(one, {"acts": []})
+    read = []
+    monkeypatch.setattr("ssl.create_default_context", lambda *_, **__: read.append(1))
+
+    assert delivered(one, *[{"acts": []}] * 5) == [200] * 5
+    assert read == []
+
+
 def test_what_cannot_be_written_is_not_thanked_for(tmp_path, network, monkeypatch):
     def full(*_: object) -> str:
         raise Unavailable("the disk is full", code="data_not_writable")

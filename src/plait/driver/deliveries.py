@@ -52,8 +52,9 @@ class Deliveries:
         while True:
             try:
                 await self.look()
-            except Exception as exc:  # whatever it is: the next look may go better
+            except Exception as exc:  # whatever it is: a later look may go better
                 _log.error("deliveries_failed", error=type(exc).__name__)
+                await asyncio.sleep(_AGAIN)
             await asyncio.sleep(_LOOK)
 
     async def look(self) -> None:
@@ -63,7 +64,8 @@ class Deliveries:
         if self._known is None:
             self._known = Inbox(self._data, now=time.time_ns() // 1_000_000)
         waiting = await asyncio.to_thread(self._known.waiting)
-        self._next = {name: at for name, at in self._next.items() if name in set(waiting)}
+        there = set(waiting)
+        self._next = {name: at for name, at in self._next.items() if name in there}
         for name in waiting:
             if len(self._busy) >= _AT_ONCE:
                 return

@@ -19,6 +19,7 @@ from plait.driver.shelf import Shelf
 from plait.driver.told import Told as State
 from plait.errors import PlaitError, Rejected
 from plait.events import MAX_BATCH, MAX_BODY_BYTES, MAX_EVENT_BYTES, Signal
+from plait.fetch import trusted
 from plait.proofs import codes_in
 from plait.serving import Serving
 from plait.told import Lane
@@ -48,7 +49,11 @@ class Keeper:
     def __init__(self, told: Serving, source: str, state: State, shelf: Shelf) -> None:
         self.source, self._state, self._shelf = source, state, shelf
         self._http = httpx.AsyncClient(
-            base_url=told.url, headers={"authorization": f"Bearer {told.key}"}, timeout=120, trust_env=False
+            base_url=told.url,
+            headers={"authorization": f"Bearer {told.key}"},
+            timeout=120,
+            trust_env=False,
+            verify=trusted(),
         )
         self._actors: dict[str, int] = {}
         self._hour = 0

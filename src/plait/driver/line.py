@@ -16,7 +16,7 @@ import structlog
 from plait.connectors import Account, Answer, Ask, Connector, Session
 from plait.driver.budget import Budget, Spent, patience
 from plait.errors import PlaitError, Rejected, Unavailable
-from plait.fetch import AGENT, Fetcher
+from plait.fetch import AGENT, Fetcher, trusted
 
 T = TypeVar("T")
 _log = structlog.get_logger()
@@ -85,7 +85,11 @@ class Line:
         self._signing = asyncio.Lock()
         self._taking = asyncio.Lock()
         self._http = httpx.AsyncClient(
-            timeout=_TIMEOUT, headers={"user-agent": AGENT}, follow_redirects=False, trust_env=False
+            timeout=_TIMEOUT,
+            headers={"user-agent": AGENT},
+            follow_redirects=False,
+            trust_env=False,
+            verify=trusted(),
         )
 
     async def close(self) -> None:

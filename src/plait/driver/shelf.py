@@ -11,6 +11,7 @@ import msgspec
 import structlog
 
 from plait.errors import Rejected
+from plait.fetch import trusted
 from plait.items import ASIDE, Item, checked_item
 from plait.serving import Serving
 from plait.signals import load_signals
@@ -34,7 +35,11 @@ class Shelf:
 
     def __init__(self, told: Serving, data: str) -> None:
         self._http = httpx.AsyncClient(
-            base_url=told.url, headers={"authorization": f"Bearer {told.key}"}, timeout=60, trust_env=False
+            base_url=told.url,
+            headers={"authorization": f"Bearer {told.key}"},
+            timeout=60,
+            trust_env=False,
+            verify=trusted(),
         )
         self._data = data
         self._version: Any = None

@@ -16,7 +16,7 @@ from websockets.asyncio.client import connect as _connect
 from plait.connectors import Frame, Open, Session
 from plait.driver.line import Line, same_origin
 from plait.errors import Rejected, Unavailable
-from plait.fetch import AGENT
+from plait.fetch import AGENT, trusted
 
 _LARGEST = 8 << 20  # bytes of one frame
 _AHEAD, _MOST_AHEAD = 4 << 20, 1_024  # bytes, frames that are read ahead
@@ -173,6 +173,7 @@ class _Events:
         client = httpx.AsyncClient(
             timeout=httpx.Timeout(_OPENS_WITHIN, read=_SILENCE),
             trust_env=False,
+            verify=trusted(),
             headers={"user-agent": AGENT},
         )
         try:
