@@ -8,13 +8,15 @@ what is delivered to inboxes to us as well.
 from __future__ import annotations
 
 import json
+import queue
 import re
 import socket
 import subprocess
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -187,7 +189,11 @@ class Snac:
         answers = f"127.0.0.1\n{self.port}\n{self.host}\n\n\n"
         subprocess.run([snac(), "init", folder], input=answers, text=True, check=True, capture_output=True)
         self._set(
-            folder / "server.json", protocol="http", queue_retry_minutes=0, disable_inbox_collection=True
+            folder / "server.json",
+            protocol="http",
+            queue_retry_minutes=0,
+            queue_retry_max=1_000,
+            disable_inbox_collection=True,
         )
         self._process: subprocess.Popen[bytes] | None = None
         self._passwords: dict[str, str] = {}
@@ -288,13 +294,30 @@ def serving(port: int, serve: Serve) -> Iterator[None]:
 
 
 class Passing:
-    """Passes all requests on to a server, and keeps a copy of what is delivered to inboxes."""
+    """Passes all requests on to a server, and keeps a copy of what is delivered to inboxes.
+
+    Attributes:
+        mirror: where a copy of each delivery goes besides, as a web server mirrors it: nobody waits for the answer.
+        mirrored: how many of them were answered with which status.
+    """
 
     def __init__(self, target: Callable[[], str]) -> None:
         self.deliveries: list[Delivery] = []
+        self.mirror: Callable[[], str] | None = None
+        self.mirrored: Counter[int] = Counter()
         self._target = target
         self._one = threading.Lock()
         self._http = httpx.Client(limits=NO_KEEPING, timeout=60)
+        self._copies: queue.Queue[tuple[Callable[[], str], dict[str, str], bytes]] = queue.Queue()
+        threading.Thread(target=self._copying, daemon=True).start()
+
+    def _copying(self) -> None:
+        """Send copies, in the order in which they came; who delivers does not wait for it."""
+        while True:
+            where, headers, body = self._copies.get()
+            with suppress(httpx.HTTPError):
+                answer = self._http.post(where(), headers=headers, content=body)
+                self.mirrored[answer.status_code] += 1
 
     def __call__(
         self, method: str, path: str, headers: Mapping[str, str], body: bytes
@@ -305,6 +328,8 @@ class Passing:
                     ({**headers, ":method": method, ":path": path, ":received-at": _ms()}, body)
                 )
                 found = self._passed(method, path, headers, body)
+                if self.mirror is not None:
+                    self._copies.put((self.mirror, dict(headers), body))
                 time.sleep(0.002)
         else:
             found = self._passed(method, path, headers, body)
@@ -317,3 +342,42 @@ class Passing:
 
 def _ms() -> str:
     return str(time.time_ns() // 1_000_000)
+
+
+class Wire:
+    """A plain line to a server, that can be cut: all that is open then breaks, and who comes back may come."""
+
+    def __init__(self, port: int) -> None:
+        self._to, self._open = port, set[socket.socket]()
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}"
+        threading.Thread(target=self._accepting, daemon=True).start()
+
+    def cut(self) -> None:
+        for one in list(self._open):
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        self._listening.close()
+        self.cut()
+
+    def _accepting(self) -> None:
+        with suppress(OSError):
+            while True:
+                ours, _ = self._listening.accept()
+                theirs = socket.create_connection(("127.0.0.1", self._to), 10)
+                theirs.settimeout(None)
+                self._open |= {ours, theirs}
+                for one, other in ((ours, theirs), (theirs, ours)):
+                    threading.Thread(target=self._passing, args=(one, other), daemon=True).start()
+
+    def _passing(self, one: socket.socket, other: socket.socket) -> None:
+        with suppress(OSError):
+            while data := one.recv(65_536):
+                other.sendall(data)
+        for each in (one, other):
+            self._open.discard(each)
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+            each.close()

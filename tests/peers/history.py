@@ -5,19 +5,14 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable, Iterable
-from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
-import msgspec
 from tests.conftest import Server
 from tests.peers.bluesky import Network, Person, stamp
+from tests.peers.product import Acts as Held
+from tests.peers.product import standing
 
-from plait.fragment import Fragment
-from plait.store import open_store
-from plait.subjects import SEP
-
-Held = Counter[tuple[str, str, str]]  # (signal, a post or whom it is about, who) -> how often
 Ref = dict[str, str]
 
 
@@ -111,22 +106,10 @@ def judged(network: Network, shop: Person, posts: Iterable[Ref]) -> Held:
 def held(server: Server, shop: Person, posts: Iterable[Ref]) -> Held:
     """What our state says holds: edges that are so, and acts that were not taken back."""
     live = {post["uri"] for post in posts} | {f"bluesky:{shop.did}"}
-    found: Held = Counter()
-    store = open_store(f"lmdb://{server.data.resolve() / 'store'}")
-    try:
-        with closing(store.snapshot()) as snapshot:
-            for key, raw in snapshot.scan("fragments", b"bluesky:"):
-                did = key.decode().removeprefix("bluesky:")
-                fragment = msgspec.msgpack.decode(raw, type=Fragment)
-                acts = [(name, 1) for name, edge in fragment.edges.items() if edge.asserted]
-                acts += [(name, one.count) for name, one in fragment.weights.items()]
-                for name, count in acts:
-                    _, signal, _, about, *_ = name.split(SEP)
-                    if about in live and count:
-                        found[signal, about, did] += count
-    finally:
-        store.close()
-    return found
+    found = standing(server, "bluesky:", live.__contains__)
+    return Counter(
+        {(what, about, who.removeprefix("bluesky:")): n for (what, about, who), n in found.items()}
+    )
 
 
 LIKE, REPOST, FOLLOW, POST = (

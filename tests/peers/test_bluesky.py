@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import random
 import subprocess
@@ -11,14 +10,13 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-import httpx
-import psutil
 import pytest
 from tests.conftest import Server
 from tests.fakes.bluesky import chat_log
 from tests.peers.bluesky import Network, Person
 from tests.peers.history import Batches, Held, History, held, judged
 from tests.peers.liking import connect, liked
+from tests.peers.product import http_of, kill
 from tests.peers.setup import ATPROTO, node
 
 
@@ -40,27 +38,6 @@ _numbers = iter(range(1, 1_000_000))
 
 def somebody(network: Network) -> Person:
     return network.account(f"person{next(_numbers)}")
-
-
-def http_of(server: Server) -> httpx.Client:
-    return httpx.Client(
-        base_url=server.url, headers={"authorization": f"Bearer {server.secret}"}, timeout=60, trust_env=False
-    )
-
-
-def kill(server: Server, what: str) -> None:
-    """``kill -9`` of the whole server, or of one of its children: ``drive``, ``fold``."""
-    if what == "server":
-        below = psutil.Process(server.process.pid).children()
-        server.kill()
-        psutil.wait_procs(below, timeout=20)
-        return
-    for one in psutil.Process(server.process.pid).children():
-        with contextlib.suppress(psutil.Error):
-            if one.cmdline()[-1:] == [what]:
-                one.kill()
-                return
-    raise AssertionError(f"no {what} runs")
 
 
 def agreed(server: Server, history: History, *, seconds: float) -> Held:

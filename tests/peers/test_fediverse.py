@@ -1,111 +1,31 @@
-"""Real fediverse servers: what they hold to be so is what was told to us, whatever happens meanwhile.
+"""Real fediverse servers: what they hold to be so is what Plait holds, whatever happens meanwhile and whoever is killed.
 
-Two servers of snac2 follow, like and boost each other. The shop is on one, the people are on the other; what the one
-delivers to the other is signed by it, and we read a copy of it, as well as the shop's side by Mastodon's API.
+The shop's account is connected from a terminal and served, as an operator does it. What each server is asked, and why, is
+told in ``tests/peers/town.py``.
 """
 
 from __future__ import annotations
 
-import json
 import random
 import time
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from urllib.parse import quote
 
+import httpx
 import pytest
-from tests.peers.fediverse import Delivery, Held, Passing, Pump, Snac, free_port, serving, until
+from tests.conftest import Server
+from tests.peers.fediverse import Delivery, Held, Pump, Serve, free_port, serving, until
+from tests.peers.product import Acts, connected, kill, looked, standing
+from tests.peers.town import PEOPLE, Life, Town, judged
 
 from plait.connectors import Account, Session
 from plait.connectors._inbox import Known
-from plait.connectors.activitypub import Connector as Own
 from plait.connectors.mastodon import Connector
-from plait.errors import Rejected
 
-pytestmark = [pytest.mark.peers, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.peers, pytest.mark.timeout(600)]
 
-SEED = 4
-PEOPLE = ("ann", "bob", "cat")
-
-
-def now() -> int:
-    return time.time_ns() // 1_000_000
-
-
-class Town:
-    """Two servers: the shop's, behind a web server that passes deliveries on, and one with people."""
-
-    def __init__(self, folder: Path) -> None:
-        port = free_port()
-        self.home, self.away = Snac(folder / "home", public=port), Snac(folder / "away")
-        self.passing = Passing(lambda: f"http://127.0.0.1:{self.home.port}")
-        self.port, self.folder = port, folder
-        self.home.add("shop")
-        for name in PEOPLE:
-            self.away.add(name)
-        self.home.start()
-        self.away.start()
-
-    def meet(self) -> None:
-        """Sign everybody in, and let each person follow the shop, so that its posts reach them."""
-        self.shop = self.home.client("shop")
-        self.apps = {name: self.away.client(name) for name in PEOPLE}
-        self.me = self.shop.get("/api/v1/accounts/verify_credentials").json()["id"]
-        for name in PEOPLE:
-            self.follow(name)
-        until(lambda: len(self.followers()) == len(PEOPLE), seconds=60, why="everybody follows")
-
-    def follow(self, name: str) -> None:
-        app = self.apps[name]
-        found = app.get("/api/v2/search", params={"q": f"@shop@{self.home.host}", "resolve": "true"}).json()
-        app.post(f"/api/v1/accounts/{found['accounts'][0]['id']}/follow").raise_for_status()
-
-    def followers(self) -> set[str]:
-        """As the shop's server holds them; its API shows them to nobody."""
-        files = (self.folder / "home" / "user" / "shop" / "followers").glob("*.json")
-        return {self.account(json.loads(one.read_text())["id"].rpartition("/")[2]) for one in files}
-
-    def account(self, name: str) -> str:
-        return f"mastodon:{name}@{self.away.host}"
-
-    def publish(self, text: str) -> dict[str, Any]:
-        """A post that everybody has seen."""
-        post: dict[str, Any] = self.shop.post("/api/v1/statuses", data={"status": text}).json()
-        for name in PEOPLE:
-            until(lambda name=name: self.number(name, post["uri"]), seconds=60, why=f"{name} sees it")
-        return post
-
-    def number(self, name: str, uri: str) -> str | None:
-        """The number of a post on somebody's own server."""
-        home = self.apps[name].get("/api/v1/timelines/home", params={"limit": 40}).json()
-        return next(
-            (one["id"] for one in home if uri in (one["uri"], (one["reblog"] or {}).get("uri"))), None
-        )
-
-    def says(self, post: dict[str, Any], what: str) -> set[str]:
-        """Who, as the shop's server answers."""
-        return {
-            f"mastodon:{one['acct']}" for one in self.shop.get(f"/api/v1/statuses/{post['id']}/{what}").json()
-        }
-
-    def replies(self, post: dict[str, Any]) -> set[str]:
-        found = self.shop.get(f"/api/v1/statuses/{post['id']}/context").json()["descendants"]
-        return {one["uri"] for one in found}
-
-    def settled(self) -> None:
-        """Wait until nothing is delivered any more."""
-        quiet, seen = 0, -1
-        while quiet < 3:  # both look at their queues every second or two, on a busy machine more slowly
-            quiet = quiet + 1 if seen == len(self.passing.deliveries) else 0
-            seen = len(self.passing.deliveries)
-            time.sleep(2)
-
-    def sign_in(self, held: Held) -> Pump:
-        token = self.shop.headers["authorization"].split()[1]
-        account = Account(source="", host=self.home.url)
-        pump = Pump(Session(account=account, headers={}), held)
-        pump.session = pump.run(Connector.sign_in({"access_token": token}, self.home.url, now()))
-        return pump
+VICTIMS = ("drive", "fold", "server")
 
 
 @pytest.fixture(scope="module")
@@ -116,20 +36,118 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
             one.meet()
             yield one
     finally:
-        one.home.stop()
-        one.away.stop()
+        one.stop()
 
 
-def connector(pump: Pump) -> Connector:
-    """A connector as after a restart: it knows nothing but what rests."""
+@pytest.fixture
+def server(own_server: Server) -> Server:
+    own_server.env |= {"PLAIT_CONSENT__SOCIAL": "true", "PLAIT_PRIVATE_HOSTS": "127.0.0.1"}
+    return own_server
+
+
+def held(server: Server, town: Town, life: Life) -> Acts:
+    """What our state says; an answer is one whether its parent was known or not."""
+    ours = {post["uri"] for post in life.posts} | {town.me}
+    found: Acts = Counter()
+    for (signal, what, who), n in standing(server, "mastodon:", ours.__contains__).items():
+        if (signal, what) != ("mention", town.me):
+            found["reply" if signal == "comment" else signal, what, who] += n
+    return found
+
+
+def agreed(server: Server, town: Town, life: Life, *, passed_on: bool, seconds: float = 180) -> None:
+    """Wait until what is held lies between what the servers say at least and at most."""
+    town.settled()
+    least, most = judged(town, life, passed_on=passed_on)
+    assert sum(least.values()) > 10, "it proves nothing"
+    end = time.monotonic() + seconds
+    ours = held(server, town, life)
+    while (least - ours or ours - most) and time.monotonic() < end:
+        time.sleep(0.5)
+        ours = held(server, town, life)
+    assert ours - most == {}, "we hold what is not so, or twice"
+    assert least - ours == {}, "we lost what is so"
+
+
+def noticed(server: Server, life: Life) -> bool:
+    """Whether no answer is held that the shop's server does not have any more."""
+    _, most = judged(life.town, life, passed_on=False)
+    return not any(what == "reply" for what, *_ in held(server, life.town, life) - most)
+
+
+def lived(server: Server, source: str, life: Life, chance: random.Random, acts: int = 200) -> None:
+    """A history with three kills in it."""
+    victims = dict(zip(chance.sample(range(20, acts - 20), 3), VICTIMS, strict=True))
+    for number in range(acts):
+        life.act()
+        if number in victims:
+            if (
+                victims[number] != "fold"
+            ):  # what is deleted and not noticed when a driver dies, stays (decision 0166)
+                life.town.settled()
+                until(lambda: noticed(server, life), seconds=120, why="deletions are noticed")
+            killed = time.time()
+            kill(server, victims[number])
+            for _ in range(chance.randrange(10)):  # what happens while nobody listens
+                life.act(unheard=True)
+            life.town.settled()
+            if victims[number] == "server":
+                server.start()
+            if (
+                victims[number] != "fold"
+            ):  # what is deleted before the first look is not missed (decision 0166)
+                looked(server, source, after=killed)
+
+
+def test_by_the_api_alone_we_hold_what_the_shops_server_answers(town: Town, server: Server):
+    """Nobody tells of an un-like: it is found by looking. snac2 tells no end of a follow at all, so nobody leaves here."""
+    life = Life(town, 4, frozenset(Life.KINDS) - {"follow", "unfollow"})
+    server.start()
+    source = connected(server, "mastodon", "--with", f"host={town.home.url}", access_token=town.token)
+    assert source == town.me
+
+    lived(server, source, life, random.Random(4), acts=150)
+
+    assert {"favourite", "unfavourite", "reblog", "reply", "delete"} <= set(life.done)
+    agreed(server, town, life, passed_on=False)
+
+
+def test_with_the_inbox_passed_on_we_hold_what_all_servers_answer(town: Town, server: Server):
+    life, chance = Life(town, 5), random.Random(5)
+    server.start()
+    source = connected(server, "mastodon", "--with", f"host={town.home.url}", access_token=town.token)
+    before = len(town.passing.deliveries)
+    town.passing.mirror = lambda: f"{server.url}/webhooks/mastodon/{quote(source, safe=':@')}"
+    try:
+        lived(server, source, life, chance)
+        agreed(server, town, life, passed_on=True)
+    finally:
+        town.passing.mirror = None
+    assert set(town.passing.mirrored) <= {200, 202}
+    assert set(life.done) == set(Life.KINDS)
+
+    # The same deliveries late, twice and out of order, and nothing else: by them alone it is the same.
+    only = by_deliveries(town, mixed_up(town.passing.deliveries[before:], chance))
+    least, _ = judged(town, life, passed_on=True)
+    for post in life.posts:
+        for signal in ("like", "share"):
+            told = {who for what, uri, who in least if (what, uri) == (signal, post["uri"])}
+            assert only.edges(signal, post["uri"]) == told
+    replies = sum(n for (what, *_), n in least.items() if what == "reply")
+    assert len(only.standing("reply", "comment")) == replies
+
+
+def by_deliveries(town: Town, deliveries: list[Delivery]) -> Held:
+    """What is held when a connector that knows nothing reads these."""
+    session = Session(account=Account(source="", host=town.home.url), headers={})
+    pump = Pump(session, Held())
+    steps = Connector.sign_in({"access_token": town.token}, town.home.url, now())
+    pump.session = pump.run(steps)
     one = Connector(pump.session.account, watched=lambda _: False, now=now)
     one._inbox._known = Known()
-    return one
-
-
-def delivered(one: Connector, pump: Pump, deliveries: list[Delivery]) -> None:
     for headers, body in deliveries:
         pump.held.take(pump.run(one.receive(headers, body), lane=False).page)
+    return pump.held
 
 
 def mixed_up(deliveries: list[Delivery], chance: random.Random) -> list[Delivery]:
@@ -142,182 +160,58 @@ def mixed_up(deliveries: list[Delivery], chance: random.Random) -> list[Delivery
     return [one for second in order for one in second] + chance.sample(deliveries, len(deliveries) // 3)
 
 
-class Life:
-    """What people do, drawn by a seed."""
+def now() -> int:
+    return time.time_ns() // 1_000_000
 
-    def __init__(self, town: Town, seed: int) -> None:
-        self.town, self.random = town, random.Random(seed)
-        self.posts = [
-            town.publish(f"Post {n}, with a tent: https://shop.example/tarn-{n} #tent") for n in range(3)
-        ]
-        self.written: list[tuple[str, str]] = []  # (who, URI)
-        self.following = set(PEOPLE)
-        self.boosted: set[tuple[str, str]] = set()
-        self.changed: dict[
-            tuple[str, str, str], float
-        ] = {}  # when somebody last liked or boosted, or no longer
-        self.done: dict[str, int] = {}
 
-    def act(self) -> None:
-        who = self.random.choice(PEOPLE)
-        post = self.random.choice(self.posts)
-        number = self.town.number(who, post["uri"])
-        what = self.random.choice(
-            ["favourite", "unfavourite", "reblog", "unreblog", "reply", "delete", "follow"]
+def test_people_on_a_real_server_follow_our_own_actor_and_leave_it_while_we_are_killed(
+    town: Town, server: Server
+):
+    """They find it by its name, their server takes our signed Accept, and delivers again what we were not there to take."""
+    port = free_port()
+    me = f"mastodon:tents@127.0.0.1:{port}"
+
+    def follows() -> set[str]:
+        found = standing(server, "mastodon:", me.__eq__)
+        return {who for what, _, who in found if what == "follow"}
+
+    server.start()
+    with serving(port, in_front_of(server)):
+        source = connected(
+            server, "activitypub", "--with", f"host=http://127.0.0.1:{port}", "--with", "name=tents"
         )
-        app = self.town.apps[who]
-        if what == "reply":
-            text = {
-                "status": f"@shop@{self.town.home.host} nice {len(self.written)}",
-                "in_reply_to_id": number,
-            }
-            self.written.append((who, app.post("/api/v1/statuses", data=text).json()["uri"]))
-        elif what == "delete":
-            if not self.written:
-                return
-            self.town.away.delete(*self.written.pop(self.random.randrange(len(self.written))))
-        elif what == "follow":
-            what = "unfollow" if who in self.following else "follow"
-            self.following ^= {who}
-            shop = app.get("/api/v2/search", params={"q": f"@shop@{self.town.home.host}"}).json()["accounts"][
-                0
-            ]
-            app.post(f"/api/v1/accounts/{shop['id']}/{what}").raise_for_status()
-        else:
-            # Both servers work in parallel: who changes their mind within seconds ends up either way, on each its own.
-            pair = (who, what.removeprefix("un"), post["uri"])
-            if time.monotonic() - self.changed.get(pair, 0.0) < 6.0:
-                return
-            self.changed[pair] = time.monotonic()
-            app.post(f"/api/v1/statuses/{number}/{what}")
-        self.done[what] = self.done.get(what, 0) + 1
+        assert source == f"activitypub:tents@127.0.0.1:{port}"
+        for name in PEOPLE:
+            town.follow(name, me.partition(":")[2])
+        until(lambda: all(me in town.follows(name) for name in PEOPLE), seconds=90, why="our Accept is taken")
+        until(lambda: follows() == {town.account(name) for name in PEOPLE}, seconds=90, why="three follow")
 
-    def decide(self) -> None:
-        """Let each person like and boost each post or not, for good. Servers deliver in parallel and work off what was
-        delivered in parallel: who changed their mind within a second may have ended up either way, on each server its own.
-        """
-        for whats in (("unfavourite", "unreblog"), ("favourite", "reblog")):
-            for who in PEOPLE:
-                for post in self.posts:
-                    for what in whats:
-                        if what.startswith("un") or self.random.random() < 0.5:
-                            number = self.town.number(who, post["uri"])
-                            done = self.town.apps[who].post(f"/api/v1/statuses/{number}/{what}")
-                            if what == "reblog" and done.status_code == 200:
-                                self.boosted.add((self.town.account(who), post["uri"]))
-            self.town.settled()
+        kill(server, "server")
+        town.follow("ann", me.partition(":")[2], "unfollow")
+        time.sleep(2)  # their server tries, and nobody is there
+        server.start()
+        kill(server, "fold")
 
-
-def differences(town: Town, life: Life, held: Held, *, api: bool, inbox: bool) -> dict[str, Any]:
-    """What is held and not so, or so and not held: as the shop's server answers, but for two things.
-
-    snac2 2.75 acknowledges an un-boost that is delivered ("Unboost … 200" in its log) and goes on listing the booster. So by
-    the inbox alone a boost is held as its author left it; and its API shows followers to nobody, so they are read from its files.
-    """
-    found: dict[str, Any] = {}
-    for post in life.posts:
-        for signal, what in (("like", "favourited_by"), ("share", "reblogged_by")):
-            ours, theirs = held.edges(signal, post["uri"]), town.says(post, what)
-            if signal == "share" and not api:
-                theirs = {who for who, uri in life.boosted if uri == post["uri"]}
-            if ours != theirs:
-                found[f"{signal} {post['uri']}"] = (ours, theirs)
-    theirs = {uri for post in life.posts for uri in town.replies(post)}
-    if set(held.standing("reply", "comment")) != theirs:
-        found["replies"] = (held.standing("reply", "comment"), theirs)
-    if inbox and held.edges("follow", f"mastodon:shop@{town.home.host}") != town.followers():
-        found["follows"] = (held.edges("follow", f"mastodon:shop@{town.home.host}"), town.followers())
-    return found
-
-
-def test_after_a_random_history_we_hold_what_the_server_holds(town: Town):
-    """Both ways at once, the API's connector killed and begun anew six times, deliveries late, twice and out of order."""
-    life, chance = Life(town, SEED), random.Random(SEED)
-    by_api, by_inbox, by_both = Held(), Held(), Held()
-    pump = town.sign_in(by_api)
-    api = connector(pump)
-    for number in range(200):
-        life.act()
-        if number % 10 == 9:
-            pump.run(api.poll(pump.cursor), pages=chance.choice([1, 2, None]))  # killed after so many pages
-        if number % 30 == 29:
-            api = connector(pump)  # begun anew
-    town.settled()
-    life.decide()
-    pump.run(api.poll(pump.cursor))
-
-    deliveries = list(town.passing.deliveries)
-    again = mixed_up(deliveries, chance)
-    inbox = Pump(pump.session, by_inbox)
-    delivered(connector(pump), inbox, again)
-
-    both = Pump(pump.session, by_both)
-    mixed = connector(pump)
-    both.run(mixed.poll(None))
-    delivered(mixed, both, deliveries)
-    both.run(mixed.poll(both.cursor))
-
-    assert sum(life.done.values()) >= 60
-    assert set(life.done) == {
-        "favourite",
-        "unfavourite",
-        "reblog",
-        "unreblog",
-        "reply",
-        "delete",
-        "follow",
-        "unfollow",
-    }
-    assert differences(town, life, by_api, api=True, inbox=False) == {}
-    assert differences(town, life, by_inbox, api=False, inbox=True) == {}
-    assert differences(town, life, by_both, api=False, inbox=True) == {}
-    assert by_api.posts >= {post["uri"] for post in life.posts}
-    same = by_api.notes.keys() & by_inbox.notes.keys()
-    assert same
-    assert {by_api.notes[one].id for one in same} == {
-        by_inbox.notes[one].id for one in same
-    }  # told twice, it counts once
-
-
-def test_people_on_a_real_server_follow_our_own_actor_and_leave_it(town: Town):
-    """They find it by its name, their server takes our signed Accept, and delivers what it signs to our inbox."""
-    port, held = free_port(), Held()
-    host = f"http://127.0.0.1:{port}"
-    session = Pump(Session(account=Account(source="", host=host), headers={}), held).run(
-        Own.sign_in({"name": "tents"}, host, now())
-    )
-    own = Own(session.account, watched=lambda _: False, now=now, secrets=session.secrets)
-
-    def answered(method: str, path: str, headers: Any, body: bytes) -> tuple[int, Any, bytes]:
-        pump = Pump(session, held)
-        try:
-            steps = (
-                own.serve(path, headers) if method == "GET" else own.receive({**headers, ":path": path}, body)
-            )
-            found = pump.run(steps)
-        except Rejected as error:
-            return error.status, {}, b""
-        if found is None:
-            return 404, {}, b""
-        held.take(found.page)
-        return found.status, found.headers, found.body
-
-    ann, me = town.account("ann"), f"mastodon:tents@127.0.0.1:{port}"
-    with serving(port, answered):
-        found = (
-            town.apps["ann"]
-            .get("/api/v2/search", params={"q": f"@tents@127.0.0.1:{port}", "resolve": "true"})
-            .json()
-        )
-        number = found["accounts"][0]["id"]
-        town.apps["ann"].post(f"/api/v1/accounts/{number}/follow").raise_for_status()
-        until(lambda: held.edges("follow", me) == {ann}, seconds=60, why="the follow is delivered")
-        log = town.folder / "away" / "log"
         until(
-            lambda: f"confirmed follow from {session.account.settings['actor']}" in log.read_text(),
-            seconds=60,
-            why="our Accept",
+            lambda: follows() == {town.account("bob"), town.account("cat")}, seconds=120, why="ann has left"
         )
+    # snac2 cannot name an account whose server has a port (its pattern of a name, in activitypub.c), so nobody writes.
 
-        town.apps["ann"].post(f"/api/v1/accounts/{number}/unfollow").raise_for_status()
-        until(lambda: held.edges("follow", me) == set(), seconds=60, why="the undo is delivered")
+
+def in_front_of(server: Server) -> Serve:
+    """A web server as it stands before Plait: it says 502 while Plait does not answer, and who delivers comes again.
+
+    Without one snac2 gives a delivery up when the connection is refused (activitypub.c: "explicit error: discard").
+    """
+
+    def passed(
+        method: str, path: str, headers: Mapping[str, str], body: bytes
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        try:
+            found = httpx.request(method, server.url + path, headers=dict(headers), content=body, timeout=60)
+        except httpx.TransportError:
+            return 502, {}, b""
+        kept = {name: value for name, value in found.headers.items() if name == "content-type"}
+        return found.status_code, kept, found.content
+
+    return passed

@@ -294,11 +294,10 @@ def test_frames_that_make_no_sense_are_passed_over():
     assert streamed(*nonsense).facts == []
 
 
-def test_a_server_that_does_not_stream_says_so():
+def test_nothing_is_opened_where_the_server_does_not_stream():
     quiet = Account(source=ME, host="https://social.example", me=ME, settings={"streams": "none"})
 
-    with pytest.raises(Rejected, match="does not stream"):
-        Script({}).run(Connector(quiet, watched=lambda _: False, now=lambda: NOW).stream(None))
+    assert list(Connector(quiet, watched=lambda _: False, now=lambda: NOW).stream(None)) == []
 
 
 # -- signing in ------------------------------------------------------------------------------------------------

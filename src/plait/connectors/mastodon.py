@@ -173,13 +173,12 @@ class Connector:
     def stream(self, cursor: str | None) -> Steps:  # noqa: ARG002 - of the port
         """Tell what the server streams, from now on: nothing is replayed, so what was missed is for the next poll.
 
-        Raises:
-            Rejected: this server has no streams; code ``no_stream``.
+        It opens nothing where the server does not stream.
         """
         kind = self._account.settings.get("streams", "ws")
         base = self._account.settings.get("streaming") or self._account.host
         if kind == "none":
-            raise Rejected("this server does not stream; it is polled", code="no_stream")
+            return  # it is looked at more often instead
         if kind == "sse":
             yield Open(url=f"{base}/api/v1/streaming/user", kind="sse")
         else:

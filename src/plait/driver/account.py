@@ -197,7 +197,8 @@ class Running:
             self._look.set()  # what was missed meanwhile, where the network does not replay
 
         await self._pumped("stream", self._connector.stream(place.get("cursor")), stands=stands)
-        if self._state.streams == before:  # it was set up without one
+        if self._state.streams == before:  # it was set up without one, or its server has none
+            self._plan = Plan(streams=False)
             await _FOREVER.wait()
         raise Ended("the stream ended", code="stream_ended")
 
