@@ -148,10 +148,21 @@ def _questions(
     nodes = graph._nodes(keys, add=False)
     order = np.argsort(who, kind="stable")
     what_starts, whats = np.searchsorted(who[order], np.arange(people + 1)), what[order]
-    graph._numbers(f"post-{number}" for number in range(POSTS))
-    for person in np.unique(who).tolist():
-        done = np.unique(whats[what_starts[person] : what_starts[person + 1]]).astype(np.int32)
-        graph._acts.put(int(nodes[person]), done, np.ones(len(done), np.float32))
+    names = [f"post-{number}" for number in range(POSTS)]
+    graph._numbers(names)
+    lists = {
+        person: np.unique(whats[what_starts[person] : what_starts[person + 1]]).astype(np.int32)
+        for person in np.unique(who).tolist()
+    }
+    told = {person: dict.fromkeys(done.tolist(), 1.0) for person, done in lists.items()}
+    graph._did(0, lists[0], told[0], None)  # compiled before the clock starts
+    began = time.process_time()
+    for person in random.permutation(list(lists)).tolist():
+        graph._did(int(nodes[person]), lists[person], told[person], None)
+    took = time.process_time() - began
+    yield Line(
+        "likes come in, one person after the other", sum(map(len, lists.values())) / took, "likes/s of a core"
+    )
     order = np.argsort(one, kind="stable")
     starts, others = np.searchsorted(one[order], np.arange(people + 1)), other[order]
     askers = random.integers(0, people, asked).tolist()
@@ -182,9 +193,28 @@ def _questions(
         unlike, count = np.unique(found, return_counts=True)
         return unlike[np.argsort(-count, kind="stable")[:50]]
 
+    def same(person: int) -> object:
+        mine = {names[one]: 1.0 for one in lists.get(person, ())}
+        return graph.together(nodes[person : person + 1], mine, 50)
+
+    flat = np.concatenate(list(lists.values()))
+    owners = np.repeat(list(lists), [len(one) for one in lists.values()])
+    order = np.argsort(flat, kind="stable")
+    by_starts, by = np.searchsorted(flat[order], np.arange(POSTS + 1)), owners[order]
+
+    def same_floor(person: int) -> object:
+        mine = lists.get(person, whats[:0])
+        rare = [one for one in mine if by_starts[one + 1] - by_starts[one] <= MOST_STEPS // max(1, len(mine))]
+        found = np.concatenate([by[:0], *(by[by_starts[one] : by_starts[one + 1]] for one in rare)])
+        near, count = np.unique(found, return_counts=True)
+        best = near[np.argsort(-count, kind="stable")[:50]]
+        found = np.concatenate([whats[:0], *(whats[what_starts[one] : what_starts[one + 1]] for one in best)])
+        return np.argsort(-np.bincount(found, minlength=POSTS), kind="stable")[:50]
+
     for what_for, run, beside, bar in (
         ("things that people you follow did something with", ours, floor, 1.0),
         ("things that friends of friends did something with", far, far_floor, 5.0),
+        ("things that those did who did the same", same, same_floor, 5.0),
     ):
         for person in askers[:20]:
             run(person)

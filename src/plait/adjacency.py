@@ -100,6 +100,10 @@ class Rows:
             if done < len(rows):
                 self._reserve(2 << max(2, int(self._length[rows[done]])).bit_length())
 
+    def remove(self, rows: Ints, number: int) -> None:
+        """Take a number out of some rows, where it is in them."""
+        self.size -= _remove(self._start, self._length, self._ids, self._weights, rows, number)
+
     def _reserve(self, room: int) -> None:
         """Let the pool have room for a block of this size, whatever waits."""
         lacks = int(self._end[0]) + room - len(self._ids)
@@ -193,6 +197,28 @@ def _add(
 
 
 @compiled
+def _remove(start: Longs, length: Ints, ids: Ints, weights: Floats, rows: Ints, number: int) -> int:
+    """Take a number out of rows; out of how many it was taken."""
+    taken = 0
+    for k in range(len(rows)):
+        begin, size = start[rows[k]], length[rows[k]]
+        low, high = 0, size
+        while low < high:
+            middle = (low + high) >> 1
+            if ids[begin + middle] < number:
+                low = middle + 1
+            else:
+                high = middle
+        if low == size or ids[begin + low] != number:
+            continue
+        for p in range(low, size - 1):
+            ids[begin + p], weights[begin + p] = ids[begin + p + 1], weights[begin + p + 1]
+        length[rows[k]] = size - 1
+        taken += 1
+    return taken
+
+
+@compiled
 def look_up(
     table: NDArray[np.uint64], places: Ints, keys: NDArray[np.uint64], nodes: int, add: bool
 ) -> tuple[Ints, int]:
@@ -267,6 +293,40 @@ def shared(
         total[k], rows[k] = sums[found[k]], count[found[k]]
         sums[found[k]], count[found[k]] = 0.0, 0
     return found[:met], total, rows
+
+
+@compiled
+def latest(
+    start: Longs, length: Ints, ids: Ints, when: Floats, rows: Ints, since: Floats, newest: Floats, met: Ints
+) -> tuple[Ints, Floats]:
+    """The newest moment that each number of rows rests on: its own in a row, or the row's.
+
+    Given:
+        start, length, ids, when: of ``Rows`` whose weights are moments.
+        rows, since: rows and the moment of each.
+        newest, met: zero for every number, before and after.
+
+    Returns:
+        numbers as they were met, and the newest moment of each.
+    """
+    room = 0
+    for k in range(len(rows)):
+        room += length[rows[k]]
+    found, many = np.empty(room, np.int32), 0
+    for k in range(len(rows)):
+        begin = start[rows[k]]
+        for at in range(begin, begin + length[rows[k]]):
+            number = ids[at]
+            if met[number] == 0:
+                met[number] = 1
+                found[many] = number
+                many += 1
+            newest[number] = max(newest[number], since[k], when[at])
+    moments = np.empty(many, np.float32)
+    for k in range(many):
+        moments[k] = newest[found[k]]
+        newest[found[k]], met[found[k]] = 0.0, 0
+    return found[:many], moments
 
 
 @compiled

@@ -25,6 +25,7 @@ FEWEST = 5
 MOST_FOLLOWED = 2_000  # ties of one person that a question looks at
 MOST_NEAR = 50  # of them, the strongest, whose own ties are looked at
 MOST_STEPS = 10_000  # ties, and things, that a question about friends of friends looks at
+QUARTER = 900_000  # milliseconds; moments are kept in whole ones, rounded up, which fit into 32 bits
 _LARGEST = (1 << 64) - 1
 SOMEONE = "someone:"  # the type of identifiers that are hashes already
 
@@ -40,11 +41,13 @@ class Shared(NamedTuple):
         things: their names.
         weights: sums over people of tie times act.
         people: how many each.
+        at: the newest tie or act that each rests on, ms since the epoch; 0 where moments are not kept.
     """
 
     things: list[str]
     weights: list[float]
     people: list[int]
+    at: list[int]
 
 
 def node_key(identifier: str, pepper: str) -> int:
@@ -75,6 +78,14 @@ def hidden(told: str, pepper: str) -> str:
     return f"hidden:{_key(f'hidden:{told}', _hash(pepper)):016x}"
 
 
+class _Lists(NamedTuple):
+    """Ties and acts of people by node, and of each thing the people by their nodes: the acts the other way round."""
+
+    ties: Rows
+    acts: Rows
+    by: Rows
+
+
 class Graph:
     """Ties and acts of people. Not for several threads at once.
 
@@ -82,16 +93,19 @@ class Graph:
         nodes: people there is a number for.
     """
 
-    def __init__(self, pepper: str = "") -> None:
+    def __init__(self, pepper: str = "", *, dated: bool = False) -> None:
         """An empty one.
 
         Args:
             pepper: ``Keys.pepper``.
+            dated: whether moments are kept, so that answers tell how new they are; twice the memory.
         """
         self._hash = _hash(pepper)
         self._table, self._places = np.zeros(1 << 10, np.uint64), np.full(1 << 10, -1, np.int32)
+        self._keys = np.zeros(64, np.uint64)  # of each node
         self.nodes = 0
-        self._ties, self._acts = Rows(), Rows()
+        self._ties, self._acts, self._by = self._lists = _Lists(Rows(), Rows(), Rows())
+        self._when = _Lists(Rows(), Rows(), Rows()) if dated else None
         self._thing: dict[str, int] = {}
         self._things: list[str] = []
         self._sum, self._count = np.zeros(64, np.float32), np.zeros(64, np.int32)
@@ -100,7 +114,11 @@ class Graph:
     # -- putting in ------------------------------------------------------------------------------------------------
 
     def put(
-        self, identifier: str, ties: Mapping[str, float] | None, acts: Mapping[str, float] | None
+        self,
+        identifier: str,
+        ties: Mapping[str, float] | None,
+        acts: Mapping[str, float] | None,
+        at: Mapping[str, int] | None = None,
     ) -> None:
         """Set what is known of an identifier, in place of what was; ``None`` leaves it as it is.
 
@@ -108,20 +126,35 @@ class Graph:
             identifier: whose.
             ties: identifier -> strength, > 0.
             acts: thing -> weight, > 0.
+            at: of each tie and act, ms since the epoch, where moments are kept.
         """
         (node,) = self.known([identifier], add=True).tolist()
         if ties is not None:
-            self._ties.put(node, *_sorted(self.known(ties, add=True), ties.values()))
+            self._tie(node, self.known(ties, add=True), ties, at)
         if acts is not None:
-            self._acts.put(node, *_sorted(self._numbers(acts), acts.values()))
+            self._did(node, self._numbers(acts), acts, at)
+
+    def _tie(self, node: int, others: Nodes, told: Mapping[str, float], at: Mapping[str, int] | None) -> None:
+        self._ties.put(node, *_sorted(others, told.values()))
+        if self._when is not None:
+            self._when.ties.put(node, *_sorted(others, quarters(told, at)))
+
+    def _did(self, node: int, things: Nodes, told: Mapping[str, float], at: Mapping[str, int] | None) -> None:
+        for lists in (self._lists, self._when):
+            if lists is not None:
+                ids, weights = _sorted(things, told.values() if lists is self._lists else quarters(told, at))
+                gone = np.setdiff1d(lists.acts.row(node)[0], ids, assume_unique=True)
+                lists.by.remove(gone, node)
+                lists.by.add(ids, np.full(len(ids), node, np.int32), weights)
+                lists.acts.put(node, ids, weights)
 
     def drop(self, identifier: str) -> None:
         """Forget what an identifier did and whom it is tied to; who is tied to it stays so."""
         (node,) = self.known([identifier]).tolist()
         if node >= 0:
-            nobody, nothing = np.zeros(0, np.int32), np.zeros(0, np.float32)
-            self._ties.put(node, nobody, nothing)
-            self._acts.put(node, nobody, nothing)
+            nobody = np.zeros(0, np.int32)
+            self._tie(node, nobody, {}, None)
+            self._did(node, nobody, {}, None)
 
     def tie(self, one: Keys, other: Keys, strength: Weights) -> None:
         """Add many ties by the keys of their ends; of a tie that is there the strength is set.
@@ -151,9 +184,14 @@ class Graph:
                 self._grow_table()
             some, keys = np.split(keys, [len(self._table) // 8])  # so that it is never full, if all are new
             nodes, self.nodes = adjacency.look_up(self._table, self._places, some, self.nodes, True)
+            if self.nodes > len(self._keys):
+                self._keys = np.concatenate([self._keys, np.zeros(self.nodes // 4 + len(some), np.uint64)])
+            self._keys[nodes] = some
             found.append(nodes)
-        self._ties.room(self.nodes)
-        self._acts.room(self.nodes)
+        for lists in (self._lists, self._when):
+            if lists is not None:
+                lists.ties.room(self.nodes)
+                lists.acts.room(self.nodes)
         return np.concatenate(found) if found else np.zeros(0, np.int32)
 
     def _grow_table(self) -> None:
@@ -170,6 +208,9 @@ class Graph:
                 number = self._thing[one] = len(self._things)
                 self._things.append(one)
             found.append(number)
+        for lists in (self._lists, self._when):
+            if lists is not None:
+                lists.by.room(len(self._things))
         return np.array(found, np.int32)
 
     # -- asking ----------------------------------------------------------------------------------------------------
@@ -182,28 +223,29 @@ class Graph:
     @property
     def nbytes(self) -> int:
         """Bytes of memory that nodes and ties take; names of things apart."""
-        own = (self._table, self._places, self._sum, self._count, self._last)
-        return sum(one.nbytes for one in own) + self._ties.nbytes + self._acts.nbytes
+        own = (self._table, self._places, self._keys, self._sum, self._count, self._last)
+        return sum(one.nbytes for one in (*own, *self._lists, *(self._when or ())))
 
     def strength(self, one: str, other: str) -> float:
         """How strongly somebody is tied to somebody, 0 when not at all."""
         a, b = self.known([one, other]).tolist()
         return self._ties.value(a, b) if a >= 0 and b >= 0 else 0.0
 
-    def shared(self, followed: Nodes, strength: Weights, n: int) -> Shared:
+    def shared(self, followed: Nodes, strength: Weights, n: int, since: Weights | None = None) -> Shared:
         """What people did something with, of those whom somebody is tied to.
 
         Args:
             followed: nodes, those below 0 are nobody; of more than ``MOST_FOLLOWED`` the strongest count.
             strength: of the tie to each.
             n: things at most.
+            since: of each tie, where moments are kept; see ``quarters``.
         """
-        followed, strength = _strongest(followed, strength)
-        self._scratch(len(self._things))
-        found = adjacency.shared(*self._acts.arrays, followed, strength, self._sum, self._count)
-        return self._told(found, n, 1)
+        some = _strongest(followed, strength, MOST_FOLLOWED)
+        return self._done_by(followed[some], strength[some], n, 1, _of(since, some))
 
-    def beyond(self, somebody: Nodes, followed: Nodes, strength: Weights, n: int) -> Shared:
+    def beyond(
+        self, somebody: Nodes, followed: Nodes, strength: Weights, n: int, since: Weights | None = None
+    ) -> Shared:
         """The same of friends of friends: those whom the followed are tied to, and who are not followed themselves.
 
         Only what at least ``FEWEST`` of them did something with. Looks at ``MOST_STEPS`` ties, of each as many.
@@ -213,42 +255,115 @@ class Graph:
             followed: see ``shared``.
             strength: of the tie to each.
             n: things at most.
+            since: see ``shared``.
         """
         somebody = np.concatenate([somebody, followed])
-        followed, strength = _strongest(followed, strength, MOST_NEAR)
-        self._scratch(max(self.nodes, len(self._things)))
-        near = adjacency.two_steps(
-            *self._ties.arrays, somebody, followed, strength, MOST_STEPS, self._sum, self._last
+        some = _strongest(followed, strength, MOST_NEAR)
+        self._scratch()
+        nodes, weights = adjacency.two_steps(
+            *self._ties.arrays, somebody, followed[some], strength[some], MOST_STEPS, self._sum, self._last
         )
-        nodes, weights = near
-        found = adjacency.shared(*self._acts.arrays, nodes, weights, self._sum, self._count)
-        return self._told(found, n, FEWEST)
+        rests_on = self._newest("ties", followed[some], _of(since, some), nodes)
+        return self._done_by(nodes, weights, n, FEWEST, rests_on)
+
+    def together(
+        self, somebody: Nodes, did: Mapping[str, float], n: int, at: Mapping[str, int] | None = None
+    ) -> Shared:
+        """What those did something with who did something with the same things: a tie where no network tells who follows whom.
+
+        A tie is stronger the rarer the things are that two have in common (Adamic and Adar 2003), and weaker the more else the
+        other did; the ``MOST_NEAR`` strongest count. Only what at least ``FEWEST`` of them did something with, and nothing
+        that is among ``did``. Looks at ``MOST_STEPS`` people, the rarest things first: what everybody likes ties nobody.
+
+        Args:
+            somebody: the nodes that are who asks.
+            did: thing -> weight, what they did something with.
+            n: things at most.
+            at: of each thing, where moments are kept.
+        """
+        known = {one: weight for one, weight in did.items() if one in self._thing}
+        things = self._numbers(known)
+        rare = _rarest(self._by.arrays[1][things])
+        many = self._by.arrays[1][things[rare]]
+        by = np.fromiter(known.values(), np.float32, len(known))[rare] / np.log1p(many)
+        since = None if self._when is None else quarters(known, at)[rare]
+        self._scratch()
+        nodes, weights, common = adjacency.shared(
+            *self._by.arrays, things[rare], by.astype(np.float32), self._sum, self._count
+        )
+        acts = self._acts.arrays[1][nodes]
+        others = np.flatnonzero((acts > common) & ~np.isin(nodes, somebody))  # the rest have nothing to tell
+        nodes, weights = nodes[others], (weights[others] / np.sqrt(acts[others])).astype(np.float32)
+        some = _nearest(weights, self._keys[nodes], MOST_NEAR)
+        rests_on = self._newest("by", things[rare], since, nodes[some])
+        return self._done_by(nodes[some], weights[some], n, FEWEST, rests_on, without=things)
+
+    def _done_by(
+        self,
+        people: Nodes,
+        by: Weights,
+        n: int,
+        fewest: int,
+        since: Weights | None,
+        without: Nodes | None = None,
+    ) -> Shared:
+        """What people did something with, the heaviest first, as far as ``fewest`` of them did."""
+        self._scratch()
+        things, weights, count = adjacency.shared(*self._acts.arrays, people, by, self._sum, self._count)
+        kept = np.flatnonzero(
+            (count >= fewest) & ~np.isin(things, without if without is not None else things[:0])
+        )
+        best = kept[np.lexsort((things[kept], -weights[kept]))][:n]
+        newest = self._newest("acts", people, since, things[best])
+        return Shared(
+            [self._things[one] for one in things[best].tolist()],
+            weights[best].tolist(),
+            count[best].tolist(),
+            [0] * len(best) if newest is None else (newest.astype(np.int64) * QUARTER).tolist(),
+        )
+
+    def _newest(self, which: str, rows: Nodes, since: Weights | None, numbers: Nodes) -> Weights | None:
+        """The newest moment that each number rests on, of rows that hold since some moments; ``None`` where none are kept."""
+        if self._when is None or since is None:
+            return None
+        self._scratch()
+        kept: Rows = getattr(self._when, which)
+        met, moments = adjacency.latest(*kept.arrays, rows, since, self._sum, self._count)
+        order = np.argsort(met)
+        found: Weights = moments[order][np.searchsorted(met[order], numbers)]
+        return found
 
     def friends_of_friends(self, identifier: str, n: int) -> tuple[Nodes, Weights]:
         """Nodes that are two ties away, the nearest first; only for sums, for they are nobody's business by themselves."""
         me = self.known([identifier])
         if me[0] < 0:
             return np.zeros(0, np.int32), np.zeros(0, np.float32)
-        self._scratch(self.nodes)
-        followed, strength = _strongest(*self._ties.row(int(me[0])))
+        followed, strength = self._ties.row(int(me[0]))
+        some = _strongest(followed, strength, MOST_FOLLOWED)
+        self._scratch()
         nodes, weights = adjacency.two_steps(
-            *self._ties.arrays, me, followed, strength, MOST_STEPS, self._sum, self._last
+            *self._ties.arrays, me, followed[some], strength[some], MOST_STEPS, self._sum, self._last
         )
         best = np.argsort(-weights, kind="stable")[:n]
         return nodes[best], weights[best]
 
-    def _scratch(self, size: int) -> None:
+    def _scratch(self) -> None:
+        """Let there be room to count every node, and every thing."""
+        size = max(self.nodes, len(self._things))
         if size > len(self._sum):
             room = size + size // 4
             self._sum, self._count = np.zeros(room, np.float32), np.zeros(room, np.int32)
             self._last = np.zeros(room, np.int32)
 
-    def _told(self, found: tuple[Nodes, Weights, Nodes], n: int, fewest: int) -> Shared:
-        things, weights, people = found
-        kept = np.flatnonzero(people >= fewest)
-        best = kept[np.lexsort((things[kept], -weights[kept]))][:n]
-        names = [self._things[one] for one in things[best].tolist()]
-        return Shared(names, weights[best].tolist(), people[best].tolist())
+
+def quarters(told: Iterable[str], at: Mapping[str, int] | None) -> Weights:
+    """The moments of some things as the graph keeps them, never earlier than they were."""
+    at = at or {}
+    return np.array([-(-at.get(one, 0) // QUARTER) for one in told], np.float32)
+
+
+def _of(since: Weights | None, some: NDArray[np.intp]) -> Weights | None:
+    return None if since is None else since[some]
 
 
 def _sorted(ids: Nodes, weights: Iterable[float]) -> tuple[Nodes, Weights]:
@@ -258,11 +373,24 @@ def _sorted(ids: Nodes, weights: Iterable[float]) -> tuple[Nodes, Weights]:
     return (ids, values) if len(first) == len(ids) else (ids[first], np.maximum.reduceat(values, first))
 
 
-def _strongest(followed: Nodes, strength: Weights, most: int | None = None) -> tuple[Nodes, Weights]:
-    most = MOST_FOLLOWED if most is None else most
-    kept = followed >= 0
-    followed, strength = followed[kept], strength[kept]
-    if len(followed) > most:
-        best = np.argpartition(-strength, most)[:most]
-        followed, strength = followed[best], strength[best]
-    return followed, strength
+def _strongest(followed: Nodes, strength: Weights, most: int) -> NDArray[np.intp]:
+    """The places of the strongest, those of nobody left out."""
+    kept = np.flatnonzero(followed >= 0)
+    return kept[np.argpartition(-strength[kept], most)[:most]] if len(kept) > most else kept
+
+
+def _nearest(strength: Weights, keys: Keys, most: int) -> NDArray[np.intp]:
+    """The places of the strongest; of those that are as strong, by their keys, so that it does not show who came first."""
+    if len(strength) <= most:
+        return np.arange(len(strength))
+    least = np.partition(strength, len(strength) - most)[len(strength) - most]
+    above = np.flatnonzero(strength > least * (1 + 1e-5))
+    equal = np.flatnonzero(np.abs(strength - least) <= least * 1e-5)
+    return np.concatenate([above, equal[np.argsort(keys[equal])][: most - len(above)]])
+
+
+def _rarest(many: NDArray[np.int32]) -> NDArray[np.intp]:
+    """The places of things that several did something with, ``MOST_STEPS`` people in all; of equally rare ones all or none."""
+    sizes = np.sort(many)
+    beyond = sizes[np.cumsum(sizes) > MOST_STEPS]
+    return np.flatnonzero((many > 1) & (many < beyond[0] if len(beyond) else True))

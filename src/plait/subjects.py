@@ -11,8 +11,14 @@ COMPLAINT = "complaint"  # the intent of a text, and the kind of thing under whi
 # Acts that are somebody's words; their value is how much interest these show.
 WRITTEN = frozenset({Signal.COMMENT, Signal.REPLY, Signal.QUOTE, Signal.MENTION, Signal.MESSAGE})
 INFERRED = "~"  # ends the signal part of a key whose dwell was inferred from successive views
-# Signals that nobody sends: what those whom somebody follows liked, and those whom these follow. They are in no state.
+# Signals that nobody sends, in no state: what those whom somebody follows liked, and those whom these follow.
 FOLLOWED, BEYOND = f"{Signal.FOLLOW}{INFERRED}", f"{Signal.FOLLOW}{INFERRED}{INFERRED}"
+TOGETHER = f"{Signal.LIKE}{INFERRED}{INFERRED}"  # the same of those who liked what somebody liked
+OTHERS = frozenset({FOLLOWED, BEYOND, TOGETHER})  # what others did, and no act of the person's own
+COMMUNITY = (
+    f"{Signal.FOLLOW}{INFERRED * 3}"  # and signal of what somebody is part of, such as their home server
+)
+AUTHOR = "author"  # the kind of thing that sums up what somebody did with the posts of one account, under ``like~`` and its like
 
 
 def abouts(about: About) -> list[str]:
@@ -84,7 +90,17 @@ def inferred_key(source: str, about: str) -> str:
 
 def is_social(signal: str, kind: str) -> bool:
     """Whether an entry came from a network; a share is social when a post was shared."""
-    return signal in SOCIAL or (signal == "share" and kind == "post")
+    return verb(signal) in SOCIAL or (signal == "share" and kind == "post")
+
+
+def verb(signal: str) -> str:
+    """The signal of an act that was inferred, or that others did: ``follow`` of ``follow~``."""
+    return signal.rstrip(INFERRED)
+
+
+def is_derived(signal: str) -> bool:
+    """Whether nobody did it as it stands: it sums up what others did, or what the person did with an author's posts."""
+    return signal.endswith(INFERRED)
 
 
 def is_state(signal: str, kind: str) -> bool:

@@ -63,3 +63,29 @@ def test_who_is_erased_is_in_nobodys_circle(server):
 
     server.eventually(lambda: reasons(server) == [])
     assert "bluesky:bob" not in [one["account"] for one in server.profile("bluesky:me")["follows"]]
+
+
+def test_who_follows_nobody_hears_of_five_who_liked_the_same(server):
+    items = [{"id": f"same-{n}"} for n in "ab"]
+    posts = [{"id": f"at://shop/same-{n}", "kind": "post", "for": [f"same-{n}"]} for n in "ab"]
+    server.ask("POST", "/v1/items", {"items": [*items, *posts]})
+    people = ["bluesky:same-me", *(f"bluesky:same-{n}" for n in range(5))]
+    facts = [{"id": f"same-c{who}", "signal": "consent", "who": [who], **YES} for who in people] + [
+        fact(f"same-{who}-{n}", who, "like", {"post": f"at://shop/same-{n}"}, record=f"at://{who}/{n}")
+        for who in people
+        for n in ("a" if who == people[0] else "ab")
+    ]
+    assert server.ask("POST", "/v1/events", {"events": facts}).status_code == 200
+    page = PAGE | {"identifiers": people[:1]}
+
+    def said():
+        items = server.ask("POST", "/v1/personalize", page).json()["placements"]["home.grid"]["items"]
+        return [one.get("about") for item in items if item["item"] == "same-b" for one in item["because"]]
+
+    told = "5 people who liked what you liked like this, too"
+    server.eventually(lambda: told in said())
+
+    gone = fact("same-gone", people[1], "like", {}, record=f"at://{people[1]}/b", op="retract")
+    server.ask("POST", "/v1/events", {"events": [gone]})
+    server.eventually(lambda: told not in said())
+    assert not [one for one in said() if one and "who liked what you liked" in one]  # four are too few

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -39,6 +40,46 @@ def test_a_running_installation_evaluates_itself_and_keeps_the_report(own_server
     (kept,) = (server.data / "evaluations").glob("*.json")
     assert json.loads(kept.read_text())["gates"] == told["gates"]
     assert "user:p" not in kept.read_text()
+
+
+def test_what_friends_liked_until_then_is_part_of_it(own_server):
+    server = own_server
+    server.env["PLAIT_CONSENT__SOCIAL"] = "true"
+    server.start()
+    random = np.random.default_rng(0)
+    posts = [{"id": f"post{n}", "kind": "post", "for": [f"i{n}"]} for n in range(24)]
+    server.ask("POST", "/v1/items", {"items": [*({"id": f"i{n}"} for n in range(24)), *posts]})
+    now = int(time.time() * 1_000)
+
+    def at():
+        return now - int(random.integers(0, 9 * 86_400_000))
+
+    def act(person, signal, about, **more):
+        source = "web" if signal == "view" else "bluesky:shop"
+        return {"source": source, "signal": signal, "who": [f"bluesky:p{person}"], "about": about, **more}
+
+    events = []
+    for person in range(60):
+        for item in random.choice(12, 6, replace=False):
+            number = 2 * int(item) + person % 2
+            events.append(act(person, "view", {"item": f"i{number}"}, at=at()))
+            events.append(act(person, "like", {"post": f"post{number}"}, record=f"l{person}.{item}", at=at()))
+        for step in (2, 4, 6):
+            other = (person + step) % 60
+            about = {"account": f"bluesky:p{other}"}
+            events.append(act(person, "follow", about, record=f"f{person}.{other}", at=now - 9 * 86_400_000))
+    for start in range(0, len(events), 500):
+        told = server.ask("POST", "/v1/events", {"events": events[start : start + 500]})
+        assert told.json() == {"success": True, "accepted": len(events[start : start + 500])}
+    server.eventually(lambda: (server.profile("bluesky:p59") or {}).get("counts", {}).get("follow") == 3)
+
+    done = subprocess.run(
+        [sys.executable, "-m", "plait", "evaluate", "--live", "--json", "--data", str(server.data)],
+        capture_output=True, text=True, timeout=110, env={**os.environ, **server.env},
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stderr
+    assert "bluesky/follow~" in json.loads(done.stdout)["gates"]["channels"]
 
 
 def test_a_folder_and_live_exclude_each_other(tmp_path):

@@ -5,6 +5,9 @@ import math
 import msgspec
 import pytest
 from bench.plain import PlainLog, PlainStore
+from hypothesis import given
+from hypothesis import settings as arguing
+from hypothesis import strategies as st
 
 from plait import people
 from plait.catalog import Catalog, Item
@@ -12,11 +15,11 @@ from plait.circles import Circles, accounts_of, training_rows
 from plait.decide import Asked, Decider, Question
 from plait.events import DAY, Record, encode_record
 from plait.fold import Fold
-from plait.graph import FEWEST, pseudonym
+from plait.graph import FEWEST, QUARTER, pseudonym
 from plait.models.ranker import about_of
 from plait.settings import ConsentDefaults, Settings
 from plait.signals import load_signals
-from plait.subjects import BEYOND, FOLLOWED
+from plait.subjects import BEYOND, FOLLOWED, OTHERS, TOGETHER
 
 NOW = 1_780_000_000_000
 SIGNALS = load_signals()
@@ -193,8 +196,121 @@ def test_what_is_learned_is_what_is_asked():
 
     rows = dict(training_rows(store, OPEN, "pepper", now=NOW))
 
-    mine = [one for one in rows[ME] if one.signal in (FOLLOWED, BEYOND)]
+    mine = [one._replace(at=0) for one in rows[ME] if one.signal in OTHERS]
     assert mine == list(told(store, circles).values())
+
+
+def test_what_is_learned_has_the_time_of_the_newest_follow_or_like_it_rests_on():
+    def newest(followed, liked):
+        store, _ = world(
+            follow(ME, "bluesky:ann", at=NOW - followed * DAY), fact("1", "bluesky:ann", at=NOW - liked * DAY)
+        )
+        rows = dict(training_rows(store, OPEN, "pepper", now=NOW))
+        (entry,) = (one for one in rows[ME] if one.signal == FOLLOWED)
+        return entry.at
+
+    assert 0 <= newest(3, 5) - (NOW - 3 * DAY) < QUARTER
+    assert 0 <= newest(5, 3) - (NOW - 3 * DAY) < QUARTER
+
+
+def test_the_time_of_what_friends_of_friends_liked_is_that_of_the_newest_tie_between():
+    far = [f"bluesky:f{n}" for n in range(FEWEST)]
+    store, _ = world(
+        follow(ME, "bluesky:ann", at=NOW - 9 * DAY),
+        *(follow("bluesky:ann", one, at=NOW - (2 if one == far[0] else 8) * DAY) for one in far),
+        *(fact(f"l{one}", one, at=NOW - 7 * DAY) for one in far),
+    )
+
+    (entry,) = (
+        one for one in dict(training_rows(store, OPEN, "pepper", now=NOW))[ME] if one.signal == BEYOND
+    )
+
+    assert 0 <= entry.at - (NOW - 2 * DAY) < QUARTER
+
+
+PEOPLE = [f"bluesky:p{number}" for number in range(9)]
+whens = st.integers(0, 20).map(lambda days: NOW - days * DAY)
+follows = st.builds(
+    lambda one, other, at: follow(one, other, at=at), st.sampled_from(PEOPLE), st.sampled_from(PEOPLE), whens
+)
+likes = st.builds(
+    lambda one, post, at: fact(f"{one}+{post}", one, about={"post": post}, record=f"{one}+{post}", at=at),
+    st.sampled_from(PEOPLE), st.sampled_from(["p1", "p2", "p3", "p4"]), whens,
+)  # fmt: skip
+
+
+def unlike(facts):
+    return list({one["id"]: one for one in facts}.values())
+
+
+def around(store, **more):
+    found = {}
+    for row, entries in training_rows(store, OPEN, "pepper", now=NOW, **more):
+        for one in entries:
+            if one.signal in OTHERS:
+                found[row, one.signal, one.id] = (one.count, pytest.approx(one.weight, rel=1e-5))
+    return found
+
+
+@arguing(max_examples=60, deadline=None)
+@given(st.lists(follows | likes, max_size=60).map(unlike), whens)
+def test_as_of_a_moment_is_told_what_would_have_been_told_then(facts, moment):
+    store, _ = world(*facts)
+    then, _ = world(*(one for one in facts if one["at"] <= moment))
+
+    assert around(store, until=moment) == around(then)
+
+
+@arguing(max_examples=60, deadline=None)
+@given(st.lists(follows | likes, max_size=60).map(unlike), st.randoms())
+def test_the_order_in_which_facts_come_does_not_show(facts, random):
+    other = random.sample(facts, len(facts))
+
+    assert around(world(*facts)[0]) == around(world(*other)[0])
+
+
+# -- who follows nobody ----------------------------------------------------------------------------------------
+
+LOVERS = [f"bluesky:lover{number}" for number in range(FEWEST)]
+
+
+def lovers(count=FEWEST):
+    """Each likes what I like, and one thing more."""
+    return [
+        fact(f"{one}+{post}", one, about={"post": post}, record=f"{one}+{post}")
+        for one in LOVERS[:count]
+        for post in ("p1", "p2")
+    ]
+
+
+def test_who_follows_nobody_hears_of_those_who_liked_the_same():
+    (entry,) = told(*world(fact("me", ME), *lovers())).values()
+
+    assert (entry.signal, entry.id, entry.count) == (TOGETHER, "p2", FEWEST)
+    assert about_of(entry) == "5 people who liked what you liked like this, too"
+
+
+def test_of_those_who_liked_the_same_nothing_is_told_of_fewer_than_five():
+    assert told(*world(fact("me", ME), *lovers(FEWEST - 1))) == {}
+
+
+def test_those_who_liked_the_same_count_by_their_own_consent():
+    no = {"id": "n", "signal": "consent", "who": [LOVERS[0]], "consent": {"social": False}, "at": NOW}
+
+    assert told(*world(fact("me", ME), *lovers(), no)) == {}
+
+
+def test_who_liked_the_same_and_took_it_back_is_not_near_any_more():
+    store, circles = world(fact("me", ME), *lovers())
+    log = PlainLog()
+    log.records = [b""]
+    gone = fact("gone", LOVERS[0], about={}, record=f"{LOVERS[0]}+p1", op="retract", at=NOW + 1)
+    log.append([encode_record(Record(kind="events", source="web", received_at=NOW + 1, trusted=True, body=msgspec.json.encode([gone])))])  # fmt: skip
+    Fold(store, OPEN, SIGNALS, log=log).step(log.read(1))
+
+    circles.take(store, [LOVERS[0]])
+
+    assert told(store, circles) == {}
 
 
 def test_a_devices_word_is_that_of_its_persons_accounts():

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plait.adjacency import Rows
-from plait.graph import FEWEST, Graph, node_key, pseudonym
+from plait.graph import FEWEST, QUARTER, Graph, node_key, pseudonym
 
 ME = "bluesky:me"
 
@@ -173,6 +173,102 @@ def test_sums_are_those_of_a_plain_count(world, followed):
     assert not made._sum.any()
     assert not made._count.any()
     assert not made._last.any()
+
+
+# -- who did the same ------------------------------------------------------------------------------------------
+
+
+def together(made, *did):
+    return made.together(made.known([ME]), dict.fromkeys(did, 1.0), 100)
+
+
+def test_who_did_the_same_rare_thing_is_nearer_than_who_did_what_everybody_did():
+    rare = {f"rare{n}": ([], ["rare", "tent"]) for n in range(FEWEST)}
+    common = {f"common{n}": ([], ["common", "stove"]) for n in range(3 * FEWEST)}
+    made = graph(**rare, **common)
+
+    found = together(made, "rare", "common")
+
+    each = {one: weight / count for one, weight, count, _ in zip(*found, strict=True)}
+    assert each["tent"] > each["stove"]
+
+
+def test_what_you_did_yourself_is_not_told():
+    made = graph(**{f"p{n}": ([], ["tent", "stove"]) for n in range(FEWEST)})
+
+    assert together(made, "tent", "stove").things == []
+
+
+def test_what_everybody_did_ties_nobody(monkeypatch):
+    monkeypatch.setattr("plait.graph.MOST_STEPS", 9)
+    made = graph(**{f"p{n}": ([], ["tent", "stove"]) for n in range(10)})
+
+    assert together(made, "tent").things == []
+
+
+did = st.dictionaries(people, st.lists(st.sampled_from("abcdef"), unique=True), max_size=12)
+
+
+@given(did, st.lists(st.sampled_from("abcdefg"), unique=True), st.randoms())
+def test_who_did_the_same_is_counted_plainly_and_in_any_order(world, mine, random):
+    names = {str(n): ([], acts) for n, acts in world.items()}
+    turned = random.sample(sorted(names), len(names))
+
+    found = together(graph(**names), *mine)
+    again = together(graph(**{one: names[one] for one in turned}), *mine)
+
+    near = [acts for acts in world.values() if set(acts) & set(mine)]
+    wanted = {one: sum(one in acts for acts in near) for one in "abcdef" if one not in mine}
+    assert dict(zip(found.things, found.people, strict=True)) == {
+        one: count for one, count in wanted.items() if count >= FEWEST
+    }
+    assert dict(zip(again.things, again.weights, strict=True)) == pytest.approx(
+        dict(zip(found.things, found.weights, strict=True))
+    )
+
+
+@given(did, st.lists(st.sampled_from("abcdef"), unique=True), st.randoms())
+def test_who_is_nearest_of_many_does_not_depend_on_who_came_first(world, mine, random):
+    names = {str(n): ([], acts) for n, acts in world.items()}
+    turned = random.sample(sorted(names), len(names))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("plait.graph.MOST_NEAR", 2)
+        patched.setattr("plait.graph.FEWEST", 1)
+
+        found = together(graph(**names), *mine)
+        again = together(graph(**{one: names[one] for one in turned}), *mine)
+
+    assert dict(zip(again.things, again.people, strict=True)) == dict(
+        zip(found.things, found.people, strict=True)
+    )
+
+
+@given(st.lists(st.tuples(people, st.lists(st.sampled_from("abcdef"), unique=True)), max_size=30))
+def test_things_know_who_did_something_with_them_whatever_was_put_before(told):
+    kept, last = Graph(), dict(told)
+    for who, acts in told:
+        kept.put(str(who), None, dict.fromkeys(acts, 1.0))
+
+    for thing, number in kept._thing.items():
+        nodes, _ = kept._by.row(number)
+        whom = {str(who) for who, acts in last.items() if thing in acts}
+        assert sorted(nodes.tolist()) == sorted(kept.known(whom).tolist())
+
+
+@given(did)
+def test_moments_are_those_of_the_newest_that_counts(world):
+    made = Graph(dated=True)
+    at = {(who, one): QUARTER * (1 + 7 * who + ord(one) % 5) for who, acts in world.items() for one in acts}
+    for who, acts in world.items():
+        made.put(str(who), None, dict.fromkeys(acts, 1.0), {one: at[who, one] for one in acts})
+
+    nodes = made.known(map(str, world))
+    found = made.shared(nodes, np.ones(len(nodes), np.float32), 100, np.zeros(len(nodes), np.float32))
+
+    newest = {one: max(at[who, one] for who, acts in world.items() if one in acts) for one in found.things}
+    assert dict(zip(found.things, found.at, strict=True)) == newest
+    assert not made._sum.any()
+    assert not made._count.any()
 
 
 @pytest.mark.parametrize("most", [1, 3])

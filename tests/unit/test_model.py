@@ -13,6 +13,7 @@ from plait.models import Model, current, drop_old, gates
 from plait.models.fit import fit
 from plait.models.table import table_of
 from plait.profile import Entry, Profile
+from plait.subjects import FOLLOWED
 
 NOW = 1_780_000_000_000
 HALF_LIFE = 14 * DAY
@@ -269,3 +270,29 @@ def test_a_history_that_is_cut_is_cut_before_anything_is_learned():
     assert {0, 1, 2} <= set(history[asked].tolist())
     known = cut.rest.target()
     assert known.multiply(cut.truth).nnz == 0
+
+
+def with_friends(days, number=500):
+    """Everybody looks at what a few friends liked; of when the friends liked it the model may only hear before."""
+    random = np.random.default_rng(5)
+    for person in range(number):
+        chosen = random.choice(24, 8, replace=False)
+        names = [f"{('tent', 'boat')[one % 2]}-{one // 2}" for one in chosen]
+        views = [entry(name, days=float(day)) for day, name in enumerate(names[:5])]
+        told = [entry(name, source="bluesky", signal=FOLLOWED, section="2", days=days) for name in names]
+        yield f"user:{person}", views + told
+
+
+def test_what_friends_liked_before_foretells():
+    model = fit(with_friends(30.0), catalog(), now=NOW, half_life=HALF_LIFE)
+
+    known = model.manifest.quality
+    assert known["model"] > 1.5 * known["popularity"]
+    assert "bluesky/follow~" not in model.manifest.gated_off
+
+
+def test_what_friends_liked_later_is_not_heard_of_before():
+    model = fit(with_friends(0.0), catalog(), now=NOW, half_life=HALF_LIFE)
+
+    known = model.manifest.quality
+    assert known["model"] < 1.1 * known["popularity"]  # everybody looks at anything alike

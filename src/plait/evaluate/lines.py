@@ -14,7 +14,7 @@ from plait.models import Model
 from plait.models.batch import scores as scores
 from plait.models.fit import fit_lines
 from plait.models.table import TIES, Table, summed
-from plait.subjects import SEP
+from plait.subjects import SEP, verb
 
 HALF_LIFE = 14 * DAY
 TIED = (TIES, "follow")  # the channel of who follows whom
@@ -97,7 +97,7 @@ def heard_by(table: Table, name: str, social: Collection[str]) -> Table:
 
 
 def _heard(table: Table, social: Collection[str]) -> dict[str, NDArray[np.bool_]]:
-    hears = np.array([one[0] == TIES or one[1] in social for one in table.channels])
+    hears = np.array([one[0] == TIES or verb(one[1]) in social for one in table.channels])
     return {
         "popularity": np.zeros(len(hears), np.bool_),
         "activity": ~hears,

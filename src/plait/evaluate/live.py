@@ -10,14 +10,16 @@ from typing import Any
 
 import numpy as np
 
+from plait import circles, people
+from plait.affinity import with_affinity
 from plait.catalog import Catalog
 from plait.errors import Rejected, Unavailable
 from plait.evaluate import SOCIAL_SIGNALS, report
 from plait.evaluate.dataset import Dataset
 from plait.evaluate.split import BY_TIME
 from plait.fragment import half_life_ms
+from plait.keys import load_keys
 from plait.models.table import Table, table_of
-from plait.people import training_rows
 from plait.settings import Settings
 from plait.store import open_store
 from plait.subjects import SEP
@@ -36,8 +38,8 @@ def evaluate_installation(
 ) -> dict[str, Any]:
     """Hold back the newest tenth of what an installation knows, foretell it, and keep the report in the data folder.
 
-    What is read is what a fit reads: the state, linked and consented, without robots; nothing in it is changed. An act
-    that was repeated counts as its newest, since the state keeps no other time.
+    What is read is what a fit reads: the state, linked and consented, without robots, and what those around each person liked
+    until then; nothing in it is changed. An act that was repeated counts as its newest, since the state keeps no other time.
 
     Args:
         settings: of the installation; its server may be running.
@@ -61,31 +63,44 @@ def evaluate_installation(
         snapshot = store.snapshot()
         try:
             catalog = Catalog.load(snapshot)
-            table = table_of(
-                training_rows(snapshot, settings, now=now), catalog, now=now, half_life=half_life
+            rows = people.training_rows(snapshot, settings, now=now)
+            whole = table_of(rows, catalog, now=now, half_life=half_life)
+            moment = _moment(whole)
+            # Read again as of then: what friends liked later would tell what was looked at before.
+            rows = circles.training_rows(
+                snapshot, settings, load_keys(settings).pepper, now=now, until=moment
             )
+            rows = with_affinity(rows, catalog, lambda row: people.members(snapshot, row, settings))
+            rest = table_of(rows, catalog, now=now, half_life=half_life)
         finally:
             snapshot.close()
     finally:
         store.close()
-    dataset, rest = _held_back(table)
+    dataset = _held_back(whole, rest, moment)
     found = report(dataset, seed=seed, social=social, told=told, table=rest, now=now, half_life=half_life)
     _keep(Path(settings.data) / FOLDER, now, found)
     return found
 
 
-def _held_back(table: Table) -> tuple[Dataset, Table]:
-    about = table.entity < table.items
+def _moment(table: Table) -> int:
+    """From when on what people wanted is held back, ms since the epoch."""
     if not table.wanted.any():
         raise Rejected("nothing has happened yet that could be foretold", code="too_few_rows")
-    moment = np.quantile(table.at[table.wanted], 1 - BY_TIME)
-    late = table.at > moment
-    rest = table.only(~late)
-    known = np.unique(
-        rest.person[rest.entity < rest.items] * table.items + rest.entity[rest.entity < rest.items]
-    )
-    pair = table.person * table.items + np.where(about, table.entity, 0)
-    asked = np.setdiff1d(pair[late & table.wanted], known)
+    return int(np.quantile(table.at[table.wanted], 1 - BY_TIME))
+
+
+def _held_back(table: Table, rest: Table, moment: int) -> Dataset:
+    """What is asked: what people wanted after a moment, and had not touched before.
+
+    Args:
+        table: all acts.
+        rest: what was known at the moment, of the same people and items.
+        moment: ms since the epoch.
+    """
+    about = rest.own & (rest.entity < rest.items)  # what friends did with an item does not make it known
+    known = np.unique(rest.person[about] * rest.items + rest.entity[about])
+    late = (table.at > moment) & table.wanted
+    asked = np.setdiff1d(table.person[late] * table.items + table.entity[late], known)
     if not len(asked) or not len(known):
         raise Rejected("too little has happened yet to hold any of it back", code="too_few_rows")
     nothing = np.zeros(0, np.int64)
@@ -95,7 +110,7 @@ def _held_back(table: Table) -> tuple[Dataset, Table]:
         signals=[], person=known // table.items, item=known % table.items, signal=np.zeros(len(known), np.int64),
         value=np.full(len(known), np.nan), at=np.zeros(len(known), np.int64), tie_from=nothing, tie_to=nothing,
         titles=[], topics=[], test_person=asked // table.items, test_item=asked % table.items, tested=True,
-    ), rest  # fmt: skip
+    )  # fmt: skip
 
 
 def _keep(folder: Path, now: int, found: dict[str, Any]) -> None:

@@ -315,8 +315,11 @@ class Personalize:
                 known = people.stranger(snapshot, person, settings=here.settings, door=here.door)
         finally:
             snapshot.close()
-        if found is not None and here.circles is not None:
-            found.entries += here.circles.told(found.identifiers, found.entries, now=now)
+        if found is not None:
+            drawn = self._decider.ranker.drawn(found.identifiers, found.entries)
+            if here.circles is not None:
+                found.entries += here.circles.told(found.identifiers, found.entries, now=now)
+            found.entries += drawn
         return found, here.facts(known, now) if asked and known is not None else None
 
     def _tell_decided(self, decision: Decision, person: str | None, now: int) -> None:

@@ -29,6 +29,7 @@ from plait.models.shape import tuned
 from plait.models.table import TIES, Table, returns, table_of
 from plait.models.unlearn import Learned, Ledger
 from plait.profile import Entry
+from plait.subjects import verb
 
 KEEP = 400  # values of each row of B that are kept; at 200 NDCG falls by a hundredth
 BUDGET = 60_000_000  # values of all rows together: half a gigabyte, mapped from disk
@@ -284,7 +285,7 @@ def _learned(
         told.append((mine, _asked(one, heard, shape, parts, random)))
     names = list(dict.fromkeys(name for mine, _ in told for name in mine))
     every = joined([_aligned(mine, one, names) for mine, one in told])
-    social = np.array([kind == TIES or signal in SOCIAL for kind, signal in table.channels])
+    social = np.array([kind == TIES or verb(signal) in SOCIAL for kind, signal in table.channels])
     timed = len(every.bucket) >= ENOUGH and any(name == LATELY for _, name in names)
     fitted, by_channel = (fit_loud if timed else fit_gates)(
         every, names, 2 * channels, {"activity": np.tile(~social, 2), "social": np.tile(social, 2)}

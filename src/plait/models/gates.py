@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from plait.events import SOCIAL
 from plait.models import bucket_of, loops
 from plait.models.table import Table
+from plait.subjects import verb
 
 Array = NDArray[np.float64]
 
@@ -101,12 +102,16 @@ def split(table: Table, random: np.random.Generator, *, cut: bool = True) -> Spl
     for number, length in enumerate(CUTS):
         short = chosen[number :: len(CUTS) + UNCUT] if cut else chosen[:0]
         gone |= _beyond(table, short, length, gone, random)
+    # Nor may what others did later tell of what a history was cut by.
+    lost = np.ones(len(pair), np.bool_)
+    lost[back[~gone[wanted]]] = False
+    gone[about] |= ~table.own[about] & lost[where] & (table.at[about] >= first[where])
     left = table.only(~gone)
     if moment < np.inf:
         left.at = np.minimum(left.at, int(moment))
-    known = np.unique(
-        left.person[left.entity < left.items] * table.items + left.entity[left.entity < left.items]
-    )
+    # What others did with an item does not make it known: what that is worth is asked, too.
+    mine = left.own & (left.entity < left.items)
+    known = np.unique(left.person[mine] * left.items + left.entity[mine])
     truth = np.setdiff1d(pair[asked[person]], known)
     return Split(
         left,
@@ -147,7 +152,7 @@ def _repeated(
 
 def social_of(table: Table) -> NDArray[np.bool_]:
     """Which acts are social."""
-    social = np.array([signal in SOCIAL for _, signal in table.channels] or [False])
+    social = np.array([verb(signal) in SOCIAL for _, signal in table.channels] or [False])
     found: NDArray[np.bool_] = social[table.channel]
     return found
 
@@ -201,7 +206,7 @@ def groups(cut: Split, score: Score, random: np.random.Generator) -> Groups:
     cut = cut._replace(rest=cut.rest.of(people))
     found: list[tuple[Array, Array, Array, int, float]] = []
     wanted = cut.rest.target()
-    touched = cut.rest.only(cut.rest.entity < cut.rest.items)
+    touched = cut.rest.only(cut.rest.own & (cut.rest.entity < cut.rest.items))
     everything = touched.matrix()[:, : cut.rest.items].tocsr()
     size = max(1, 2_000_000 // max(1, cut.rest.items))
     for at in range(0, len(people), size):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Literal
@@ -14,6 +14,8 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
+from plait import people
+from plait.affinity import with_affinity
 from plait.catalog import Catalog
 from plait.circles import training_rows
 from plait.errors import Corrupt
@@ -75,8 +77,8 @@ def _read(settings: Settings, *, now: int, half_life: int) -> tuple[Table, NDArr
     names: list[str] = []
 
     def named(
-        rows: Iterable[tuple[str, Sequence[Entry]]],
-    ) -> Iterator[tuple[str, Sequence[Entry]]]:
+        rows: Iterable[tuple[str, list[Entry]]],
+    ) -> Iterator[tuple[str, list[Entry]]]:
         for name, entries in rows:
             names.append(name)
             yield name, entries
@@ -84,8 +86,10 @@ def _read(settings: Settings, *, now: int, half_life: int) -> tuple[Table, NDArr
     store = open_store(settings.url("store"))
     try:
         with closing(store.snapshot()) as snapshot:
+            catalog = Catalog.load(snapshot)
             rows = named(training_rows(snapshot, settings, pepper, now=now))
-            table = table_of(rows, Catalog.load(snapshot), now=now, half_life=half_life)
+            rows = with_affinity(rows, catalog, lambda row: people.members(snapshot, row, settings))
+            table = table_of(rows, catalog, now=now, half_life=half_life)
             return table, hashes(names, pepper), snapshot.position
     finally:
         store.close()

@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from plait.affinity import Authors
 from plait.catalog import Catalog
-from plait.subjects import COMPLAINT, SEP
+from plait.subjects import AUTHOR, COMPLAINT, SEP
 
 
 class Meaning(NamedTuple):
@@ -36,10 +37,15 @@ _KEPT = 200_000
 
 
 class Meanings:
-    """The meanings of a catalog, kept as long as it does not change."""
+    """The meanings of a catalog, kept as long as it does not change.
+
+    Attributes:
+        authors: of its posts.
+    """
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
+        self.authors = Authors(catalog)
         self._version = catalog.version
         self._kept: dict[tuple[str, str], Meaning] = {}
         self._topic_of: dict[str, int] = {}  # case-folded name -> code
@@ -66,6 +72,11 @@ class Meanings:
             row = self._row_of_url(id)
             if row is not None:
                 return self._of_row(row, kind, id)
+        if kind == AUTHOR:
+            items = self.authors.items(id)
+            many = max(1.0, sum(items.values())) ** -0.5
+            shares = tuple(sure * many for sure in items.values())
+            return Meaning(tuple(items), shares, f"{kind}{SEP}{id}", ())
         if kind == COMPLAINT:
             return Meaning((), (), "", ())
         if kind == "topic":

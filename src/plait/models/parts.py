@@ -72,8 +72,8 @@ def pool_of(
 
 
 def items_only(table: Table) -> sp.csr_matrix:
-    """(people, entities) of all channels, without people."""
-    return table.only(~table.tied[table.channel]).matrix()
+    """(people, entities) of all that people did themselves, without people."""
+    return table.only(table.own & ~table.tied[table.channel]).matrix()
 
 
 def parts_of(

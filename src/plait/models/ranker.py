@@ -15,13 +15,14 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from plait.affinity import at_home
 from plait.catalog import Catalog
 from plait.models import Channel, Model, kernels, rarity
 from plait.models import reasons as writing
 from plait.models.meaning import Meaning, Meanings
 from plait.models.table import AGAINST, MOST_ENTRIES, TIES, channel_of, counts, heaviest, wants
 from plait.profile import Entry
-from plait.subjects import BEYOND, FOLLOWED, INFERRED, SEP
+from plait.subjects import AUTHOR, BEYOND, COMMUNITY, FOLLOWED, SEP, TOGETHER, is_derived, verb
 
 Label = tuple[str, str, str]  # source, signal, about
 
@@ -35,6 +36,7 @@ OTHER: Label = ("other", "other", "")
 CIRCLE = {
     FOLLOWED: ("{} people you follow liked this", "{} person you follow liked this"),
     BEYOND: ("{} people around those you follow liked this",) * 2,
+    TOGETHER: ("{} people who liked what you liked like this, too",) * 2,
 }
 _NONE = np.zeros(0, np.int32)
 
@@ -212,8 +214,9 @@ class Ranker:
             if soon >= 0:
                 lately.append((soon, share))
             # A channel that foretells may not let an item explain itself; that they come back to it is told apart. What
-            # friends like is no coming back, and speaks for itself until the model has learned how loudly.
-            if at < 0 or shows or (entry.signal in CIRCLE and number == channels):
+            # friends like, or an author's other posts are about, is no coming back, and speaks for itself until the model has
+            # learned how loudly.
+            if at < 0 or shows or (is_derived(entry.signal) and number == channels):
                 points.append((slot, share * float(model.returns[number])))
         own = self._row_of(number, model.entity.get(meaning.own, -1)) if meaning.own else -1
         if own >= 0:
@@ -224,10 +227,23 @@ class Ranker:
         said = self._said[entry[:5]] = self._sayings.add(
             rows, lately, points, self._topics_of(meaning) if entry.signal not in AGAINST else [],
             [(slot, 1.0) for slot in self._slot[list(meaning.rows)].tolist()] if shows else [],
-            label=(entry.source, entry.signal.rstrip(INFERRED), about_of(entry)), channel=number,
+            label=(entry.source, verb(entry.signal), self._about(entry)), channel=number,
             group=(channel, entry.kind, entry.id), counts=counts(entry),
         )  # fmt: skip
         return said
+
+    def _about(self, entry: Entry) -> str:
+        """What an act was about, as answers say it. Accounts are named that are the company's own, and no others."""
+        if entry.signal == COMMUNITY:
+            return f"people of {entry.id}"
+        if entry.kind != AUTHOR:
+            return about_of(entry)
+        whose = entry.id if self._meanings.authors.is_own(entry.id) else "one account"
+        return f"{entry.section} posts by {whose}"
+
+    def drawn(self, identifiers: Sequence[str], entries: Sequence[Entry]) -> list[Entry]:
+        """To whose posts, and where, somebody is drawn, as entries beside theirs."""
+        return self._meanings.authors.drawn(entries) + at_home(identifiers, entries)
 
     def _related(self, page: int) -> int:
         """The number of what the item of a page says about others."""

@@ -49,7 +49,10 @@ def tuned(cut: Split, heard: NDArray[np.bool_], random: np.random.Generator) -> 
         return Shape()
     truth = cut.truth[people].toarray() > 0
     theirs = table.of(people)
-    known = theirs.only(theirs.entity < table.items).matrix()[people][:, : table.items].toarray() != 0
+    known = (
+        theirs.only(theirs.own & (theirs.entity < table.items)).matrix()[people][:, : table.items].toarray()
+        != 0
+    )
     timed = is_timed(table)
     half_life = _half_life(table, random) if timed else 0.0
     popular = popularity(table, half_life).astype(np.float32)

@@ -14,16 +14,20 @@ from numpy.typing import NDArray
 
 from plait.catalog import Catalog
 from plait.events import ACTIVITY, SYSTEM
+from plait.graph import FEWEST
 from plait.models import Channel
 from plait.models.meaning import Meanings
 from plait.profile import Entry
-from plait.subjects import COMPLAINT, SEP
+from plait.subjects import AUTHOR, COMPLAINT, SEP, is_derived
 
 AGAINST = frozenset({"remove"})  # acts that speak against; learned from, never wanted
 TIES = "ties"  # the kind of source whose acts are about people: who follows whom
 MOST_ENTRIES = (
     400  # of one person that are read, the heaviest; more would slow every answer and say little new
 )
+_OF_PEOPLE = frozenset(
+    {"account", AUTHOR, "community"}
+)  # kinds of things that are people, or a circle of them
 SLICE = 1_000_000  # acts that are Python's at one time
 Columns = tuple[
     NDArray[np.int64],
@@ -74,7 +78,7 @@ def read(entries: Sequence[Entry], *, now: int, half_life: int) -> list[tuple[En
         heard = heaviest(heard)
     if not heard:
         return []
-    newest = max([one.at for one in heard])
+    newest = max([one.at for one in heard if not is_derived(one.signal)], default=now)
     fresh = math.exp2(min((now - newest) / half_life, 1_000.0))
     total: dict[tuple[Channel, str, str], float] = {}
     keys = []
@@ -127,6 +131,13 @@ class Table:
         """(channels + 1,) which channels tell of ties between people; past the last there is none."""
         found = np.zeros(len(self.channels) + 1, np.bool_)
         found[: len(self.channels)] = [kind == TIES for kind, _ in self.channels]
+        return found
+
+    @property
+    def own(self) -> NDArray[np.bool_]:
+        """Which acts are the person's own, as they did them; the rest was made of these, or of what others did."""
+        mine = np.array([not is_derived(signal) for _, signal in self.channels] or [True])
+        found: NDArray[np.bool_] = mine[self.channel]
         return found
 
     def only(self, kept: NDArray[np.bool_] | NDArray[np.intp]) -> Table:
@@ -239,12 +250,33 @@ def table_of(
                 acts.append((person, channel, place, value, again, entry.at))
     slices.append(summed(*_columns(acts)))
     acts.clear()
-    columns = _joined(slices)
-    return Table(
-        list(channels), entities, len(shown), len(people), *columns,
+    table = Table(
+        list(channels), entities, len(shown), len(people), *_joined(slices),
         _topics(catalog, shown, topics, len(entities)),
         np.array([named.get(f"person{SEP}{one}", -1) for one in people], np.int64),
     )  # fmt: skip
+    return _without_few(table)
+
+
+def _without_few(table: Table) -> Table:
+    """The table without the names of accounts, authors and communities that fewer than ``FEWEST`` people have to do with.
+
+    What is learned of one is told to others who follow the same, and of so few that would be what somebody wanted.
+    """
+    of_people = np.array([one.partition(SEP)[0] in _OF_PEOPLE for one in table.entities] or [False])
+    if not of_people.any():
+        return table
+    here = of_people[table.entity]
+    pairs = np.unique(table.entity[here] * table.people + table.person[here])
+    many = np.bincount(pairs // max(1, table.people), minlength=len(table.entities))
+    kept = ~of_people | (many >= FEWEST)
+    number = np.cumsum(kept) - 1
+    table = table.only(kept[table.entity])
+    table.entity = number[table.entity]
+    table.entities = [one for one, stays in zip(table.entities, kept.tolist(), strict=True) if stays]
+    table.topics = table.topics[np.flatnonzero(kept)]
+    table.self_of = np.where(table.self_of >= 0, number[table.self_of], -1)
+    return table
 
 
 def _columns(acts: list[tuple[int, int, int, float, bool, int]]) -> list[NDArray[Any]]:
