@@ -30,6 +30,7 @@ _ACTS = frozenset({*ACTIVITY, *SOCIAL, COMPLAINT})
 TRAIT = "traits."
 _MEMO = 20_000  # items whose meaning is remembered
 
+Meaning = Mapping[tuple[str, str], float]  # ("item", id) and ("topic", name) -> how surely, 0..1
 Ours = Mapping[
     str, Collection[str]
 ]  # what our accounts are called -> their identifiers; see ``plait.accounts.ours``
@@ -128,17 +129,20 @@ class Meanings:
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
         self._version = -1
-        self._known: dict[tuple[str, str], Mapping[tuple[str, str], float]] = {}
+        self._known: dict[tuple[str, str], Meaning] = {}
 
-    def of(self, entry: Entry) -> Mapping[tuple[str, str], float]:
-        """``("item", id)`` and ``("topic", name)``, and how surely, 0..1."""
+    def of(self, entries: Sequence[Entry]) -> list[Meaning]:
+        """``("item", id)`` and ``("topic", name)``, and how surely, 0..1; of each entry."""
         if self._version != self._catalog.version or len(self._known) > _MEMO:
             self._version = self._catalog.version
             self._known.clear()
-        key = (entry.kind, entry.id)
-        found = self._known.get(key)
-        if found is None:
-            found = self._known[key] = meant(entry, self._catalog)
+        known, found = self._known, []
+        for one in entries:
+            key = (one.kind, one.id)
+            told = known.get(key)
+            if told is None:
+                told = known[key] = meant(one, self._catalog)
+            found.append(told)
         return found
 
 
@@ -161,13 +165,15 @@ class Facts(Mapping[str, Any]):
         self._now, self._ours = now, ours or {}
         self._memo: dict[str, Any] = {}
         self._weights: dict[tuple[str, str], float] | None = None
-        said = profile.consents
-        self._silent = said.get("personalize") is False
-        #: Whether all that was told of the site, and of networks, may be used.
-        self._whole = not any(not yes for named, yes in said.items() if named.startswith("personalize@"))
-        self._social = self._whole and not any(
-            not yes for named, yes in said.items() if named.startswith("social")
-        )
+        self._acts: dict[str, list[Entry]] | None = None
+        self._known: dict[str, list[Meaning]] = {}
+        self._silent = profile.consents.get("personalize") is False
+        # Whether all that was told of the site, and of networks, may be used.
+        self._whole = self._social = True
+        for named, yes in profile.consents.items():
+            if not yes:
+                self._whole &= not named.startswith("personalize@")
+                self._social &= not named.startswith(("personalize@", "social"))
 
     def fulfil(self, asked: Condition) -> bool:
         """Whether a condition surely holds; never for somebody who may not be personalized for."""
@@ -183,6 +189,11 @@ class Facts(Mapping[str, Any]):
         found = self._trait(head) if head.startswith(TRAIT) else _FOUND[head](self, *arguments)
         self._memo[name] = found
         return found
+
+    def get(self, name: str, default: Any = None, /) -> Any:
+        """As ``[name]``: a condition asks so, and what is not known is ``None`` already."""
+        del default
+        return self[name]
 
     def __iter__(self) -> Iterator[str]:
         """The names of the fields."""
@@ -205,7 +216,7 @@ class Facts(Mapping[str, Any]):
         return _comparable(traits)
 
     def _interests(self) -> list[str]:
-        found = [what for what, weight in self._weighed().items() if weight >= INTERESTED]
+        found = [what for what, weight in self._weighed().items() if _rounded(weight) >= INTERESTED]
         return [name for _, name in found] + [f"{kind}:{name}" for kind, name in found]
 
     def _types(self) -> list[str]:
@@ -225,14 +236,11 @@ class Facts(Mapping[str, Any]):
 
     def _follows(self, account: str = "") -> bool | None:
         wanted = {account, *self._ours.get(account, ())}
-        found = any(
-            one.signal == Signal.FOLLOW and one.kind == "account" and one.id in wanted
-            for one in self._profile.entries
-        )
+        found = any(one.kind == "account" and one.id in wanted for one in self._did(Signal.FOLLOW, ""))
         return found or (False if self._social else None)
 
     def _bought(self, what: str = "") -> bool | None:
-        found = next(self._did(Signal.PURCHASE, what), None) is not None
+        found = bool(self._did(Signal.PURCHASE, what))
         return found or (False if self._whole else None)
 
     def _count(self, signal: str, what: str = "") -> int | None:
@@ -254,8 +262,8 @@ class Facts(Mapping[str, Any]):
         kind, _, rest = name.partition(":")
         weighed = self._weighed()
         if kind in ("item", "topic") and rest:
-            return weighed.get((kind, rest), 0.0)
-        return max(weighed.get(("item", name), 0.0), weighed.get(("topic", name), 0.0))
+            return _rounded(weighed.get((kind, rest), 0.0))
+        return _rounded(max(weighed.get(("item", name), 0.0), weighed.get(("topic", name), 0.0)))
 
     # what they rest on
 
@@ -263,31 +271,56 @@ class Facts(Mapping[str, Any]):
         """Whether not all they did was a robot's."""
         return self._profile.bots < sum(self._profile.counts.values())
 
-    def _did(self, signal: str, what: str) -> Iterator[Entry]:
-        complaints = signal == COMPLAINT
-        for one in self._profile.entries:
-            if complaints != (one.kind == COMPLAINT) or not (complaints or one.signal == signal):
-                continue
-            if not what or self._is_about(one, what):
-                yield one
-
-    def _is_about(self, entry: Entry, what: str) -> bool:
-        if what in (entry.id, f"{entry.kind}:{entry.id}", about_of(entry)):
-            return True
+    def _did(self, signal: str, what: str) -> list[Entry]:
+        """What they did of one kind, with something or at all."""
+        acts = self._by_signal().get(signal, [])
+        if not what or not acts:
+            return acts
         kind, _, name = what.partition(":")
-        known = self._meanings.of(entry)
-        pairs = [(kind, name)] if name and kind in ("item", "topic") else [("item", what), ("topic", what)]
-        return any(known.get(pair, 0.0) >= _SURE for pair in pairs)
+        told = name and kind in ("item", "topic")
+        pairs = ((kind, name),) if told else (("item", what), ("topic", what))
+        return [
+            one
+            for one, known in zip(acts, self._meant(signal), strict=True)
+            if one.id == what
+            or (one.id == name and one.kind == kind)
+            or (one.section and about_of(one) == what)
+            or any(known.get(pair, 0.0) >= _SURE for pair in pairs)
+        ]
+
+    def _by_signal(self) -> Mapping[str, list[Entry]]:
+        """Entries by signal; a complaint is no act of the signal that it came by."""
+        if self._acts is None:
+            found = self._acts = {}
+            for one in self._profile.entries:
+                signal = COMPLAINT if one.kind == COMPLAINT else one.signal
+                some = found.get(signal)
+                if some is None:
+                    found[signal] = [one]
+                else:
+                    some.append(one)
+        return self._acts
+
+    def _meant(self, signal: str) -> list[Meaning]:
+        """What the entries of a signal speak for."""
+        found = self._known.get(signal)
+        if found is None:
+            found = self._known[signal] = self._meanings.of(self._by_signal()[signal])
+        return found
 
     def _weighed(self) -> Mapping[tuple[str, str], float]:
         """Interests by kind and name, as ``interests.interests`` sums them."""
         if self._weights is None:
-            found = self._weights = {}
-            for one in self._profile.entries:
-                if one.weight and one.signal in TELLING:
-                    weight = -one.weight if one.signal == Signal.REMOVE else one.weight
-                    for pair, sure in self._meanings.of(one).items():
+            found: dict[tuple[str, str], float] = {}
+            for signal, acts in self._by_signal().items():
+                if signal not in TELLING:
+                    continue
+                sign = -1.0 if signal == Signal.REMOVE else 1.0
+                for entry, known in zip(acts, self._meant(signal), strict=True):
+                    weight = sign * entry.weight
+                    for pair, sure in known.items():
                         found[pair] = found.get(pair, 0.0) + weight * sure
+            self._weights = found
         return self._weights
 
 
@@ -306,6 +339,11 @@ _FOUND: dict[str, Callable[..., Any]] = {
     "days_since": Facts._days_since,
     "interest": Facts._interest,
 }
+
+
+def _rounded(weight: float) -> float:
+    """Sums depend in their last digits on the order of acts; who is in an audience must not."""
+    return round(weight, 9)
 
 
 def _comparable(value: Any) -> Any:

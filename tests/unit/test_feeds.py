@@ -474,3 +474,12 @@ def test_a_map_that_means_nothing_is_refused(events):
 def test_a_map_without_two_sides_is_refused(events, one):
     with pytest.raises(Rejected, match="ours=theirs"):
         events("user,signal\n1,view\n", one)
+
+
+def test_an_audience_is_a_promotions_and_of_products_an_attribute(items):
+    found = items("id,kind,audience\n1,promotion,fans\n2,product,women\n")
+
+    assert found == [
+        {"id": "1", "kind": "promotion", "audience": "fans"},
+        {"id": "2", "kind": "product", "attributes": {"audience": "women"}},
+    ]

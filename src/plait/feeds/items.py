@@ -12,7 +12,7 @@ from plait.errors import Rejected
 from plait.expressions import FIELDS
 from plait.feeds import values
 from plait.feeds.source import Row, name_of
-from plait.items import MAX_ATTRIBUTES, MAX_LIST, MAX_TEXT, MAX_TITLE, checked_item
+from plait.items import MAX_ATTRIBUTES, MAX_LIST, MAX_TEXT, MAX_TITLE, PROMOTION, checked_item
 
 # Columns that mean a field of ours, the likelier first; of several that have a value the first is taken.
 COLUMNS: dict[str, tuple[str, ...]] = {
@@ -31,6 +31,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "starts": ("starts", "starts_at"),
     "ends": ("ends", "ends_at"),
     "cap": ("cap",),
+    "audience": ("audience",),
 }  # fmt: skip
 # Looks like a number, and is a name.
 NAMES = frozenset({
@@ -89,6 +90,9 @@ class Reader:
                 told[ours] = values.when(_one(value), ours)
         if (value := self._take(given, used, "cap")) is not None:
             told["cap"] = values.meant(value) if isinstance(value, str) else value
+        # In feeds of products it says for whom a thing is made; that is an attribute.
+        if told.get("kind") == PROMOTION and (value := self._take(given, used, "audience")) is not None:
+            told["audience"] = _one(value)
         if (
             "kind" not in told
             and "price" not in told
