@@ -30,7 +30,9 @@ def test_everything_on_the_shelf_is_taken_by_the_catalog():
 
 def test_posts_and_promotions_are_tied_to_what_there_is():
     stock = shelf()
-    known = {one.id for one in stock.products} | {topic for one in stock.products for topic in one.topics}
+    known = {one.id for one in stock.products} | {
+        topic for one in stock.products for topic in stock.topics_of(one)
+    }
 
     assert {name for one in (*stock.posts, *stock.promotions) for name in one.for_} <= known
 

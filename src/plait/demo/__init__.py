@@ -55,6 +55,11 @@ PLACEMENTS = [
     {"id": "item.related", "title": "Goes with it", "n": 4, "kinds": ["product"], "related": True},
     {"id": "bag.related", "title": "Goes with what you chose", "n": 4, "kinds": ["product"], "related": True},
 ]
+AUDIENCES = {
+    "shelter-seekers": "count('view', 'shelter') >= 2 and not bought('shelter')",
+    "follow-us": "count('follow') > 0",
+    "regulars": "count('purchase') > 1",
+}
 
 _say = Console(stderr=True, highlight=False)
 
@@ -160,6 +165,8 @@ def fill(url: str, *, write: str, secret: str, crowd: list[Visitor], now: int) -
 
 
 def _shelve(owner: Api, stock: Shelf, now: int) -> None:
+    for id, where in AUDIENCES.items():
+        owner.ask("PUT", f"/v1/audiences/{id}", json={"where": where})
     owner.ask("POST", "/v1/items", json={"items": items(stock, now=now)})
     owner.ask("POST", "/v1/placements", json={"placements": placements(stock)})
 

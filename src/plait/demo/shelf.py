@@ -61,7 +61,7 @@ class Post(msgspec.Struct, frozen=True, rename={"for_": "for"}):
 
 
 class Promotion(msgspec.Struct, frozen=True, rename={"for_": "for"}):
-    """An offer, valid for ``days`` from when the demo was set up."""
+    """An offer, valid for ``days`` from when the demo was set up; ``audience`` is whom it is for, if not for all."""
 
     id: str
     title: str
@@ -71,6 +71,7 @@ class Promotion(msgspec.Struct, frozen=True, rename={"for_": "for"}):
     cap: int
     scene: str
     code: str
+    audience: str | None = None
 
 
 class Article(msgspec.Struct, frozen=True, rename={"for_": "for"}):
@@ -195,6 +196,7 @@ def items(stock: Shelf, *, now: int) -> list[dict[str, Any]]:
             "starts": now - DAY,
             "ends": now + one.days * DAY,
             "cap": one.cap,
+            "audience": one.audience,
             "image": f"/scenes/{one.id}.svg",
             "attributes": {"text": one.text, "code": one.code},
         }

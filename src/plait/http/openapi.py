@@ -227,7 +227,7 @@ def _audiences() -> dict[str, Any]:
             "get": _operation("One of them, and what is for it", _answers(found, 401, 403, 404), tags=["audiences"]),
             "put": _operation(
                 "Add or replace one", _answers(found, 400, 401, 403, 408, 409, 413, 429, 503), tags=["audiences"],
-                body=_closed(_object(["where"], title={"anyOf": [_WORD, {"type": "null"}]}, where={"enum": ["follows() and not bought()", "count('view', 'tents') > 3"]})),
+                body=_closed(_object(["where"], title={"type": ["string", "null"], "pattern": "^[^\\x00-\\x1f\\x7f]{0,200}$"}, where={"enum": ["follows() and not bought()", "count('view', 'tents') > 3"]})),
             ),
             "delete": _operation("Take one out", _answers(_ANY, 401, 403, 404, 409, 429, 503), tags=["audiences"]),
         },

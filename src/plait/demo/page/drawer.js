@@ -198,6 +198,8 @@ function person() {
     ...switches(known, () => { soon(0); again(); }),
     counts.length ? el("h3.group", {}, "Acts") : null,
     counts.length ? el("div.counts", {}, counts.map(([signal, number]) => el("span", {}, el("b", {}, String(number)), ` ${signal.replace("_", " ")}`))) : null,
+    known?.audiences?.length ? el("h3.group", {}, "Audiences") : null,
+    known?.audiences?.length ? el("div.counts", {}, known.audiences.map((one) => el("span", {}, one.replaceAll("-", " ")))) : null,
     devices.length ? el("h3.group", {}, "Devices") : null,
     devices.length ? el("div.counts", {}, [...new Set(devices)].map((one) => el("span", {}, one))) : null,
   ];
