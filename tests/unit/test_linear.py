@@ -87,6 +87,39 @@ def test_rows_cut_are_the_rows_multiplied_out():
     assert np.allclose(found.toarray(), whole[held], atol=1e-5)
 
 
+@pytest.mark.parametrize("keep", [3, 39, 40])
+def test_what_only_one_person_touched_is_cut_as_everything_else(keep):
+    random = np.random.default_rng(4)
+    x = sp.lil_matrix((6, 40))
+    x[random.integers(0, 6, 30), np.arange(30)] = random.uniform(0.5, 2.0, 30)  # each of these by one person
+    x[:, 30:] = random.uniform(0.5, 2.0, (6, 10))
+    rows, _ = linear.ridge_rows(x.tocsr(), x.tocsr(), own=True)
+    whole = rows.left @ rows.right
+    np.fill_diagonal(whole, 0.0)
+
+    held, found = linear.cut([(1.0, rows)], np.ones(40), keep)
+
+    assert held.tolist() == list(range(40))
+    for row, kept in zip(whole, found.toarray(), strict=True):
+        best = np.argsort(-np.abs(row), kind="stable")[:keep]
+        assert set(np.flatnonzero(kept)) <= set(best)
+        assert np.allclose(kept[best], row[best], atol=1e-6)
+
+
+def test_parts_that_rest_on_the_same_people_are_added_before_they_are_cut():
+    x = acts(8, 40)
+    rows, _ = linear.ridge_rows(x, x, own=True)
+    other = linear.Rows(rows.left.copy(), rows.right[::-1].copy(), own=True)
+    apart = linear.Rows(rows.left @ sp.diags(np.linspace(1, 2, 8)), rows.right, own=True)
+
+    for parts in ([(0.7, rows), (0.3, other)], [(0.7, rows), (0.2, other), (0.1, apart)]):
+        held, found = linear.cut(parts, np.ones(40), 40)
+
+        whole = sum(weight * (one.left @ one.right) for weight, one in parts)
+        np.fill_diagonal(whole, 0.0)
+        assert np.allclose(found.toarray(), whole[held], atol=1e-5)
+
+
 @pytest.mark.parametrize("largest", [8_000, 5])  # closed form, neighbourhoods
 def test_no_item_explains_itself(monkeypatch, largest):
     monkeypatch.setattr(linear, "LARGEST", largest)

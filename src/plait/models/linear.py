@@ -135,8 +135,9 @@ def ridge_rows(
     regression = Regression(people, everything, y_damped, ridge * square, held)
     if broadly and also is None:
         dual = right.shape[0] == len(people)  # the primal is of fewer columns
-        more, u, squares = broad(x_damped, y_damped, tastes, None if dual else left)
-        right += np.float32(broadly) * more
+        begin, told, u, squares = broad(x_damped, y_damped, tastes, None if dual else left)
+        for at in range(0, len(right), CHUNK):  # the whole product would be as large as all the rest
+            right[at : at + CHUNK] += np.float32(broadly) * begin[at : at + CHUNK] @ told
         regression = replace(regression, broadly=broadly, u=u, squares=squares)
     parts = np.cumsum([0, *(one.shape[1] for one in blocks)])
     mine = left[: parts[1]]
@@ -231,31 +232,28 @@ def _dual(
     gram = np.asfortranarray((x @ x.T).toarray(), np.float32)
     gram[np.diag_indices_from(gram)] += ridge
     k = inverse(gram)
-    wanted = y.tocsc()
-    ky = _times(wanted, k)
     if own:
-        mine = x[:, :own].tocsc()
-        # Mostly x is y and needs no second product: what an installation does not call wanted is little.
-        kx = ky if mine.shape == wanted.shape and abs(mine - wanted).nnz == 0 else _times(mine, k)
-        columns = np.repeat(np.arange(own), np.diff(mine.indptr))
-        lever = np.bincount(columns, weights=mine.data * kx[mine.indices, columns], minlength=own)
-        fit = np.bincount(columns, weights=mine.data * ky[mine.indices, columns], minlength=own)
-        excess = (fit / np.maximum(1.0 - lever, 1e-6)).astype(np.float32)
+        mine, theirs = x[:, :own].tocsc(), y.tocsc()
+        lever, fit = loops.crossed(
+            k.T, mine.indptr, mine.indices, mine.data, theirs.indptr, theirs.indices, theirs.data
+        )
+        excess = fit / np.maximum(1.0 - lever, 1e-6)
         if held is not None:
             held[:own] = ridge * excess
-        if kx is ky:
-            ky *= 1.0 + excess
-        else:
-            ky[:, :own] += kx * excess
-    return x.T.tocsr(), ky
+        y = y + mine @ sp.diags(excess.astype(np.float32))
+    return x.T.tocsr(), _times(y.tocsc(), k)
 
 
 def _times(wanted: sp.csc_matrix, k: Floats) -> Floats:
     """``k @ wanted``, k symmetric: (people, items), rows contiguous."""
     found = np.empty((k.shape[0], wanted.shape[1]), np.float32)
-    size = 1_024
-    for at in range(0, wanted.shape[1], size):
-        found[:, at : at + size] = (wanted[:, at : at + size].T @ k).T
+    data = wanted.data.astype(np.float32)
+
+    def make(first: int) -> None:
+        loops.times(k.T, first, wanted.indptr, wanted.indices, data, found)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(make, range(0, len(found), loops.ABREAST)))
     return found
 
 
@@ -308,16 +306,7 @@ def cut(
         found = largest((summed @ sp.diags(scale)).tocsr().astype(np.float32), keep)
         held = np.flatnonzero(np.diff(found.indptr))
         return held, found[held]
-    shared = len({id(one.right) for _, one in dense}) == 1
-    if shared:
-        left = sum(
-            (np.float32(weight) * one.left for weight, one in dense[1:]),
-            np.float32(dense[0][0]) * dense[0][1].left,
-        )
-        right = dense[0][1].right
-    else:
-        left = sp.hstack([np.float32(weight) * one.left for weight, one in dense])
-        right = np.concatenate([one.right for _, one in dense])
+    left, right = _added(dense)
     left = left.tocsr().astype(np.float32)
     extra = (
         sum(loose[1:], loose[0]).tocsr().astype(np.float32)
@@ -325,13 +314,19 @@ def cut(
         else sp.csr_matrix((rows, items), dtype=np.float32)
     )
     held = np.flatnonzero(np.diff(left.indptr) + np.diff(extra.indptr))
-    assert right is not None
     width = min(keep, items)
     columns, values = np.zeros((len(held), width), np.int32), np.zeros((len(held), width), np.float32)
     by = scale.astype(np.float32)
 
+    # What only one person touched has that person's row: such rows follow each other, and are worked out once.
+    single = np.full(rows, -1)
+    one = np.flatnonzero(np.diff(left.indptr) == 1)
+    single[one] = left.indices[left.indptr[one]]
+    order = np.argsort(single[held], kind="stable")
+    turn = held[order]
+
     def make(at: int) -> None:
-        some = held[at : at + CHUNK]
+        some = turn[at : at + CHUNK]
         loops.largest_of_rows(
             some, left.indptr, left.indices, left.data, right, extra.indptr, extra.indices, extra.data,
             by, own, columns[at : at + CHUNK], values[at : at + CHUNK],
@@ -339,7 +334,33 @@ def cut(
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         list(pool.map(make, range(0, len(held), CHUNK)))
-    return held, _pressed(columns, values, items)
+    back = np.argsort(order)
+    return held, _pressed(columns[back], values[back], items)
+
+
+def _added(parts: Sequence[tuple[float, Rows]]) -> tuple[sp.csr_matrix, Floats]:
+    """One product that is the weighed sum of several; what they have in common is there once."""
+    weights = [np.float32(weight) for weight, _ in parts]
+    lefts, rights = [one.left for _, one in parts], [one.right for _, one in parts if one.right is not None]
+    first = rights[0]
+    if all(one is first for one in rights):
+        return sum(
+            (by * one for by, one in zip(weights[1:], lefts[1:], strict=True)), weights[0] * lefts[0]
+        ), first
+    if not all(_same(one, lefts[0]) for one in lefts[1:]):
+        return sp.hstack([by * one for by, one in zip(weights, lefts, strict=True)]), np.concatenate(rights)
+    right = weights[0] * first
+    for by, one in zip(weights[1:], rights[1:], strict=True):
+        for at in range(0, len(right), CHUNK):
+            right[at : at + CHUNK] += by * one[at : at + CHUNK]
+    return lefts[0], right
+
+
+def _same(one: sp.csr_matrix, other: sp.csr_matrix) -> bool:
+    """Whether two matrices are written down alike."""
+    return one.shape == other.shape and all(
+        np.array_equal(getattr(one, part), getattr(other, part)) for part in ("indptr", "indices", "data")
+    )
 
 
 def _pressed(columns: NDArray[np.int32], values: Floats, items: int) -> sp.csr_matrix:

@@ -10,6 +10,9 @@ from plait.compiled import compiled
 Ints = NDArray[np.int32]
 Floats = NDArray[np.float64]
 
+ABREAST = 16  # rows of a product that are made at one time
+SAMPLED = 8  # one in so many numbers tells about where their largest begin
+
 
 @compiled
 def mirror(square: NDArray[np.float32]) -> None:
@@ -23,28 +26,104 @@ def mirror(square: NDArray[np.float32]) -> None:
 
 
 @compiled
-def _edge(size: NDArray[np.float32], width: int) -> float:
-    """The ``width``-th largest of some numbers >= 0; 0 when there are no more.
+def crossed(
+    k: NDArray[np.float32],
+    x_indptr: Ints,
+    x_people: Ints,
+    x_data: NDArray[np.float32],
+    y_indptr: Ints,
+    y_people: Ints,
+    y_data: NDArray[np.float32],
+) -> tuple[Floats, Floats]:
+    """``x_j' k x_j`` and ``x_j' k y_j`` of each column j: what is asked of a product without making it.
 
-    Numbers >= 0 are in the order of their bits: counting by the highest of those leaves few to look at closely.
+    ``k`` (people, people) is symmetric; x and y are columns compressed, as many of each.
     """
+    lever, fit = np.zeros(len(x_indptr) - 1), np.zeros(len(x_indptr) - 1)
+    for j in range(len(lever)):
+        for p in range(x_indptr[j], x_indptr[j + 1]):
+            row, mine, other = k[x_people[p]], 0.0, 0.0
+            for q in range(x_indptr[j], x_indptr[j + 1]):
+                mine += row[x_people[q]] * x_data[q]
+            for q in range(y_indptr[j], y_indptr[j + 1]):
+                other += row[y_people[q]] * y_data[q]
+            lever[j] += x_data[p] * mine
+            fit[j] += x_data[p] * other
+    return lever, fit
+
+
+@compiled
+def times(
+    k: NDArray[np.float32],
+    first: int,
+    indptr: Ints,
+    people: Ints,
+    data: NDArray[np.float32],
+    found: NDArray[np.float32],
+) -> None:
+    """Rows ``first`` to ``first + ABREAST`` of ``k @ y`` into ``found``, k symmetric, y (people, items) with columns compressed."""
+    many = min(ABREAST, len(k) - first)
+    total = np.empty(ABREAST, np.float32)
+    for j in range(len(indptr) - 1):
+        total[:] = 0.0
+        if many == ABREAST:  # told apart, so that its loop has a known length
+            for p in range(indptr[j], indptr[j + 1]):
+                row, by = k[people[p], first : first + ABREAST], data[p]
+                for i in range(ABREAST):
+                    total[i] += row[i] * by
+        else:
+            for p in range(indptr[j], indptr[j + 1]):
+                for i in range(many):
+                    total[i] += k[people[p], first + i] * data[p]
+        for i in range(many):
+            found[first + i, j] = total[i]
+
+
+@compiled
+def _edge(size: NDArray[np.float32], width: int) -> float:
+    """The ``width``-th largest of some numbers >= 0; 0 when there are no more."""
     if width >= len(size):
         return 0.0
-    bits = size.view(np.uint32)
-    counts = np.zeros(8192, np.int64)
-    for j in range(len(bits)):
-        counts[bits[j] >> np.uint32(19)] += 1
-    digit, left = 8191, width
-    while counts[digit] < left:
-        left -= counts[digit]
-        digit -= 1
-    close = np.empty(counts[digit], np.float32)
+    # A few of them tell well enough below which one need not look; when they mislead, all are looked at.
+    some = size[::SAMPLED].copy()
+    rank = int(1.3 * width / SAMPLED) + 4
+    least = np.float32(0.0)
+    if rank < len(some):
+        least = np.partition(some, len(some) - rank)[len(some) - rank]
+    close = np.empty(len(size), np.float32)
     filled = 0
-    for j in range(len(bits)):
-        if bits[j] >> np.uint32(19) == np.uint32(digit):
-            close[filled] = size[j]
+    for j in range(len(size)):
+        close[filled] = size[j]
+        filled += size[j] >= least
+    if filled < width:
+        close[:] = size
+        filled = len(size)
+    return float(np.partition(close[:filled], filled - width)[filled - width])
+
+
+@compiled
+def _kept(
+    row: NDArray[np.float32], size: NDArray[np.float32], columns: Ints, values: NDArray[np.float32]
+) -> None:
+    """The largest absolute values of ``row`` into ``columns`` and ``values``; ``size`` is room."""
+    items, width = len(row), len(columns)
+    for j in range(items):
+        size[j] = abs(row[j])
+    edge = _edge(size, width)
+    filled, above = 0, 0
+    for j in range(items):
+        above += size[j] > edge
+    left = width - above  # of those at the edge
+    for j in range(items):
+        if size[j] >= edge and size[j] > 0.0:
+            if size[j] == edge:
+                left -= 1
+                if left < 0:
+                    continue
+            columns[filled], values[filled] = j, row[j]
             filled += 1
-    return float(np.partition(close, filled - left)[filled - left])
+            if filled == width:
+                break
 
 
 @compiled
@@ -65,14 +144,29 @@ def largest_of_rows(
     """The largest absolute values of some rows of ``(left @ right + extra) * scale``, without writing those rows down.
 
     ``columns`` and ``values`` (rows, width) are filled, zeros where there is no more. Of equals at the edge the lower columns are
-    kept. With ``own`` row r has nothing at column r.
+    kept. With ``own`` row r has nothing at column r. Rows that are one row of ``right`` and follow each other are worked out
+    once: most things have been touched by a single person.
     """
     items, width = right.shape[1], columns.shape[1]
     row = np.empty(items, np.float32)
     size = np.empty(items, np.float32)
+    last = -1
+    last_columns, last_values = np.empty(width + 1, np.int32), np.empty(width + 1, np.float32)
     for k in range(len(which)):
+        at, end = indptr[which[k]], indptr[which[k] + 1]
+        one = end - at == 1 and extra_indptr[which[k]] == extra_indptr[which[k] + 1]
+        if one and indices[at] != last:
+            last = indices[at]
+            for j in range(items):
+                row[j] = right[last, j] * scale[j]
+            last_columns[:] = 0
+            last_values[:] = 0.0
+            _kept(row, size, last_columns, last_values)
+        if one:
+            _without(which[k] if own else -1, data[at], last_columns, last_values, columns[k], values[k])
+            continue
         row[:] = 0.0
-        for p in range(indptr[which[k]], indptr[which[k] + 1]):
+        for p in range(at, end):
             by, source = data[p], right[indices[p]]
             for j in range(items):
                 row[j] += by * source[j]
@@ -82,19 +176,33 @@ def largest_of_rows(
             row[which[k]] = 0.0
         for j in range(items):
             row[j] *= scale[j]
-            size[j] = abs(row[j])
-        edge = _edge(size, width)
-        filled = 0
-        for j in range(items):
-            if size[j] > edge and size[j] > 0.0:
-                columns[k, filled], values[k, filled] = j, row[j]
-                filled += 1
-        for j in range(items):
-            if filled == width or edge == 0.0:
-                break
-            if size[j] == edge:
-                columns[k, filled], values[k, filled] = j, row[j]
-                filled += 1
+        _kept(row, size, columns[k], values[k])
+
+
+@compiled
+def _without(
+    own: int,
+    by: np.float32,
+    last_columns: Ints,
+    last_values: NDArray[np.float32],
+    columns: Ints,
+    values: NDArray[np.float32],
+) -> None:
+    """One value fewer: not the one at ``own``, or else the smallest, of equals the highest column."""
+    width, gone = len(columns), -1
+    for j in range(width + 1):
+        if last_columns[j] == own and last_values[j] != 0.0:
+            gone = j
+    if gone < 0:
+        gone = width
+        for j in range(width, -1, -1):
+            if abs(last_values[j]) < abs(last_values[gone]):
+                gone = j
+    filled = 0
+    for j in range(width + 1):
+        if j != gone:
+            columns[filled], values[filled] = last_columns[j], by * last_values[j]
+            filled += 1
 
 
 @compiled

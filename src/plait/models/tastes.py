@@ -41,7 +41,7 @@ def directions(x: sp.csr_matrix, number: int) -> tuple[Floats, Floats]:
 
 def broad(
     x: sp.csr_matrix, y: sp.csr_matrix, number: int, left: sp.csr_matrix | None
-) -> tuple[Floats, Floats, Floats]:
+) -> tuple[Floats, Floats, Floats, Floats]:
     """What stands beside ``left`` so that together they foretell ``y`` by directions of ``x`` alone.
 
     Args:
@@ -52,10 +52,10 @@ def broad(
             rows begin with ``x.T``.
 
     Returns:
-        (thin, items), to be added to the regression's own; and the directions it is by, as ``directions`` has them.
+        (thin, directions) and (directions, items): their product is to be added to the regression's own. And the directions it is by,
+        as ``directions`` has them.
     """
     u, squares = directions(x, number)
     told: Floats = ((y.T @ u) / squares).T.astype(np.float32)
     begin = u if left is None else left.T @ (x.T @ u)
-    found: Floats = begin @ told
-    return found, u, squares
+    return begin.astype(np.float32), told, u, squares
