@@ -1,4 +1,4 @@
-"""How long a decision takes at 100,000 items: three placements, reasons for every item."""
+"""How long a decision takes at 100,000 items with all channels on: three placements, reasons for every item."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from bench import Line
 from plait.catalog import Catalog, Item
 from plait.decide import Asked, Decider, Question
 from plait.models import HISTORY, Manifest, Model
+from plait.models.fit import BUDGET, KEEP
 from plait.models.ranker import Ranker
 from plait.profile import Entry, Profile
-from plait.subjects import SEP
+from plait.subjects import BEYOND, FOLLOWED, SEP
 
 NOW = 1_790_000_000_000
 HALF_LIFE = 14 * 86_400_000
@@ -39,11 +40,24 @@ def catalog_of(items: int) -> Catalog:
     )
 
 
-def model_of(items: int, *, keep: int = 100) -> Model:
-    """A model of the size and shape that a fit makes: three channels, the pool, and what is wanted lately among a fiftieth of the
-    items; ``keep`` neighbours each."""
+# kind of source and its name, signal, section, how often: what people did, and what those did whom they follow
+CHANNELS = (
+    ("web", "web", "view", "", 0.4),
+    ("web", "web", "dwell", "specs", 0.2),
+    ("web", "web", "add", "", 0.06),
+    ("web", "web", "purchase", "", 0.04),
+    ("bluesky", "bluesky:shop", "like", "", 0.1),
+    ("bluesky", "bluesky:shop", FOLLOWED, "2", 0.1),
+    ("bluesky", "bluesky:shop", BEYOND, "5", 0.1),
+)
+
+
+def model_of(items: int, *, keep: int | None = None) -> Model:
+    """A model of the size and shape that a fit makes: rows for each channel, the pool, and what is wanted lately among a fiftieth
+    of the items; of each row ``keep`` values, or as many as a fit of so many items keeps."""
     random = np.random.default_rng(2)
-    channels = [("web", "view"), ("web", "dwell"), ("bluesky", "like")]
+    channels = [(kind, signal) for kind, _, signal, _, _ in CHANNELS]
+    keep = keep or max(10, min(KEEP, BUDGET // (items * (len(channels) + 1))))
     rows = items * (len(channels) + 2)
     columns = random.integers(0, items, (rows, keep), dtype=np.int32)
     columns[-items:] %= max(keep, items // 50)
@@ -53,7 +67,13 @@ def model_of(items: int, *, keep: int = 100) -> Model:
     b.sum_duplicates()
     popularity = random.pareto(1.2, items)
     return Model(
-        Manifest(id="bench", half_life=HALF_LIFE, items=items, channels=channels, wanted=[True, True, False]),
+        Manifest(
+            id="bench",
+            half_life=HALF_LIFE,
+            items=items,
+            channels=channels,
+            wanted=[kind == "web" for kind, _ in channels],
+        ),
         [f"item{SEP}item-{number}" for number in range(items)],
         np.arange(rows, dtype=np.int32).reshape(len(channels) + 2, items),
         b.indptr.astype(np.int64),
@@ -66,7 +86,8 @@ def model_of(items: int, *, keep: int = 100) -> Model:
 
 
 def profiles(items: int, people: int) -> list[Profile]:
-    """People with 3 to 60 entries, 20 in the middle: views, dwell on sections, likes."""
+    """People with 3 to 60 entries, 20 in the middle, of all channels."""
+    often = np.cumsum([one[-1] for one in CHANNELS])
     random = np.random.default_rng(3)
     found = []
     for _ in range(people):
@@ -75,9 +96,7 @@ def profiles(items: int, people: int) -> list[Profile]:
         for item in (random.zipf(1.2, size) % items).tolist():
             at = NOW - int(random.exponential(5 * 86_400_000))
             weight = 2.0 ** ((at - NOW) / HALF_LIFE)
-            source, signal, section = (
-                ("web", "view", ""), ("web", "dwell", "specs"), ("bluesky:shop", "like", "")
-            )[int(random.integers(0, 3))]  # fmt: skip
+            _, source, signal, section, _ = CHANNELS[int(np.searchsorted(often, random.random() * often[-1]))]
             entries.append(Entry(source, signal, "item", f"item-{item}", section, 1, weight, at, False))
         found.append(Profile(["anonymous:x"], entries))
     return found
@@ -108,7 +127,7 @@ def measure(quick: bool) -> Iterator[Line]:
         decider.decide(question, profile, now=NOW + number, id="d")
         took.append((time.perf_counter() - began) * 1e3)
     yield Line(
-        "decision at 100,000 items, 3 placements, reasons on, p50",
+        f"decision at 100,000 items, {len(CHANNELS)} channels, 3 placements, reasons on, p50",
         float(np.percentile(took, 50)),
         "ms",
         bar=1.0,

@@ -54,6 +54,25 @@ def test_primal_and_dual_are_the_same_model():
     assert np.allclose(primal[off], dual[off], atol=1e-5)  # single precision
 
 
+def test_what_explains_and_what_is_explained_may_differ_a_little():
+    """An item that somebody only liked: most of the solution is known without a product, and it is the same."""
+    x = acts(60)
+    y = x.copy()
+    y.data[::7] = 0.0
+    y.eliminate_zeros()
+
+    rows, _ = linear.ridge_rows(x, y, own=True)
+
+    of = rows.origin.regression
+    assert 2 * (x - y).nnz < y.nnz
+    wanted = (of.x.T @ of.y).toarray() - np.diag(of.held)
+    found = np.linalg.solve((of.x.T @ of.x).toarray() + of.ridge * np.eye(12), wanted)
+    damped = rows.origin.damped[:, None] * found
+    assert np.allclose(
+        (rows.left @ rows.right)[~np.eye(12, dtype=bool)], damped[~np.eye(12, dtype=bool)], atol=1e-5
+    )
+
+
 def test_who_explains_besides_has_rows_of_their_own(monkeypatch):
     plain(monkeypatch)
     x, friends = acts(40), acts(40, 5, seed=3)

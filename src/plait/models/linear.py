@@ -12,7 +12,7 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.linalg as la
@@ -86,6 +86,13 @@ class Rows:
         return np.flatnonzero(np.diff(self.left.indptr))
 
 
+class Apart(NamedTuple):
+    """What is explained, beside what explains it: ``y = x * scale + rest``, of the items that are columns of ``x``."""
+
+    scale: NDArray[np.float64]
+    rest: sp.csr_matrix
+
+
 def ridge_rows(
     x: sp.csr_matrix,
     y: sp.csr_matrix,
@@ -130,7 +137,12 @@ def ridge_rows(
     if also is not None:
         blocks.append(also[people].astype(np.float32).tocsr())
     held = np.zeros(items)
-    left, right = _solved(blocks, y_damped, items if own else 0, ridge * square, held)
+    apart = None
+    if own:
+        rest = (heard @ (y - x[:, :items]) @ sp.diags(1.0 / frequency(y))).tocsr().astype(np.float32)
+        rest.eliminate_zeros()
+        apart = Apart(frequency(x)[:items] / frequency(y), rest)
+    left, right = _solved(blocks, y_damped, items if own else 0, ridge * square, held, apart)
     everything = sp.hstack(blocks).tocsr() if len(blocks) > 1 else x_damped
     regression = Regression(people, everything, y_damped, ridge * square, held)
     if broadly and also is None:
@@ -176,7 +188,12 @@ def _activity(x: sp.csr_matrix, y: sp.csr_matrix) -> NDArray[np.float64]:
 
 
 def _solved(
-    blocks: Sequence[sp.csr_matrix], y: sp.csr_matrix, own: int, ridge: float, held: NDArray[np.float64]
+    blocks: Sequence[sp.csr_matrix],
+    y: sp.csr_matrix,
+    own: int,
+    ridge: float,
+    held: NDArray[np.float64],
+    apart: Apart | None,
 ) -> tuple[sp.csr_matrix, Floats]:
     """``B`` of the columns of all blocks; the first ``own`` of them do not explain themselves.
 
@@ -191,7 +208,7 @@ def _solved(
         (np.ones(len(used), np.float32), (used, np.arange(len(used)))), shape=(everything.shape[1], len(used))
     )
     inside = int(np.searchsorted(used, own))
-    return place, _primal(everything[:, used].tocsr(), y, inside, used, ridge, held)
+    return place, _primal(everything[:, used].tocsr(), y, inside, used, ridge, held, apart)
 
 
 def inverse(symmetric: Floats) -> Floats:
@@ -210,18 +227,33 @@ def _primal(
     used: NDArray[np.intp],
     ridge: float,
     held: NDArray[np.float64] | None = None,
+    apart: Apart | None = None,
 ) -> Floats:
     gram = np.asfortranarray((x.T @ x).toarray(), np.float32)
     gram[np.diag_indices_from(gram)] += ridge
     p = inverse(gram)
-    xy = (x.T @ y).tocsc()
-    b: Floats = np.ascontiguousarray((xy.T @ p).T)  # p is symmetric
+    b = _fitted(p, x, y, used[:inside], ridge, apart)
     if inside:
         own = used[:inside]
         excess = b[np.arange(inside), own] / p[np.arange(inside), np.arange(inside)]
         b[:, own] -= p[:, :inside] * excess
         if held is not None:
             held[own] = excess
+    return b
+
+
+def _fitted(
+    p: Floats, x: sp.csr_matrix, y: sp.csr_matrix, own: NDArray[np.intp], ridge: float, apart: Apart | None
+) -> Floats:
+    """``p x'y``, with ``p = (x'x + ridge)^-1``; ``own`` are the items that the first columns of ``x`` are."""
+    if apart is None or apart.rest.nnz > y.nnz // 2:
+        return np.ascontiguousarray(((x.T @ y).T @ p).T)  # p is symmetric
+    # Mostly what explains is what is explained: of that, p x'x is 1 - ridge p, which costs nothing.
+    b = np.zeros((x.shape[1], y.shape[1]), np.float32)
+    b[:, own] = (-ridge * apart.scale[own]).astype(np.float32) * p[:, : len(own)]
+    b[np.arange(len(own)), own] += apart.scale[own].astype(np.float32)
+    if apart.rest.nnz:
+        b += ((x.T @ apart.rest).T @ p).T
     return b
 
 
