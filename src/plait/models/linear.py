@@ -156,10 +156,10 @@ def ridge_rows(
     mine = (damped @ mine).tocsr().astype(np.float32)
     theirs = None
     if also is not None:
-        told = Origin(regression, slice(int(parts[-2]), int(parts[-1])))
-        theirs = Rows(left[parts[-2] :].tocsr(), right, origin=told)
-    told = Origin(regression, slice(0, rows), damped.diagonal())
-    return Rows(mine, right, own, origin=told), theirs
+        origin = Origin(regression, slice(int(parts[-2]), int(parts[-1])))
+        theirs = Rows(left[parts[-2] :].tocsr(), right, origin=origin)
+    origin = Origin(regression, slice(0, rows), damped.diagonal())
+    return Rows(mine, right, own, origin=origin), theirs
 
 
 def is_exact(x: sp.csr_matrix) -> bool:
