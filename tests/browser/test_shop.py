@@ -241,6 +241,31 @@ def test_a_checkout_that_was_begun_and_left_is_given_up(demo: Demo, tab: Tab) ->
     )
 
 
+def test_what_is_wrong_in_the_checkout_stands_under_its_field(demo: Demo, tab: Tab) -> None:
+    to_bag(demo, tab, "tarn-2")
+    opens(demo, tab, "/checkout")
+    fill(tab, "#checkout [name=email]", "ada@")
+    tab.click("#checkout .button")
+    wrong = "[...document.querySelectorAll('#checkout .wrong')].filter((one) => one.checkVisibility()).map((one) => one.id)"
+
+    assert (
+        tab.run(wrong)
+        == [f"wrong-{name}" for name in ("name", "email", "street", "postcode", "city", "terms")]
+    )  # fmt: skip
+    assert tab.run("document.activeElement.name") == "name"
+    fill(tab, "#checkout [name=name]", "Ada")
+    assert tab.run(wrong)[0] == "wrong-email"
+
+
+@pytest.mark.parametrize("width", [1440, 1280, 390])
+def test_no_slot_leaves_a_hole_in_its_rows(demo: Demo, tab: Tab, width: int) -> None:
+    tab.call("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False)
+    opens(demo, tab, "/p/tarn-2")
+    columns = "getComputedStyle(document.querySelector('main plait-placement.grid')).gridTemplateColumns.split(' ').length"
+
+    assert 4 % tab.run(columns) == 0  # so are twelve
+
+
 def test_reading_a_section_changes_the_home_grid_and_is_the_reason(demo: Demo, tab: Tab) -> None:
     opens(demo, tab, "/")
     grid = "[...document.querySelectorAll('#home\\\\.grid > [data-plait-item]')].map((one) => one.dataset.plaitItem)"

@@ -37,8 +37,26 @@ export function bagPage(go) {
   ] };
 }
 
-const field = (name, text, more = {}) => el(`label.field${more.wide ? ".wide-field" : ""}`, {}, el("span", {}, text), el("input", { name, required: true, maxlength: 120, ...more, wide: undefined }));
+const field = (name, text, more = {}) => el(`label.field${more.wide ? ".wide-field" : ""}`, {}, el("span", {}, text), el("input", { name, required: true, maxlength: 120, ...more, wide: undefined, "aria-describedby": `wrong-${name}` }), wrong(name));
+const wrong = (name) => el("span.wrong", { id: `wrong-${name}` });
 const radio = (name, value, text, note, checked) => el("label.pick", {}, el("input", { type: "radio", name, value, checked }), el("span", {}, el("b", {}, text), el("small", {}, note)));
+
+const MISSING = { name: "Who is it for?", email: "We send the confirmation there.", street: "Where shall it go?", postcode: "The rider needs it.", city: "Which town?", terms: "Please say that you know." };
+
+/** What is wrong stands under its field, and goes as soon as it is right. The browser's own bubble would cover the next one. */
+function tells(form) {
+  const show = (input) => {
+    const { valid, typeMismatch } = input.validity;
+    input.setAttribute("aria-invalid", String(!valid));
+    form.querySelector(`#wrong-${input.name}`).textContent = valid ? "" : typeMismatch ? "This is not an e-mail address: name@example.com" : MISSING[input.name];
+  };
+  form.addEventListener("invalid", (event) => {
+    event.preventDefault();
+    show(event.target);
+    if (event.target === form.querySelector(":invalid:not(fieldset)")) event.target.focus();
+  }, true);
+  form.addEventListener("input", ({ target }) => { if (target.getAttribute("aria-invalid") === "true") show(target); });
+}
 
 export function checkout(go) {
   const lines = bag();
@@ -47,8 +65,9 @@ export function checkout(go) {
     el("fieldset", {}, el("legend", {}, "Where to"), el("div.fields", {}, field("name", "Name", { autocomplete: "name", wide: true }), field("email", "E-mail", { type: "email", autocomplete: "email", wide: true }), field("street", "Street and number", { autocomplete: "street-address", wide: true }), field("postcode", "Postcode", { autocomplete: "postal-code", inputmode: "numeric" }), field("city", "City", { autocomplete: "address-level2" }))),
     el("fieldset", {}, el("legend", {}, "How"), radio("delivery", "rail", "Rail and cargo bike", "two days, free from €80", true), radio("delivery", "pickup", "Collect it in the shop", "from this afternoon, free", false)),
     el("fieldset", {}, el("legend", {}, "Payment"), radio("payment", "invoice", "Invoice, 30 days", "pay once it has seen rain", true), radio("payment", "hand", "On delivery", "cash or card at the door", false)),
-    el("label.agree", {}, el("input", { type: "checkbox", name: "terms", required: true }), el("span", {}, "I know that this shop does not exist and nothing will come.")),
+    el("label.agree", {}, el("input", { type: "checkbox", name: "terms", required: true, "aria-describedby": "wrong-terms" }), el("span", {}, "I know that this shop does not exist and nothing will come.")), wrong("terms"),
     el("button.button.ember", { type: "submit" }, "Place the order", icon("check")));
+  tells(form);
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     // plait.js tells the form at this very event; what was bought follows it.

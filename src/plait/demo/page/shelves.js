@@ -57,7 +57,7 @@ export function search(query) {
     title: query ? `“${query}”` : "Search",
     parts: [
       el("div.head", {}, el("div", {}, el("h1", {}, query ? `“${query}”` : "What are you looking for?"))),
-      ...(found.length ? list(found) : near.length ? [el("p.empty", {}, "Nothing has all of these words. This has some of them:"), ...list(near)] : [el("p.empty", {}, "Nothing by that name. Try “tent”, “merino” or “dog”.")]),
+      ...(found.length ? list(found) : near.length ? [el("p.empty", {}, "Nothing has all of these words. This has some of them:"), ...list(near)] : [el("p.empty", {}, query ? "Nothing by that name. What others look for:" : "What others look for:"), el("div.chips", {}, ["tent", "merino", "boots", "stove", "headlamp", "dog"].map((word) => el("a.chip", { href: `/search?q=${word}` }, word)))]),
       el("div.head", {}, el("div", {}, el("h2", {}, "Chosen for you"))), slot("home.grid", "grid", 4),
     ],
   };

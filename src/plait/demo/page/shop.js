@@ -2,6 +2,7 @@
 // with what it is about on <main>, so that plait.js, which follows the address, sees the page that it measures.
 import { account, visitors } from "./account.js";
 import { bagPage, checkout, thanks } from "./bag.js";
+import { slot } from "./cards.js";
 import { again, begin, listen, shelf, state } from "./desk.js";
 import { el, face, icon, toast } from "./dom.js";
 import { openDrawer } from "./drawer.js";
@@ -30,7 +31,10 @@ const ROUTES = [
   [/^\/account$/, () => account(() => { if (location.pathname === "/account") draw(new URL(location.href)); })],
 ];
 
-const missing = () => ({ title: "Not on our shelves", parts: [el("div.head", {}, el("div", {}, el("h1", {}, "Not on our shelves"))), el("p.empty", {}, "There is no such page. ", el("a", { href: "/" }, "Back to the shop"))] });
+const missing = () => ({ title: "Not on our shelves", parts: [
+  el("div.head", {}, el("div", {}, el("h1", {}, "Not on our shelves"), el("p", {}, "There is no such page, or no longer. What there is:"))),
+  el("div.chips", {}, shelf.departments.map(({ name, slug }) => el("a.chip", { href: `/c/${slug}` }, name))),
+  el("div.head", {}, el("div", {}, el("h2", {}, "Chosen for you")), el("a.more", { href: "/" }, "Back to the shop", icon("arrow"))), slot("home.grid", "grid", 4)] });
 
 async function pageAt(address) {
   for (const [pattern, page] of ROUTES) {
@@ -108,6 +112,9 @@ function header() {
 await begin();
 reopen();
 document.getElementById("shelves").append(...shelf.departments.map(({ name, slug }) => el("a", { href: `/c/${slug}` }, name)), el("a.to-journal", { href: "/journal" }, icon("book"), "Journal"));
+const shelves = document.getElementById("shelves"), atEnd = () => shelves.classList.toggle("ends", shelves.scrollLeft + shelves.clientWidth > shelves.scrollWidth - 8);
+shelves.addEventListener("scroll", atEnd, { passive: true });
+new ResizeObserver(atEnd).observe(shelves);
 onKept(header);
 listen((what) => {
   if (what === "visitor") { reopen(); draw(new URL(location.href)); }

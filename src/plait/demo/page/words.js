@@ -58,9 +58,12 @@ export function clause({ source, signal, about }) {
   return `you ${verb} ${thing(about)}${where ? ` on ${where}` : ""}`;
 }
 
+// Who opened the home page or the bag said nothing by it. It is a term of the sum, and no reason for anybody.
+const roams = (about) => { const url = about?.replace(/^url:/, ""); return /^https?:/.test(url) && Object.values(PAGES).includes(pageOf(url)); };
+
 /** The strongest reasons in one line. */
 export function line(because) {
-  const own = because.filter((one) => one.share > 0 && one.source !== "catalog" && one.source !== "other");
+  const own = because.filter((one) => one.share > 0 && one.source !== "catalog" && one.source !== "other" && !roams(one.about));
   if (because[0]?.signal === "related") return `Goes with ${thing(because[0].about)}`;
   if (!own.length) return "Popular right now";
   const said = [clause(own[0])];
