@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 from hypothesis import given
+from hypothesis import settings as arguing
 from hypothesis import strategies as st
 
 from plait.affinity import Authors, at_home, named_in, with_affinity
@@ -134,6 +135,7 @@ likes = st.lists(
 )
 
 
+@arguing(deadline=None)
 @given(likes, st.randoms())
 def test_the_order_of_likes_does_not_show(entries, random):
     authors = Authors(shelf())

@@ -5,6 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from hypothesis import given
+from hypothesis import settings as arguing
 from hypothesis import strategies as st
 
 from plait.adjacency import Rows
@@ -126,6 +127,7 @@ changes = st.lists(
 )
 
 
+@arguing(deadline=None)
 @given(changes)
 def test_rows_hold_what_a_dictionary_would(told):
     held, plain = Rows(), {n: {} for n in range(8)}
@@ -153,6 +155,7 @@ worlds = st.dictionaries(
 )  # fmt: skip
 
 
+@arguing(deadline=None)
 @given(worlds, st.lists(people, unique=True, min_size=1, max_size=6))
 def test_sums_are_those_of_a_plain_count(world, followed):
     made = graph(**{str(n): (list(map(str, ties)), acts) for n, (ties, acts) in world.items()})
@@ -209,6 +212,7 @@ def test_what_everybody_did_ties_nobody(monkeypatch):
 did = st.dictionaries(people, st.lists(st.sampled_from("abcdef"), unique=True), max_size=12)
 
 
+@arguing(deadline=None)
 @given(did, st.lists(st.sampled_from("abcdefg"), unique=True), st.randoms())
 def test_who_did_the_same_is_counted_plainly_and_in_any_order(world, mine, random):
     names = {str(n): ([], acts) for n, acts in world.items()}
@@ -227,6 +231,7 @@ def test_who_did_the_same_is_counted_plainly_and_in_any_order(world, mine, rando
     )
 
 
+@arguing(deadline=None)
 @given(did, st.lists(st.sampled_from("abcdef"), unique=True), st.randoms())
 def test_who_is_nearest_of_many_does_not_depend_on_who_came_first(world, mine, random):
     names = {str(n): ([], acts) for n, acts in world.items()}
@@ -243,6 +248,7 @@ def test_who_is_nearest_of_many_does_not_depend_on_who_came_first(world, mine, r
     )
 
 
+@arguing(deadline=None)
 @given(st.lists(st.tuples(people, st.lists(st.sampled_from("abcdef"), unique=True)), max_size=30))
 def test_things_know_who_did_something_with_them_whatever_was_put_before(told):
     kept, last = Graph(), dict(told)
@@ -255,6 +261,7 @@ def test_things_know_who_did_something_with_them_whatever_was_put_before(told):
         assert sorted(nodes.tolist()) == sorted(kept.known(whom).tolist())
 
 
+@arguing(deadline=None)
 @given(did)
 def test_moments_are_those_of_the_newest_that_counts(world):
     made = Graph(dated=True)

@@ -1,6 +1,7 @@
 """Scarce calls go where they tell most: our people first, then those whom many of them follow, and nobody for ever."""
 
 from hypothesis import given
+from hypothesis import settings as arguing
 from hypothesis import strategies as st
 
 from plait.connectors._hops import Hops
@@ -60,6 +61,7 @@ names = st.sampled_from("abcdefghij")
 worlds = st.dictionaries(names, st.lists(names, unique=True, max_size=9), max_size=10)
 
 
+@arguing(deadline=None)
 @given(worlds, st.sets(names, min_size=1, max_size=4), st.integers(0, 30))
 def test_calls_are_kept_to_and_no_page_is_read_twice(follows, ours, calls):
     asked = read(follows, dict.fromkeys(sorted(ours), 1), calls=calls)
@@ -69,6 +71,7 @@ def test_calls_are_kept_to_and_no_page_is_read_twice(follows, ours, calls):
     assert set(asked[: len(ours)]) <= ours
 
 
+@arguing(deadline=None)
 @given(worlds, st.sets(names, min_size=1, max_size=4))
 def test_with_calls_enough_all_is_read(follows, ours):
     asked = read(follows, dict.fromkeys(sorted(ours), 1))
