@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import logging
 import sys
+from contextlib import suppress
+from typing import TextIO, cast
 
 import structlog
 
@@ -15,6 +17,25 @@ from plait.errors import Rejected
 # Without local variables: they hold bodies, identifiers and keys.
 _PLAIN = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
 _LEVELS = ("debug", "info", "warning", "error", "critical")
+
+
+class _Lossy:
+    """A stream that loses lines rather than whoever writes them.
+
+    Standard error often lies on the very disk whose being full is to be told. An error of its own, raised in the thread that
+    answers for the log, had left everybody waiting for ever, also once there was room again.
+    """
+
+    def __init__(self, to: TextIO) -> None:
+        self._to = to
+
+    def write(self, text: str) -> None:
+        with suppress(OSError):
+            self._to.write(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._to.flush()
 
 
 def configure(level: str = "info") -> None:
@@ -46,6 +67,6 @@ def configure(level: str = "info") -> None:
             *shown,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(cast(TextIO, _Lossy(sys.stderr))),
         cache_logger_on_first_use=False,
     )

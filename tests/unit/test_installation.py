@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -104,3 +105,14 @@ def test_a_library_that_speaks_of_every_address_it_asks_is_not_heard():
     told = subprocess.run([sys.executable, "-c", works], capture_output=True, text=True)
 
     assert ("ada" in told.stderr, "heard" in told.stderr) == (False, True)
+
+
+def test_a_full_disk_under_the_servers_own_words_stops_nothing():
+    works = (
+        "import structlog; from plait.logs import configure; configure('info');"
+        "[structlog.get_logger().error('append_failed') for _ in range(3_000)]; print('goes on')"
+    )
+    with Path("/dev/full").open("w") as full:
+        told = subprocess.run([sys.executable, "-c", works], stdout=subprocess.PIPE, stderr=full, text=True)
+
+    assert told.stdout == "goes on\n"
