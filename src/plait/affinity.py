@@ -7,13 +7,12 @@ cost, and explain themselves. A model knows them by name from ``graph.FEWEST`` p
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
 from plait.catalog import Catalog
-from plait.events import Signal
+from plait.events import Signal, author_of
 from plait.items import POST
 from plait.profile import Entry
 from plait.subjects import AUTHOR, COMMUNITY, INFERRED, is_social
@@ -24,8 +23,6 @@ MOST_ITEMS = 50  # of one author, those of the newest posts
 _DRAWN = frozenset({Signal.LIKE, Signal.REACT, Signal.SHARE, Signal.REPLY, Signal.COMMENT, Signal.QUOTE})
 FEDIVERSE = ("mastodon:", "activitypub:")  # sources; accounts there are called ``mastodon:name@host``
 _KEPT = 100_000
-_ATPROTO = re.compile(r"at://(did:[a-z]+:[^/]+)/")
-_FEDIVERSE = re.compile(r"https://([^/]+)/(?:users/|ap/users/|@)([^/@]+)/")
 
 
 class Authors:
@@ -50,7 +47,7 @@ class Authors:
                 self._of.clear()
             item = self._catalog.get(post)
             told = item.attributes if item is not None and item.kind == POST else {}
-            known = self._of[post] = str(told.get("author") or told.get("source") or named_in(post))
+            known = self._of[post] = str(told.get("author") or told.get("source") or author_of(post) or "")
         return known
 
     def drawn(self, entries: Sequence[Entry]) -> list[Entry]:
@@ -124,15 +121,6 @@ def at_home(identifiers: Sequence[str], entries: Sequence[Entry]) -> list[Entry]
         return []
     source, at = max(found.items(), key=lambda one: (one[1], one[0]))
     return [Entry(source, COMMUNITY, "community", host, "", 1, 1.0, at, True) for host in hosts]
-
-
-def named_in(post: str) -> str:
-    """The account that the name of a post tells, "" when it tells none."""
-    if found := _ATPROTO.match(post):
-        return f"bluesky:{found[1]}"
-    if found := _FEDIVERSE.match(post):
-        return f"mastodon:{found[2]}@{found[1]}"
-    return ""
 
 
 def with_affinity(

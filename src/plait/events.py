@@ -280,7 +280,7 @@ def strongest_first(identifiers: list[str]) -> tuple[str, ...]:
 
 
 # Where addresses of networks hold a name: the repo of an at:// URI, and the profile that a post of the fediverse lies below.
-_BELOW = ("@", "users/", "u/", "profile/")
+_BELOW = ("@", "users/", "ap/users/", "u/", "profile/")
 _AUTHORED = re.compile(rf"at://([^/]+)/|https?://([^/?#]+)/(?:{'|'.join(_BELOW)})([\w.-]{{1,64}})/", re.I)
 
 

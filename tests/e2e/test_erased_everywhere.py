@@ -22,7 +22,7 @@ from tests.fakes.network import FakeNetwork
 from plait.events import decode_record
 from plait.lake import open_lake
 from plait.log import open_log
-from plait.models.fit import fit_installation
+from plait.models.installation import fit_installation
 from plait.settings import Settings
 from plait.store import TABLES, open_store
 from plait.workers import COMPACT, compact_erased
@@ -223,7 +223,7 @@ def test_no_byte_of_the_data_folder_names_who_was_erased(shop: tuple[Server, Fak
     assert (bea["counts"], WORD in json.dumps(bea)) == ({"like": 1}, False)
     for path in ("/v1/sources", "/metrics", "/v1/status", "/v1/profiles/bluesky:bea/export"):
         assert WORD not in server.ask("GET", path).text, path
-    fit_installation(Settings(data=str(server.data), fit_every_minutes=0), forgetting=True)
+    fit_installation(Settings(data=str(server.data), fit_every_minutes=0), how="forget")
     server.stop()
     assert WORD not in server.words()
     compacted(server.data)

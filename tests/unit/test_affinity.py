@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import settings as arguing
 from hypothesis import strategies as st
 
-from plait.affinity import Authors, at_home, named_in, with_affinity
+from plait.affinity import Authors, at_home, with_affinity
 from plait.catalog import Catalog, Item
 from plait.decide import Asked, Decider, Question
 from plait.events import DAY
@@ -100,21 +100,6 @@ def test_an_account_that_is_not_the_companys_is_named_to_nobody():
 
     assert entry.id == "bluesky:did:plc:ann"
     assert decider.ranker._about(entry) == "3 posts by one account"
-
-
-@pytest.mark.parametrize(
-    ("post", "author"),
-    [
-        ("at://did:plc:ann/app.bsky.feed.post/1", "bluesky:did:plc:ann"),
-        ("https://art.example/users/ann/statuses/1", "mastodon:ann@art.example"),
-        ("https://art.example/@ann/1", "mastodon:ann@art.example"),
-        ("https://art.example/objects/1", ""),
-        ("post-77", ""),
-        ("at://", ""),
-    ],
-)
-def test_names_of_posts_tell_their_authors(post, author):
-    assert named_in(post) == author
 
 
 def test_a_new_post_counts_and_one_that_went_does_not():
