@@ -20,6 +20,7 @@ so that a fact has one id whichever way it came.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Generator, Mapping, Sequence
 from importlib import import_module
 from pkgutil import iter_modules
@@ -371,6 +372,10 @@ def connector_of(network: str) -> type[Connector]:
     Raises:
         Rejected: there is none, or its driver is not installed.
     """
+    known = sys.modules.get(f"{__name__}.{network}") if network.isalnum() else None
+    if known is not None:  # each delivery asks: to look into the folder took half of its time
+        made: type[Connector] = known.Connector
+        return made
     if network not in networks():
         raise Rejected(
             f"no connector for {network[:80]!r}; there is {', '.join(networks()) or 'none'}",
