@@ -13,7 +13,7 @@ LEFT_OUT = ("/v1/fit", "/v1/live", "/v1/sources", "/v1/proofs")
 # Collect takes what clients really send, such as null and numbers for ids, and judges call by call: a wrong one is told
 # and costs no other. So do pages of sources. The catalog trims ids and takes dates in two forms. So a request that is not quite as the document
 # says may be answered 200 there.
-LENIENT = "^/v1/([a-z]|track|identify|page|screen|group|alias|batch|import|events|personalize|(items|placements).*|sources/.*/pages)$"
+LENIENT = "^/v1/([a-z]|track|identify|page|screen|group|alias|batch|import|events|personalize|(items|placements|audiences).*|sources/.*/pages)$"
 
 
 @pytest.mark.peers

@@ -60,7 +60,7 @@ __all__ = ["Installation", "Metrics", "Sources", "key_in"]
 
 Scope = MutableMapping[str, Any]  # of ASGI
 
-_MOST_COUNTS = 8  # audiences that wait to be counted
+_MOST_COUNTS = 4  # audiences that wait to be counted
 
 _log = structlog.get_logger()
 
