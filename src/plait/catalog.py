@@ -16,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plait.columns import Column, Lists, Mask, Value
+from plait.conditions import Condition
 from plait.errors import Corrupt
 from plait.events import Record
-from plait.expressions import ATTRIBUTE, FIELDS, Condition, compile
+from plait.expressions import ATTRIBUTE, FIELDS, compile
 from plait.items import (
     ASIDE,
     DEFAULT_PLACEMENTS,

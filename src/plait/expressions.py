@@ -10,20 +10,30 @@ from __future__ import annotations
 
 import difflib
 import math
-import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
-import msgspec
-import numpy as np
 import sqlglot
 from sqlglot import Token, TokenType
 from sqlglot import expressions as sql
 from sqlglot.errors import SqlglotError
 
-from plait.columns import OPERATORS, Column, Mask, Truth, unknown
+from plait.conditions import (
+    All,
+    Always,
+    Compare,
+    CompareFields,
+    Condition,
+    Flag,
+    Has,
+    Like,
+    Node,
+    Not,
+    Null,
+    Sure,
+)  # fmt: skip
 from plait.errors import Rejected
 
 Kind = Literal["text", "number", "flag", "list", "time", "any"]
@@ -105,27 +115,6 @@ class Language(NamedTuple):
 ITEMS = Language(FIELDS, ATTRIBUTE, "no item has a field or attribute")
 
 
-class Condition(msgspec.Struct, frozen=True):
-    """A compiled expression.
-
-    Attributes:
-        text: as it was written.
-        names: the columns it reads: field names, ``attributes.…``, and of functions name and arguments.
-    """
-
-    text: str
-    names: frozenset[str]
-    _root: _Node
-
-    def mask(self, columns: Mapping[str, Column], rows: int) -> Mask:
-        """Which of the first ``rows`` rows it surely holds for; (rows,). A missing column is null everywhere."""
-        return self._root.truth(columns, rows).yes
-
-    def test(self, row: Mapping[str, Any]) -> bool:
-        """Whether it surely holds for one row: the same answer as ``mask``. A missing name is null."""
-        return self._root.test(row) is True
-
-
 def compile(text: str, attributes: Collection[str] | None = None, *, field: str = "where") -> Condition:
     """Compile an expression; the same text is compiled once.
 
@@ -168,187 +157,6 @@ def _compiled(text: str, language: Language, bare: frozenset[str] | None) -> Con
     return Condition(text, frozenset(names), root)
 
 
-# --- what a condition is made of -------------------------------------------------------------------------------------
-
-
-class _Node(msgspec.Struct, frozen=True):
-    """A part of a condition: says of all rows, or of one, whether it holds (``None``: not known)."""
-
-    def truth(self, columns: Mapping[str, Column], rows: int, /) -> Truth:
-        raise NotImplementedError
-
-    def test(self, row: Mapping[str, Any], /) -> bool | None:
-        raise NotImplementedError
-
-
-class _Always(_Node, frozen=True):
-    holds: bool | None
-
-    def truth(self, _: Mapping[str, Column], rows: int) -> Truth:
-        return Truth(np.full(rows, self.holds is True), np.full(rows, self.holds is False))
-
-    def test(self, _: Mapping[str, Any]) -> bool | None:
-        return self.holds
-
-
-class _Not(_Node, frozen=True):
-    part: _Node
-
-    def truth(self, columns: Mapping[str, Column], rows: int) -> Truth:
-        yes, no = self.part.truth(columns, rows)
-        return Truth(no, yes)
-
-    def test(self, row: Mapping[str, Any]) -> bool | None:
-        held = self.part.test(row)
-        return None if held is None else not held
-
-
-class _All(_Node, frozen=True):
-    """``and``: false as soon as one part is, else unknown as soon as one part is."""
-
-    parts: tuple[_Node, ...]
-
-    def truth(self, columns: Mapping[str, Column], rows: int) -> Truth:
-        yes, no = self.parts[0].truth(columns, rows)
-        for part in self.parts[1:]:
-            more = part.truth(columns, rows)
-            yes, no = yes & more.yes, no | more.no
-        return Truth(yes, no)
-
-    def test(self, row: Mapping[str, Any]) -> bool | None:
-        found: bool | None = True
-        for part in self.parts:
-            held = part.test(row)
-            if held is False:
-                return False
-            found = found and held
-        return found
-
-
-class _Field(_Node, frozen=True):
-    """A part that asks one column."""
-
-    name: str
-
-    def ask(self, column: Column, rows: int) -> Truth:
-        raise NotImplementedError
-
-    def say(self, value: Any) -> bool | None:
-        raise NotImplementedError
-
-    def truth(self, columns: Mapping[str, Column], rows: int) -> Truth:
-        column = columns.get(self.name)
-        return unknown(rows) if column is None else self.ask(column, rows)
-
-    def test(self, row: Mapping[str, Any]) -> bool | None:
-        return self.say(row.get(self.name))
-
-
-class _Flag(_Field, frozen=True):
-    def ask(self, column: Column, rows: int) -> Truth:
-        return column.flag(rows)
-
-    def say(self, value: Any) -> bool | None:
-        return value if isinstance(value, bool) else None
-
-
-class _Null(_Field, frozen=True):
-    def truth(self, columns: Mapping[str, Column], rows: int) -> Truth:
-        return columns.get(self.name, _EMPTY).null(rows)
-
-    def say(self, value: Any) -> bool | None:
-        return value is None
-
-
-class _Compare(_Field, frozen=True):
-    sign: str
-    value: float | str
-
-    def ask(self, column: Column, rows: int) -> Truth:
-        return column.compare(self.sign, self.value, rows)
-
-    def say(self, value: Any) -> bool | None:
-        return bool(OPERATORS[self.sign](value, self.value)) if _same_type(value, self.value) else None
-
-
-class _CompareFields(_Node, frozen=True):
-    left: str
-    sign: str
-    right: str
-
-    def truth(self, columns: Mapping[str, Column], rows: int) -> Truth:
-        return columns.get(self.left, _EMPTY).against(self.sign, columns.get(self.right, _EMPTY), rows)
-
-    def test(self, row: Mapping[str, Any]) -> bool | None:
-        mine, theirs = row.get(self.left), row.get(self.right)
-        if not (_same_type(mine, 0.0) and _same_type(theirs, 0.0)):
-            return None
-        return bool(OPERATORS[self.sign](mine, theirs))
-
-
-class _Has(_Field, frozen=True):
-    value: float | str
-
-    def ask(self, column: Column, rows: int) -> Truth:
-        return column.has(self.value, rows)
-
-    def say(self, value: Any) -> bool | None:
-        if value is None or isinstance(value, bool):
-            return None
-        return self.value in value if isinstance(value, (list, tuple)) else bool(self.value == value)
-
-
-class _Like(_Field, frozen=True):
-    pattern: str
-    any_case: bool
-
-    def ask(self, column: Column, rows: int) -> Truth:
-        return column.where(like(self.pattern, any_case=self.any_case), rows)
-
-    def say(self, value: Any) -> bool | None:
-        return like(self.pattern, any_case=self.any_case)(value) if isinstance(value, str) else None
-
-
-_EMPTY = Column()
-
-
-def _same_type(value: Any, other: float | str) -> bool:
-    if isinstance(other, str):
-        return isinstance(value, str)
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-@lru_cache(256)
-def like(pattern: str, *, any_case: bool) -> Callable[[str], bool]:
-    """SQL's LIKE: ``%`` is any text, ``_`` any one character.
-
-    Pieces between ``%`` are found from left to right, so that no pattern takes more than length x length; one regular
-    expression of the whole would backtrack for years on ``%a%a%a%a%``.
-    """
-    flags = re.DOTALL | (re.IGNORECASE if any_case else 0)
-    texts = pattern.split("%")
-    pieces = [
-        re.compile("".join("." if char == "_" else re.escape(char) for char in text), flags) for text in texts
-    ]
-    if len(pieces) == 1:
-        return lambda text: pieces[0].fullmatch(text) is not None
-    first, *middle, last = pieces
-    ending = len(texts[-1])  # of equal length whatever it matches
-
-    def holds(text: str) -> bool:
-        if first.match(text) is None:
-            return False
-        place = len(texts[0])
-        for piece in middle:
-            found = piece.search(text, place)
-            if found is None:
-                return False
-            place = found.end()
-        return len(text) - ending >= place and last.match(text, len(text) - ending) is not None
-
-    return holds
-
-
 # --- from the parser's tree to ours ------------------------------------------------------------------------------------
 
 
@@ -359,7 +167,7 @@ class _Compiler:
         self._bare_names = bare  # free names that need no beginning; None: any
         self._names = names
 
-    def compile(self) -> _Node:
+    def compile(self) -> Node:
         tree = self._parsed()
         try:
             return self._node(tree)
@@ -411,7 +219,7 @@ class _Compiler:
         places = [part.meta["start"] for part in node.walk() if "start" in part.meta]
         return self._refused(why, min(places, default=0))
 
-    def _node(self, tree: Any) -> _Node:
+    def _node(self, tree: Any) -> Node:
         if isinstance(tree, sql.Alias):  # how SQL reads a word where and, or, or the end should stand
             word = tree.args["alias"]
             raise self._refused_at(word, f"and, or, or nothing should stand before {word.name[:40]}")
@@ -424,27 +232,27 @@ class _Compiler:
             if value and mark not in _MARKS:
                 raise self._refused_at(tree, f"{mark.replace('_', ' ')} is not part of the language")
         node = self._plain(tree)
-        return _Not(node) if tree.args.get("negate") else node
+        return Not(node) if tree.args.get("negate") else node
 
-    def _plain(self, tree: Any) -> _Node:
+    def _plain(self, tree: Any) -> Node:
         match tree:
             case sql.Paren():
                 return self._node(tree.this)
             case sql.And():
-                return _All(tuple(self._node(part) for part in tree.flatten()))
+                return All(tuple(self._node(part) for part in tree.flatten()))
             case sql.Or():
-                return _Not(_All(tuple(_Not(self._node(part)) for part in tree.flatten())))
+                return Not(All(tuple(Not(self._node(part)) for part in tree.flatten())))
             case sql.Not():
-                return _Not(self._node(tree.this))
+                return Not(self._node(tree.this))
             case sql.Boolean():
-                return _Always(bool(tree.this))
+                return Always(bool(tree.this))
             case sql.Null():
-                return _Always(None)
+                return Always(None)
             case _ if self._is_field(tree):
                 return self._bare(tree)
             case sql.Between():
                 low = self._comparison(tree, ">=", tree.this, tree.args["low"])
-                return _All((low, self._comparison(tree, "<=", tree.this, tree.args["high"])))
+                return All((low, self._comparison(tree, "<=", tree.this, tree.args["high"])))
             case sql.In():
                 return self._in(tree)
             case sql.Is():
@@ -455,13 +263,13 @@ class _Compiler:
                 return self._comparison(tree, _SIGNS[type(tree)], tree.this, tree.expression)
         raise self._refused_at(tree, f"{_called(tree)} is not part of the language")
 
-    def _bare(self, tree: sql.Expression) -> _Node:
+    def _bare(self, tree: sql.Expression) -> Node:
         name, kind = self._field(tree)
         if kind not in ("flag", "any"):
             raise self._refused_at(tree, f"{_named(tree)} is {_SAYS[kind]}; compare it with something")
-        return _Flag(name)
+        return Flag(name)
 
-    def _comparison(self, tree: sql.Expression, sign: str, left: Any, right: Any) -> _Node:
+    def _comparison(self, tree: sql.Expression, sign: str, left: Any, right: Any) -> Node:
         left, right = _bared(left), _bared(right)
         if not self._is_field(left):
             left, right, sign = right, left, _MIRRORED[sign]
@@ -486,21 +294,21 @@ class _Compiler:
         if isinstance(right, sql.Boolean):
             if kind not in ("flag", "any") or sign not in ("=", "<>"):
                 raise self._refused_at(left, f"{_named(left)} is {_SAYS.get(kind, 'not true or false')}")
-            return _Flag(name) if right.this == (sign == "=") else _Not(_Flag(name))
-        return _Compare(name, sign, self._literal(right, kind, left))
+            return Flag(name) if right.this == (sign == "=") else Not(Flag(name))
+        return Compare(name, sign, self._literal(right, kind, left))
 
     def _between_fields(
         self, tree: sql.Expression, left: tuple[str, Kind], sign: str, right: tuple[str, Kind]
-    ) -> _Node:
+    ) -> Node:
         for _, kind in (left, right):
             if kind not in ("number", "time", "any"):
                 raise self._refused_at(
                     tree,
                     "two fields compare as numbers only; text stands in 'single quotes', not in double ones",
                 )
-        return _CompareFields(left[0], sign, right[0])
+        return CompareFields(left[0], sign, right[0])
 
-    def _in(self, tree: sql.In) -> _Node:
+    def _in(self, tree: sql.In) -> Node:
         values, asked = tree.expressions, tree.args.get("field")
         if len(values) == 1 and self._is_field(_bared(values[0])):
             values, asked = [], _bared(values[0])
@@ -511,35 +319,35 @@ class _Compiler:
             name, kind = self._field(asked)
             if kind not in ("list", "any"):
                 raise self._refused_at(asked, f"{_named(asked)} is {_SAYS[kind]}, not a list")
-            return _Has(name, self._literal(_bared(tree.this), "text" if kind == "list" else "any", asked))
+            return Has(name, self._literal(_bared(tree.this), "text" if kind == "list" else "any", asked))
         if not values or tree.args.get("query") or not self._is_field(_bared(tree.this)):
             raise self._refused_at(
                 tree, "in wants values: kind in ('product', 'article'), or a list: 'tents' in topics"
             )
         same = [self._comparison(tree, "=", tree.this, value) for value in values]
-        return _Not(_All(tuple(_Not(one) for one in same)))
+        return Not(All(tuple(Not(one) for one in same)))
 
-    def _is(self, tree: sql.Is) -> _Node:
+    def _is(self, tree: sql.Is) -> Node:
         asked = _bared(tree.this)
         if not self._is_field(asked):
             raise self._refused_at(tree, "is asks a field: price is null")
         name, kind = self._field(asked)
         if isinstance(tree.expression, sql.Null):
-            return _Null(name)
+            return Null(name)
         if isinstance(tree.expression, sql.Boolean) and kind in ("flag", "any"):
             # IS knows no "not known": what is missing is neither.
-            flag = _Flag(name) if tree.expression.this else _Not(_Flag(name))
-            return _Sure(flag)
+            flag = Flag(name) if tree.expression.this else Not(Flag(name))
+            return Sure(flag)
         raise self._refused_at(tree, "is takes null, true or false")
 
-    def _like(self, tree: sql.Like | sql.ILike) -> _Node:
+    def _like(self, tree: sql.Like | sql.ILike) -> Node:
         asked, pattern = _bared(tree.this), _bared(tree.expression)
         if not self._is_field(asked) or not isinstance(pattern, sql.Literal) or not pattern.is_string:
             raise self._refused_at(tree, "like compares a field with text: title like '%tent%'")
         name, kind = self._field(asked)
         if kind not in ("text", "any"):
             raise self._refused_at(asked, f"{_named(asked)} is {_SAYS[kind]}, not text")
-        return _Like(name, pattern.this, isinstance(tree, sql.ILike))
+        return Like(name, pattern.this, isinstance(tree, sql.ILike))
 
     def _is_field(self, tree: Any) -> bool:
         """Whether it has a value of its own: a column, or a function where the language has any."""
@@ -640,19 +448,6 @@ class _Compiler:
             raise self._refused_at(
                 tree, f"'{tree.this}' is not a date like '2026-05-01' or '2026-05-01T09:00:00Z'"
             ) from None
-
-
-class _Sure(_Node, frozen=True):
-    """``is true``, ``is false``: what is not known is not so."""
-
-    part: _Node
-
-    def truth(self, columns: Mapping[str, Column], rows: int) -> Truth:
-        yes = self.part.truth(columns, rows).yes
-        return Truth(yes, ~yes)
-
-    def test(self, row: Mapping[str, Any]) -> bool | None:
-        return self.part.test(row) is True
 
 
 def milliseconds(text: str) -> int:

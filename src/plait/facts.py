@@ -13,10 +13,11 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from plait.catalog import Catalog
+from plait.conditions import Condition
 from plait.connectors import networks
 from plait.errors import Rejected
 from plait.events import ACTIVITY, DAY, SOCIAL, STATEFUL, Signal, checked_identifier, identifier_type
-from plait.expressions import ARGUMENT, Condition, Function, Kind, Language, compiled
+from plait.expressions import ARGUMENT, Function, Kind, Language, compiled
 from plait.interests import TELLING, about_of, meant
 from plait.items import Audience
 from plait.profile import Entry, Profile
