@@ -16,7 +16,16 @@ from plait.catalog import Catalog
 from plait.conditions import Condition
 from plait.connectors import networks
 from plait.errors import Rejected
-from plait.events import ACTIVITY, DAY, SOCIAL, STATEFUL, Signal, checked_identifier, identifier_type
+from plait.events import (
+    ACTIVITY,
+    DAY,
+    SOCIAL,
+    STATEFUL,
+    Signal,
+    checked_identifier,
+    identifier_type,
+    is_network,
+)
 from plait.expressions import ARGUMENT, Function, Kind, Language, compiled
 from plait.interests import TELLING, about_of, meant
 from plait.items import Audience
@@ -221,7 +230,10 @@ class Facts(Mapping[str, Any]):
         return [name for _, name in found] + [f"{kind}:{name}" for kind, name in found]
 
     def _types(self) -> list[str]:
-        return list(dict.fromkeys(identifier_type(one) for one in self._profile.identifiers))
+        known = self._profile.identifiers
+        return list(
+            dict.fromkeys(identifier_type(one) for one in known if self._social or not is_network(one))
+        )
 
     def _devices(self) -> list[str]:
         return list(dict.fromkeys(one["device"] for one in self._profile.devices if one["device"]))

@@ -14,8 +14,10 @@ import msgspec
 from plait.accounts import FOLDER, Accounts, ours
 from plait.catalog import Audience, Catalog
 from plait.errors import Rejected
+from plait.events import is_network
 from plait.facts import Facts, Meanings, Ours, belongs, condition
 from plait.people import usable_profiles
+from plait.profile import Profile
 from plait.settings import Settings
 from plait.store import Store, open_store
 
@@ -40,8 +42,8 @@ def everybody(
     *,
     now: int,
     ours: Ours | None = None,
-) -> Iterator[tuple[list[str], bool]]:
-    """Each person once: their identifiers, and whether they are in the audience.
+) -> Iterator[tuple[Profile, bool]]:
+    """Each person once, as they may be used, and whether they are in the audience.
 
     Who acts or is linked meanwhile may be told as before or as after. Nobody is told of whom nothing is held.
 
@@ -66,10 +68,16 @@ def everybody(
         for _, profile in some:
             if profile is not None:
                 facts = Facts(profile, meanings, now=now, ours=ours)
-                yield profile.identifiers, belongs(facts, audience)
+                yield profile, belongs(facts, audience)
         if len(some) < SLICE:
             return
         after = some[-1][0]
+
+
+def tellable(profile: Profile) -> list[str]:
+    """The identifiers of a person that may be handed on: that somebody has an account on a network is of their social side."""
+    social = profile.consents.get("social", True)
+    return [one for one in profile.identifiers if social or not is_network(one)]
 
 
 def count(settings: Settings, asked: Asked) -> dict[str, Any]:
@@ -85,9 +93,9 @@ def tell(settings: Settings, asked: Asked) -> None:
     """Write who is in an audience to the output, a line of JSON each."""
     encode = msgspec.json.Encoder().encode
     block = bytearray()
-    for identifiers, inside in _asked(settings, asked):
-        if inside:
-            block += encode({"identifiers": identifiers}) + b"\n"
+    for profile, inside in _asked(settings, asked):
+        if inside and (names := tellable(profile)):
+            block += encode({"identifiers": names}) + b"\n"
         if len(block) > _BLOCK:
             sys.stdout.buffer.write(block)
             sys.stdout.buffer.flush()
@@ -96,7 +104,7 @@ def tell(settings: Settings, asked: Asked) -> None:
     sys.stdout.buffer.flush()
 
 
-def _asked(settings: Settings, asked: Asked) -> Iterator[tuple[list[str], bool]]:
+def _asked(settings: Settings, asked: Asked) -> Iterator[tuple[Profile, bool]]:
     data = Path(settings.data)
     known = ours(Accounts(data, now=asked.now).all()) if (data / FOLDER).exists() else {}
     with closing(open_store(settings.url("store"))) as store:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from plait.events import Signal
+from plait.events import Signal, is_network
 from plait.fragment import Fragment, Weight, edge_order, later
 from plait.subjects import COMPLAINT, INFERRED, SEP, WRITTEN, is_social
 
@@ -238,10 +238,11 @@ def usable_of(fragments: Mapping[str, Fragment], *, now: int, half_life: int, al
         fragments: by identifier; not changed.
         now: ms since the epoch that weights are decayed to.
         half_life: ms.
-        allowed: what consent lets through. Traits and devices are of no source, so it is asked for the source ``""``.
+        allowed: what consent lets through. Traits and devices are of no source, so it is asked for the source ``""``;
+            those of an account on a network are of the social side.
     """
     entries = entries_of(fragments, now=now, half_life=half_life, allowed=allowed)
-    some = [fragment for identifier, fragment in fragments.items() if allowed(identifier, "", False)]
+    some = [fragment for one, fragment in fragments.items() if allowed(one, "", is_network(one))]
     known = _summed_up(list(fragments), some, entries)
     counts: dict[str, int] = {}
     for identifier, fragment in fragments.items():

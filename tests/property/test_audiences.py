@@ -97,8 +97,23 @@ def test_who_is_counted_is_who_would_be_shown_it(history, where):
     store = folded(history)
     audience = Audience(id="a", where=where)
 
-    for identifiers, inside in everybody(store, OPEN, audience, SHELF, now=NOW, ours=OURS):
-        assert inside == is_in(store, identifiers[0], where)
+    for known, inside in everybody(store, OPEN, audience, SHELF, now=NOW, ours=OURS):
+        assert inside == is_in(store, known.identifiers[0], where)
+
+
+def test_that_somebody_is_on_a_network_is_social_too():
+    follow = {
+        "id": "1",
+        "signal": "follow",
+        "who": ["bluesky:x"],
+        "about": {"account": "bluesky:y"},
+        "at": NOW,
+    }
+    store = folded([follow], settings=SOCIAL_OFF)
+
+    for where in ("'bluesky' in identifiers", "days_known >= 0", "days_away >= 0"):
+        assert is_in(folded([follow]), "bluesky:x", where)
+        assert not is_in(store, "bluesky:x", where, settings=SOCIAL_OFF)
 
 
 def test_an_audience_that_can_be_read_no_more_holds_nobody():

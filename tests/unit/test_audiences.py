@@ -18,7 +18,7 @@ from plait.errors import Rejected, Unavailable
 from plait.events import Record
 from plait.facts import Facts, Meanings
 from plait.items import checked_audience
-from plait.members import everybody
+from plait.members import everybody, tellable
 from plait.profile import Entry, Profile
 
 VIEWER = Audience(id="viewers", where="count('view', 'tent') > 0")
@@ -136,7 +136,15 @@ def test_everybody_is_asked_once_however_many_slices_it_takes(monkeypatch):
 
     assert len(found) == 10
     assert all(inside for _, inside in found)
-    assert ["user:p3", "email:p3@x.example"] in [who for who, _ in found]
+    assert ["user:p3", "email:p3@x.example"] in [known.identifiers for known, _ in found]
+
+
+def test_an_account_on_a_network_is_handed_on_only_where_the_social_side_may_be_used():
+    names = ["user:1", "bluesky:did:plc:x", "email:a@b.example"]
+
+    assert tellable(Profile(names, [], consents={"social": True})) == names
+    assert tellable(Profile(names, [], consents={"social": False})) == ["user:1", "email:a@b.example"]
+    assert tellable(Profile(["bluesky:did:plc:x"], [], consents={"social": False})) == []
 
 
 def test_our_accounts_go_by_source_network_and_all_together():
