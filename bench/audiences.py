@@ -13,7 +13,7 @@ from bench.decide import NOW, catalog_of, model_of, profiles
 from bench.plain import PlainLog, PlainStore
 from plait.catalog import Audience, Item, Placement
 from plait.decide import Asked, Decider, Question
-from plait.events import Record, encode_record
+from plait.events import Record, Signal, encode_record
 from plait.facts import Facts, Meanings
 from plait.fold import Fold
 from plait.members import everybody
@@ -23,6 +23,7 @@ from plait.settings import ConsentDefaults, Settings
 from plait.signals import load_signals
 
 ITEMS, PROMOTIONS, MANY = 100_000, 20, 1_000
+SENT = frozenset(Signal)
 OPEN = Settings(consent=ConsentDefaults(social=True))
 WHERE = (
     "follows() and not bought()", "count('view', 'topic-{0}') >= 2", "interest('topic-{0}') > 1 or days_since('view') < 3",
@@ -35,8 +36,9 @@ def folded(known: list[Profile]) -> PlainStore:
     log = PlainLog()
     for person, one in enumerate(known):
         told = [
-            {"id": f"{person}-{at}", "signal": e.signal, "who": [f"user:p{person}"], "at": e.at, "value": 9, "source": e.source, "about": {"item": e.id}}
+            {"id": f"{person}-{at}", "signal": e.signal, "who": [f"user:p{person}"], "at": e.at, "value": 9, "source": e.source, "about": {e.kind: e.id}}
             for at, e in enumerate(one.entries)
+            if e.signal in SENT  # what friends did nobody sends
         ]  # fmt: skip
         told.append(
             {
