@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -192,6 +196,19 @@ def test_a_half_written_model_is_not_seen(tmp_path):
     (tmp_path / ".half.123").mkdir()
 
     assert current(tmp_path) is None
+
+
+def test_what_a_killed_fit_left_is_removed_and_what_is_being_written_is_not(tmp_path):
+    """It holds what people did, as a whole model does."""
+    with subprocess.Popen([sys.executable, "-c", ""]) as dead:
+        pass
+    for name in (f".killed.{dead.pid}", f".writing.{os.getpid()}", ".odd"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "learned.npz").write_bytes(b"acts")
+
+    drop_old(tmp_path)
+
+    assert [one.name for one in tmp_path.iterdir()] == [f".writing.{os.getpid()}"]
 
 
 def test_a_damaged_model_is_told(tmp_path):

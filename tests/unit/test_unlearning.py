@@ -17,6 +17,7 @@ from tests.unit.test_downdate import weights
 from plait.catalog import Catalog, Item
 from plait.errors import Unavailable
 from plait.events import DAY
+from plait.http import Installation
 from plait.models import Model
 from plait.models.fit import Fit, Frozen, fit_with
 from plait.models.table import Table, table_of
@@ -249,6 +250,52 @@ def test_news_are_no_reason_to_leave():
 
 
 # -- when
+
+
+def works(told: list[str]) -> Installation:
+    """An installation whose fits are told when they begin and when they end."""
+    here = object.__new__(Installation)
+    here._fitting, here._decides = None, False  # type: ignore[misc]
+    here.take_model = lambda: None  # type: ignore[method-assign]
+
+    def work(name: str):
+        async def run() -> dict[str, object]:
+            told.append(name)
+            await asyncio.sleep(0.01)
+            told.append(f"{name} done")
+            return {"what": name}
+
+        return run
+
+    here.fit_work, here.refit_work, here.forget_work = work("fit"), work("refit"), work("forget")
+    return here
+
+
+def test_a_fit_waits_for_rows_and_rows_join_a_fit():
+    told: list[str] = []
+
+    async def day() -> list[dict[str, object]]:
+        here = works(told)
+        rows = asyncio.create_task(here.refit())
+        await asyncio.sleep(0)
+        return list(await asyncio.gather(rows, here.fit(), here.fit(), here.refit()))
+
+    assert [one["what"] for one in asyncio.run(day())] == ["refit", "fit", "fit", "refit"]
+    assert told == ["refit", "refit done", "fit", "fit done"]
+
+
+def test_forgetting_comes_after_whatever_may_have_read_the_person():
+    told: list[str] = []
+
+    async def day() -> None:
+        here = works(told)
+        fits = [asyncio.create_task(one()) for one in (here.refit, here.fit)]
+        await asyncio.sleep(0)
+        await here.unlearn()
+        await asyncio.gather(*fits)
+
+    asyncio.run(day())
+    assert told == ["refit", "refit done", "fit", "fit done", "forget", "forget done"]
 
 
 def place(folder: Path, *, model: object = "a model", fails: bool = False):

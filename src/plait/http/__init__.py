@@ -142,6 +142,7 @@ class Installation:
     _now: int = 0
     _codes: Codes | None = None
     _fitting: asyncio.Task[dict[str, Any]] | None = None
+    _decides: bool = False  # whether that is a fit, and not rows alone
     _counting: dict[str, asyncio.Task[dict[str, Any]]] = field(default_factory=dict)
     _one_count: asyncio.Lock = field(default_factory=asyncio.Lock)
     _telling: bool = False
@@ -338,7 +339,7 @@ class Installation:
             raise Unavailable("the fold lags; ask again", code="lagging", retry_after=5)
 
     async def fit(self) -> dict[str, Any]:
-        """Fit a model in a process of its own and take it into use; joins a fit that is under way.
+        """Fit a model in a process of its own and take it into use; joins a fit that is under way, and waits for less than a fit.
 
         Returns:
             The manifest of the model.
@@ -346,8 +347,10 @@ class Installation:
         Raises:
             Unavailable: the fit failed; the model in use stays.
         """
+        while self._fitting is not None and not self._fitting.done() and not self._decides:
+            await asyncio.wait([self._fitting])
         if self._fitting is None or self._fitting.done():
-            self._fitting = asyncio.create_task(self._fit(self.fit_work))
+            self._fitting, self._decides = asyncio.create_task(self._fit(self.fit_work)), True
         return await asyncio.shield(self._fitting)
 
     async def refit(self) -> dict[str, Any]:
@@ -360,7 +363,7 @@ class Installation:
             Unavailable: the fit failed; the model in use stays.
         """
         if self._fitting is None or self._fitting.done():
-            self._fitting = asyncio.create_task(self._fit(self.refit_work))
+            self._fitting, self._decides = asyncio.create_task(self._fit(self.refit_work)), False
         return await asyncio.shield(self._fitting)
 
     async def unlearn(self) -> dict[str, Any]:
@@ -372,9 +375,9 @@ class Installation:
         Raises:
             Unavailable: the fit failed; the model in use stays.
         """
-        if self._fitting is not None and not self._fitting.done():
+        while self._fitting is not None and not self._fitting.done():
             await asyncio.wait([self._fitting])  # it may have read what is erased now
-        self._fitting = asyncio.create_task(self._fit(self.forget_work))
+        self._fitting, self._decides = asyncio.create_task(self._fit(self.forget_work)), False
         return await asyncio.shield(self._fitting)
 
     async def _fit(self, work: Callable[[], Awaitable[dict[str, Any]]]) -> dict[str, Any]:

@@ -201,9 +201,23 @@ def newest(folder: Path) -> Path | None:
 
 
 def drop_old(folder: Path, *, keep: int = 2) -> None:
-    """Remove all but the newest models; who has one mapped keeps it until it lets go."""
+    """Remove all but the newest models, and what a fit that was killed left half written; who has one mapped keeps it until it lets go."""
     for name in _names(folder)[:-keep]:
         shutil.rmtree(folder / name, ignore_errors=True)
+    for fresh in folder.glob(".*"):
+        if not _is_alive(fresh.name.rpartition(".")[2]):
+            shutil.rmtree(fresh, ignore_errors=True)
+
+
+def _is_alive(process: str) -> bool:
+    """Whether a process, by its number, may still be writing."""
+    try:
+        os.kill(int(process), 0)
+    except (ValueError, ProcessLookupError):
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def prior(half_life: int) -> Model:
