@@ -59,6 +59,26 @@ def test_two_sources_that_both_tell_something_are_both_heard():
     assert fitted.guarded.get(5, 1.0) == 1.0
 
 
+def test_what_combining_gains_everybody_is_heard_where_histories_are_short():
+    few, as_few, many = (
+        questions(60, told=(1.5, 0.0)),
+        questions(60, seed=1, told=(1.5, 0.0)),
+        questions(600, seed=2, told=(1.5, 1.5)),
+    )
+    asked = joined([few._replace(bucket=np.full(60, 1)), as_few._replace(bucket=np.full(60, 3)), many])
+    both, first, second = np.array([1.0, 1, 0, 0]), np.array([1.0, 0, 0, 0]), np.array([0.0, 1, 0, 0])
+    gates, activity, social = (np.repeat(one[:, None], 6, axis=1) for one in (both, first, second))
+    alone = {"activity": activity, "social": social}
+
+    placed, held = fusion.guard(asked, gates, alone, 50, 300.0)
+    _, held_by_few = fusion.guard(asked, gates, alone, 50)
+
+    assert held[3] < 1.0
+    assert 1 not in held
+    assert held_by_few[1] < 1.0
+    assert np.array_equal(placed[:, 1], both)
+
+
 def test_questions_of_several_draws_stay_apart_when_joined():
     one, other = questions(3), questions(2, seed=1)
 

@@ -31,6 +31,7 @@ AWAKE = (0.05, 0.2)  # of the loudest, tried for what is silent
 COSTS = 0.003  # of NDCG, that combining may cost against the best single source
 CONFIDENCE = 1.64  # standard errors; one-sided 95 %
 STEPS = (0.25, 0.5, 0.75, 1.0)
+SHORT = 2  # items of a history; to hold combining back below is to hear one act, or not even that
 FLOOR = 1e-3  # of popularity: it orders what nothing else tells apart
 # Gates to believe before anything was seen: a channel's rows foretell chances, which are small numbers.
 TRUST = {"channel": 10.0, "topics": 2.0, "popularity": 1.0}
@@ -187,7 +188,7 @@ def _by_bucket(asked: Groups, level: Array) -> Array:
 
 
 def guard(
-    asked: Groups, gates: Array, alone: Mapping[str, Array], enough: int
+    asked: Groups, gates: Array, alone: Mapping[str, Array], enough: int, pull: float = 0.0
 ) -> tuple[Array, dict[int, float]]:
     """``_guarded`` for gates that the questions themselves placed, block by block.
 
@@ -196,13 +197,14 @@ def guard(
         gates: as ``Fitted`` has them,
         alone: and those of each source.
         enough: questions that a bucket has to hear.
+        pull: questions; what combining gains everybody weighs as many where histories are shorter than ``SHORT``.
     """
     placed = _Placed(np.zeros(0), np.eye(len(gates)), gates, dict(alone))
-    return _guarded(placed, [(placed, asked)], enough)
+    return _guarded(placed, [(placed, asked)], enough, pull)
 
 
 def _guarded(
-    placed: _Placed, judged: Sequence[tuple[_Placed, Groups]], enough: int = ENOUGH
+    placed: _Placed, judged: Sequence[tuple[_Placed, Groups]], enough: int = ENOUGH, pull: float = 0.0
 ) -> tuple[Array, dict[int, float]]:
     """Never worse than the best single source: where combining may cost more than ``COSTS``, take less of it.
 
@@ -213,6 +215,7 @@ def _guarded(
         placed: by all questions: what is held back.
         judged: gates, and questions that had no part in placing them.
         enough: questions that a bucket has to hear.
+        pull: questions that everybody's gain, by the gates of their own bucket, weighs beside where histories are shorter than ``SHORT``.
     """
     gates, guarded = placed.gates.copy(), {}
     bucket_of = np.concatenate([asked.bucket for _, asked in judged])
@@ -227,8 +230,24 @@ def _guarded(
             found.append(ndcg(asked.of(here), one.fold @ mixed))
         return np.concatenate(found)
 
+    def everybody(name: str, step: float) -> Array:
+        found = np.zeros(len(bucket_of))
+        for bucket in set(bucket_of.tolist()):
+            found[bucket_of == bucket] = told(bucket, bucket_of == bucket, name, step)
+        return found
+
+    steps = (0.0, *STEPS) if pull else (0.0,)
+    own = {(name, step): everybody(name, step) for name in placed.alone for step in steps}
+
+    def heard(bucket: int, here: NDArray[np.bool_], name: str, step: float) -> Array:
+        if pull and HISTORY[bucket] < SHORT:
+            return own[name, step]  # neighbours, too, are asked about the gates that they will have
+        found = np.zeros(len(bucket_of))
+        found[here] = told(bucket, here, name, step)
+        return found
+
     overall = {
-        name: np.mean([told(bucket, bucket_of == bucket, name, 0.0).mean() for bucket in set(bucket_of)])
+        name: np.mean([own[name, 0.0][bucket_of == bucket].mean() for bucket in set(bucket_of)])
         for name in placed.alone
     }
     for bucket in range(len(HISTORY)):
@@ -239,14 +258,17 @@ def _guarded(
                 break
         if not here.any():
             continue
-        values = {name: told(bucket, here, name, 0.0) for name in placed.alone}
+        weight = here + (pull if HISTORY[bucket] < SHORT else 0.0) / len(here)
+        number = float(weight.sum())
+        values = {name: heard(bucket, here, name, 0.0) for name in placed.alone}
         # With few questions chance would pick the source: what everybody's say weighs as much as ENOUGH of its own.
-        name = max(values, key=lambda one: values[one].sum() + ENOUGH * overall[one])
+        name = max(values, key=lambda one: weight @ values[one] + ENOUGH * overall[one])
         base, single, reached = values[name], placed.alone[name][:, bucket], 0.0
         for step in STEPS:
-            gain = told(bucket, here, name, step) - base
-            least = gain.mean() - CONFIDENCE * gain.std() / np.sqrt(len(gain))
-            if gain.mean() >= 0 and least >= -COSTS * base.mean():
+            gain = heard(bucket, here, name, step) - base
+            mean = float(weight @ gain) / number
+            error = float(np.sqrt(weight**2 @ (gain - mean) ** 2)) / number
+            if mean >= 0 and mean - CONFIDENCE * error >= -COSTS * float(weight @ base) / number:
                 reached = step
         if reached < 1:
             guarded[bucket] = reached

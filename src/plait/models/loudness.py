@@ -22,6 +22,9 @@ LADDER = (0.0, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)  # of popularity, in stand
 ROUNDS = 2
 CLEARLY = 0.5  # standard errors that a move must gain
 ENOUGH = 600  # questions that tell whether combining is held back: what is of the moment is known of a few
+# Questions; few tell badly which single source is best for who has done next to nothing, and to fall back on it throws the
+# other away whole. So what combining is worth to everybody counts beside.
+EVERYBODY = 300.0
 PULL = 60.0  # questions; a bucket with as many weighs its own evidence and everybody's alike
 
 
@@ -45,7 +48,7 @@ def fit_loud(
     }
     held: dict[int, float] = {}
     if alone:
-        gates, held = guard(asked, gates, alone, ENOUGH)
+        gates, held = guard(asked, gates, alone, ENOUGH, EVERYBODY)
     return Fitted(list(names), mix, gates, alone, held), asked
 
 
