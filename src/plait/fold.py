@@ -47,6 +47,7 @@ from plait.state import (
 )
 from plait.store import Store
 from plait.subjects import counter_key, is_cumulative, is_visit
+from plait.told import named_by
 
 _log = structlog.get_logger()
 
@@ -233,7 +234,7 @@ class Fold:
         """Whether somebody it names was erased after it happened; then it has to leave the log, too."""
         if not self._erased or event.signal is Signal.ERASE:
             return False
-        named = forgetting.named_by(event)
+        named = named_by(event)
         if not any(event.at <= self._erased.get(hashed(one, self._pepper), -1) for one in named):
             return False
         forgetting.note_late(self._state, position, number)

@@ -12,10 +12,10 @@ from typing import Protocol
 import msgspec
 
 from plait import identity
-from plait.events import Event, Record, addresses_of, author_of, decode_record, is_weak
+from plait.events import Event, Record, addresses_of, decode_record, is_weak
 from plait.settings import IdentityLimits
 from plait.state import ASIDE, NOBODY, Pending, decode_row, mark_of, prefix_of, row_key
-from plait.told import Told
+from plait.told import named_by
 
 ERASURES = b"erasure\0"  # in `meta`: position -> what still has to leave log and lake
 _AGAIN = b"again\0"  # in `meta`: identifier NUL position -> numbers of calls that were told before
@@ -61,15 +61,6 @@ _numbers = msgspec.msgpack.Decoder(list[int])
 def decode_erasure(raw: bytes) -> Erasure:
     """An ``Erasure`` as it rests in ``meta``."""
     return _erasures.decode(raw)
-
-
-def named_by(event: Event | Told) -> set[str]:
-    """All whom an event names: who did it, the account that it is about, and whose post or record it tells of."""
-    about = event.about
-    if about.account is None and about.post is None and event.record is None:
-        return {*event.who}
-    named = {*event.who, about.account, author_of(about.post), author_of(event.record)}
-    return {one for one in named if one is not None}
 
 
 def note_again(state: Pending, position: int, number: int, event: Event) -> None:

@@ -29,12 +29,11 @@ from plait.checks import (
 from plait.clean import Cleaner
 from plait.errors import Corrupt, Rejected
 from plait.events import SOCIAL, Record, Signal, checked_identifier, identifier_type
-from plait.forgetting import named_by
 from plait.graph import hidden, pseudonym
 from plait.intake import Door, Refusal, refusal
 from plait.settings import Settings
 from plait.store import Snapshot
-from plait.told import Lane, PageBody, Told, page_decoder
+from plait.told import Lane, PageBody, Told, named_by, page_decoder
 from plait.values import corrected, milliseconds
 
 LANES: tuple[Lane, ...] = get_args(Lane)

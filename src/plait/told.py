@@ -11,7 +11,7 @@ from typing import Any, Literal
 import msgspec
 
 from plait.device import Agent, context_of
-from plait.events import DAY, FUTURE, About, Counter, Event, Op, Record, Signal, strongest_first
+from plait.events import DAY, FUTURE, About, Counter, Event, Op, Record, Signal, author_of, strongest_first
 from plait.signals import SignalMap
 from plait.values import address, corrected, milliseconds
 
@@ -123,3 +123,12 @@ def _dated(counter: Counter, sent: int | datetime | None, received_at: int) -> C
 def grants(said: Consent) -> bool:
     """Whether anything is given, not only withdrawn."""
     return any(any(one.values()) if isinstance(one, dict) else one for one in said.values())
+
+
+def named_by(event: Event | Told) -> set[str]:
+    """All whom an event names: who did it, the account that it is about, and whose post or record it tells of."""
+    about = event.about
+    if about.account is None and about.post is None and event.record is None:
+        return {*event.who}
+    named = {*event.who, about.account, author_of(about.post), author_of(event.record)}
+    return {one for one in named if one is not None}
