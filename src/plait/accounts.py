@@ -5,7 +5,11 @@ The file changes whole or not at all, so that a refresh token that the network h
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import asyncio
+import fcntl
+import os
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import quote
 
@@ -16,6 +20,7 @@ from plait.errors import Corrupt, Rejected
 from plait.sealed import Seal, sync_folder, write_whole
 
 FOLDER = "sources"
+_AGAIN = 0.05  # seconds between two looks at whether another process has let go
 LONGEST_SOURCE = 128  # characters: as a name of events and, escaped, of a file
 
 
@@ -121,6 +126,38 @@ class Accounts:
         if file is not None and secrets != self.secrets(source):
             one = Connected(network=file.network, account=file.account, connected_at=file.connected_at)
             self.keep(one, secrets)
+
+    @asynccontextmanager
+    async def alone(self, source: str) -> AsyncIterator[None]:
+        """Held while the session of an account is renewed: no two renew one at once, whatever process they are of.
+
+        A refresh token works once, and a network takes its second use for a theft. Who dies lets go.
+        """
+        path = self._path(source)
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        file = os.open(path.with_name(f".{path.stem}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            while True:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    await asyncio.sleep(_AGAIN)
+            yield
+        finally:
+            os.close(file)
+
+    def sealed(self, what: bytes) -> str:
+        """Something of an account that is being connected, to be given out and back."""
+        return self._seal.seal(what).decode()
+
+    def unsealed(self, text: str) -> bytes:
+        """The inverse.
+
+        Raises:
+            Corrupt: it is not ours.
+        """
+        return self._seal.open(text.encode())
 
     def drop(self, source: str) -> None:
         """Forget an account and its secrets.

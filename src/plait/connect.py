@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from plait.browser import signed_in
 from plait.connectors import Credential, Statement, connector_of, networks
 from plait.errors import Rejected, Unavailable
 from plait.settings import load
@@ -36,12 +37,17 @@ _data = click.option(
 @click.option(
     "--yes", is_flag=True, help="Ask nothing: secrets come from the environment (BLUESKY_PASSWORD)."
 )
+@click.option(
+    "--sign-in", is_flag=True, help="Sign in with a browser; asked for nothing, this is what it does."
+)
+@click.option("--paste", is_flag=True, help="The browser is on another machine: type in what it shows.")
 @click.option("--watch/--no-watch", default=True, help="Wait until the past has been read.")
 @_data
 def connect(
-    network: str | None, host: str | None, given: tuple[str, ...], yes: bool, watch: bool, data: str | None
-) -> None:
-    """Connect an account on NETWORK: see what it gives, check credentials, read its past."""
+    network: str | None, host: str | None, given: tuple[str, ...], yes: bool, sign_in: bool, paste: bool, watch: bool,
+    data: str | None,
+) -> None:  # fmt: skip
+    """Connect an account on NETWORK: see what it gives, sign in or give credentials, read its past."""
     from plait.reach import reach
 
     if network is None:
@@ -55,10 +61,21 @@ def connect(
         click.confirm("Connect an account?", abort=True, default=True, err=True)
     if asks and not host and all(need.name != "host" for need in statement.needs):
         host = click.prompt("Host", default=statement.host or None, err=True)
-    credentials = _credentials(statement, given, asks=asks)
-    wanted = {"network": network, "host": host, "credentials": credentials}
+    browser = sign_in or paste or (asks and _prefers_a_browser(statement))
+    credentials = _credentials(statement, given, asks=asks, secrets=not browser)
+    wanted = {"network": network, "host": host or "", "credentials": credentials}
     with reach(load(data)) as api:
-        told = api.ask("POST", "/v1/sources", json=wanted)
+
+        def ask(body: dict[str, Any]) -> Any:
+            return api.ask("POST", "/v1/sources", json=body)
+
+        told = (
+            signed_in(
+                ask, wanted, say=lambda text: _say.print(text, markup=False), typed=_typed if paste else None
+            )
+            if browser
+            else ask(wanted)
+        )
         _say.print(f"connected {told['handle'] or told['me']} as {told['source']}", markup=False)
         if watch:
             _watched(api, told["source"])
@@ -85,11 +102,27 @@ def show(statement: Statement) -> None:
         _say.print("Nobody's account is linked to a customer without their own express yes.")
 
 
-def _credentials(statement: Statement, given: tuple[str, ...], *, asks: bool) -> dict[str, str]:
+def _prefers_a_browser(statement: Statement) -> bool:
+    """Whether to sign in with a browser: where the network has that, no secret was given, and the operator likes to."""
+    if not hasattr(connector_of(statement.network), "begin"):
+        return False
+    if any(os.environ.get(variable(statement, one)) for one in statement.needs if one.secret):
+        return False
+    return click.confirm("Sign in with a browser?", default=True, err=True)
+
+
+def _typed() -> str:
+    told: str = click.prompt("Code or address", err=True)
+    return told
+
+
+def _credentials(
+    statement: Statement, given: tuple[str, ...], *, asks: bool, secrets: bool = True
+) -> dict[str, str]:
     """What ``sign_in`` needs: from ``--with``, then the environment, then asked for, then the default."""
     told = dict(_pair(one) for one in given)
     for need in statement.needs:
-        if need.name not in told:
+        if need.name not in told and (secrets or not need.secret):
             value = os.environ.get(variable(statement, need)) or (_asked(need) if asks else need.default)
             if not value and need.secret:
                 raise Rejected(

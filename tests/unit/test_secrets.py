@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -209,3 +211,13 @@ def test_a_flood_fills_the_inbox_and_no_more(tmp_path, monkeypatch):
     inbox.drop(inbox.waiting()[0])
     inbox.put([delivery(b"x")])
     assert MOST > 3
+
+
+def test_no_library_logs_the_addresses_that_it_asks():
+    script = "import logging, plait.logs as l; l.configure('info'); logging.basicConfig(level=logging.INFO); "
+    script += "logging.getLogger('httpx').info('GET /did:plc:somebody')"
+
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+
+    assert done.returncode == 0
+    assert "somebody" not in done.stderr

@@ -47,6 +47,7 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
         budget: which of the statement's ``limits`` it counts against.
         signed: with the headers of the session; never sent to another host than the account's.
         guarded: the URL was named by somebody outside: it goes through the guarded fetcher.
+        dpop: a private key (JWK); the request proves that we hold it (RFC 9449).
     """
 
     url: str
@@ -58,6 +59,10 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     budget: str = "default"
     signed: bool = True
     guarded: bool = False
+    dpop: str = ""
+
+    def __repr__(self) -> str:
+        return f"Ask({self.method} {self.url.partition('?')[0]})"
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -286,15 +291,49 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
         headers: that signed requests carry.
         expires_at: ms since the epoch, when it is worth signing in anew; ``None`` never.
         secrets: to be kept (encrypted) in place of those given: refresh tokens rotate.
+        dpop: the private key (JWK) that the token is bound to; signed requests prove that we hold it.
     """
 
     account: Account
     headers: Mapping[str, str]
     expires_at: int | None = None
     secrets: Mapping[str, str] = {}
+    dpop: str = ""
 
     def __repr__(self) -> str:
         return f"Session({self.account.source})"
+
+
+class Fresh(msgspec.Struct, frozen=True, kw_only=True):
+    """Chance for one sign-in with a browser, since connectors have none of their own.
+
+    Attributes:
+        state: comes back with who comes back.
+        verifier: of PKCE (RFC 7636).
+        key: a private key (JWK, P-256) for networks that bind tokens to one.
+    """
+
+    state: str
+    verifier: str
+    key: str
+
+    def __repr__(self) -> str:
+        return "Fresh()"
+
+
+class Leave(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the holder of the account is asked whether we may.
+
+    Attributes:
+        url: to be opened in their browser.
+        kept: what ``finish`` has to be given besides, secrets among it.
+    """
+
+    url: str
+    kept: Mapping[str, str]
+
+    def __repr__(self) -> str:
+        return "Leave()"
 
 
 class Received(msgspec.Struct, frozen=True, kw_only=True):
@@ -319,6 +358,11 @@ class Connector(Protocol):
     One that remembers people has ``forget(gone)``: it lets go of those of whom ``gone`` (``network:id`` -> bool) is true.
     A class that also takes ``secrets`` is given those of the account, to check what is signed with them. One that has ``serve(path, headers)``, a generator like ``receive`` that returns a ``Received`` or ``None``,
     answers GETs under ``/webhooks/{network}/{source}/`` and ``/.well-known/``: for networks where others read us.
+
+    One whose account can be signed in to with a browser (OAuth) has two more generators that ask and nothing else, both static:
+    ``begin(credentials, host, back, fresh)`` returns a ``Leave`` (``back`` is where the browser is sent to then, "" shows a
+    code instead), and ``finish(kept, answered, host)`` with what came back returns the credentials that ``sign_in`` takes. A third,
+    ``sign_out(secrets, host)``, tells the network that we are done with them.
     """
 
     statement: ClassVar[Statement]

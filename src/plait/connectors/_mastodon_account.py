@@ -9,6 +9,7 @@ from typing import Any
 from plait.connectors import Account, Answer, Ask, Credential, Gives, Limit, Session, Statement
 from plait.connectors._fediverse import Ignored, account_of, is_web
 from plait.connectors._mastodon import entity
+from plait.connectors._mastodon_oauth import BY_BROWSER, is_over, renewed, signed_out
 from plait.errors import Rejected, Unavailable
 from plait.events import Signal
 
@@ -33,7 +34,7 @@ STATEMENT = Statement(
         Credential(
             name="access_token", title="Access token", secret=True,
             help="In your server's settings, under Development (Mastodon) or Applications (GoToSocial), make a new "
-            "application that may `read` and nothing else, and paste its access token.",
+            "application that may `read` and nothing else, and paste its access token. Or sign in with a browser.",
         ),
     ),
     limits={"default": Limit(calls=300, seconds=300)},
@@ -53,23 +54,34 @@ STATEMENT = Statement(
 )  # fmt: skip
 
 
-def sign_in(credentials: Mapping[str, str], host: str, now: int) -> Generator[Ask, Answer, Session]:  # noqa: ARG001 - of the port
+def sign_in(credentials: Mapping[str, str], host: str, now: int) -> Generator[Ask, Answer, Session]:
     """Check an access token and find out whose it is, on what server, and how that server streams.
 
+    One that a browser gave is renewed when it is over, or not taken any more.
+
     Raises:
-        Rejected: there is no token, or the server does not take it; code ``unauthorized``.
+        Rejected: there is no token (code ``unauthorized``), or the server does not take it (``signed_out``).
         Unavailable: the server answers something else than it should.
     """
-    token = credentials.get("access_token", "").strip()
+    secrets = {name: credentials[name] for name in ("access_token", *BY_BROWSER) if credentials.get(name)}
+    secrets["access_token"] = token = secrets.get("access_token", "").strip()
     if not token or not token.isascii() or not token.isprintable():
         raise Rejected("an access token is needed", code="unauthorized", field="access_token", status=401)
-    headers = {"authorization": f"Bearer {token}"}
-    answer = yield Ask(url="/api/v1/accounts/verify_credentials", headers=headers)
+    fresh = is_over(secrets, now)
+    if fresh:
+        secrets = yield from renewed(secrets, host)
+    answer = yield _mine(secrets)
+    if answer.status == 401 and secrets.get("refresh_token") and not fresh:
+        secrets = yield from renewed(secrets, host)
+        answer = yield _mine(secrets)
     if answer.status in (401, 403):
+        if secrets.get("client_id"):
+            raise signed_out("mastodon", host)
         raise Rejected(
             f"{host} does not take the access token (status {answer.status}): make one that may `read`",
             code="unauthorized", field="access_token", status=401,
         )  # fmt: skip
+    headers = _bearer(secrets)
     mine = _entity(answer, host)
     instance = yield from _instance(host, headers)
     domain = _domain(instance, host)
@@ -83,8 +95,19 @@ def sign_in(credentials: Mapping[str, str], host: str, now: int) -> Generator[As
     return Session(
         account=Account(source=me, host=host, me=me, handle=f"@{handle}", settings=settings),
         headers=headers,
-        secrets={"access_token": token},
+        expires_at=int(secrets["expires_at"])
+        if secrets.get("refresh_token") and "expires_at" in secrets
+        else None,
+        secrets=secrets,
     )
+
+
+def _bearer(secrets: Mapping[str, str]) -> dict[str, str]:
+    return {"authorization": f"Bearer {secrets['access_token']}"}
+
+
+def _mine(secrets: Mapping[str, str]) -> Ask:
+    return Ask(url="/api/v1/accounts/verify_credentials", headers=_bearer(secrets))
 
 
 def _actor(mine: Mapping[str, Any], handle: str) -> Generator[Ask, Answer, dict[str, str]]:

@@ -79,8 +79,9 @@ class View:
         answer: Answer = yield Ask(url=path, params=params or {})
         if answer.status == 401:
             raise Rejected(
-                "the access token is expired or was revoked: connect the account anew",
-                code="unauthorized", status=401,
+                f"{self.host} does not take our access token any more: it expired or was revoked. Connect the account "
+                f"again: plait connect mastodon --with host={self.host}",
+                code="signed_out", status=401,
             )  # fmt: skip
         return answer
 

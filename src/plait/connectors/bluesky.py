@@ -36,6 +36,7 @@ from plait.connectors._atproto import (
     read_json,
 )
 from plait.connectors._bsky_looks import Heard, Looks
+from plait.connectors._bsky_oauth import begin, finish, session, sign_out
 from plait.connectors._bsky_past import backfill
 from plait.connectors._bsky_records import NETWORK
 from plait.connectors._bsky_stream import Gathered
@@ -76,7 +77,8 @@ class Connector:
             Credential(name="identifier", title="Handle", help="of the account, shop.example"),
             Credential(
                 name="password", title="App password", secret=True,
-                help="made under Settings, Privacy and security, App passwords; not the account's own password",
+                help="made under Settings, Privacy and security, App passwords; not the account's own password; "
+                "or sign in with a browser",
             ),
             Credential(
                 name="stream", title="Stream", default="jetstream",
@@ -90,6 +92,10 @@ class Connector:
             Credential(
                 name="hops", title="Hops", default="1",
                 help="how far it is read whom your linked customers follow: 0, 1, or 2 for those people's follows, too",
+            ),
+            Credential(
+                name="directory", title="Directory",
+                help="URL of the directory of accounts, where a browser signs in; empty takes the network's own",
             ),
         ),
         limits={"default": Limit(calls=3_000, seconds=300), "session": Limit(calls=30, seconds=300)},
@@ -137,8 +143,8 @@ class Connector:
     # -- signing in --------------------------------------------------------------------------------------------
 
     @staticmethod
-    def sign_in(credentials: Mapping[str, str], host: str, now: int) -> Generator[Ask, Answer, Session]:  # noqa: ARG004
-        """Open a session with the app password, or renew the last one.
+    def sign_in(credentials: Mapping[str, str], host: str, now: int) -> Generator[Ask, Answer, Session]:
+        """Open a session with the app password, or renew the last one; or go on with what a browser gave.
 
         Raises:
             Rejected: the network does not take them.
@@ -152,6 +158,8 @@ class Connector:
         host = host or HOST
         if stream != "none":
             _reader(stream)
+        if credentials.get("key"):
+            return (yield from _by_browser(credentials, host, now, stream))
         answer = None
         if credentials.get("refresh"):
             answer = yield Ask(
@@ -166,6 +174,10 @@ class Connector:
         if not answer.ok:
             raise _refused(answer)
         return _session(answer.json(), credentials, host, stream)
+
+    begin = staticmethod(begin)
+    finish = staticmethod(finish)
+    sign_out = staticmethod(sign_out)
 
     # -- as it happens -----------------------------------------------------------------------------------------
 
@@ -235,9 +247,7 @@ class Connector:
 # -- sessions --------------------------------------------------------------------------------------------------
 
 
-class _Signed(msgspec.Struct, rename="camel"):
-    access_jwt: str
-    refresh_jwt: str
+class _Who(msgspec.Struct, rename="camel"):
     did: str
     handle: str
     active: bool = True
@@ -245,25 +255,52 @@ class _Signed(msgspec.Struct, rename="camel"):
     did_doc: dict[str, Any] = {}
 
 
-def _session(told: Any, credentials: Mapping[str, str], host: str, stream: str) -> Session:
+class _Signed(_Who, rename="camel", kw_only=True):
+    access_jwt: str
+    refresh_jwt: str
+
+
+def _by_browser(
+    credentials: Mapping[str, str], host: str, now: int, stream: str
+) -> Generator[Ask, Answer, Session]:
+    told, secrets = yield from session(credentials, host, now)
+    who: _Who = _converted(told, _Who)
+    if who.did != secrets["did"]:
+        raise Rejected(f"{secrets['pds']} answers for somebody else", code="invalid_answer")
+    return Session(
+        account=_account(who, credentials, secrets["pds"], stream),
+        headers={"authorization": f"DPoP {secrets['access_token']}"}, dpop=secrets["key"],
+        expires_at=int(secrets["expires_at"]), secrets=secrets,
+    )  # fmt: skip
+
+
+def _converted(told: Any, kind: type[Any]) -> Any:
     try:
-        signed = msgspec.convert(told, _Signed)
+        signed = msgspec.convert(told, kind)
     except msgspec.ValidationError as exc:
         raise Rejected(
             f"the host answers no session of the AT protocol: {exc}", code="invalid_answer"
         ) from exc
     if not signed.active:
         raise Rejected(f"the account is {signed.status or 'not active'}", code="account_inactive")
+    return signed
+
+
+def _account(who: _Who, credentials: Mapping[str, str], home: str, stream: str) -> Account:
     settings = {"stream": stream} | {
         name: credentials[name] for name in ("messages", "hops") if credentials.get(name)
     }
     if credentials.get("relay"):
         settings["relay"] = credentials["relay"].rstrip("/")
+    return Account(
+        source=NETWORK + who.handle, host=home, me=NETWORK + who.did, handle=who.handle, settings=settings
+    )
+
+
+def _session(told: Any, credentials: Mapping[str, str], host: str, stream: str) -> Session:
+    signed: _Signed = _converted(told, _Signed)
     return Session(
-        account=Account(
-            source=NETWORK + signed.handle, host=_home(signed.did_doc, host), me=NETWORK + signed.did,
-            handle=signed.handle, settings=settings,
-        ),
+        account=_account(signed, credentials, _home(signed.did_doc, host), stream),
         headers={"authorization": f"Bearer {signed.access_jwt}"},
         expires_at=_expires(signed.access_jwt),
         secrets={**credentials, "refresh": signed.refresh_jwt},

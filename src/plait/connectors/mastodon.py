@@ -29,6 +29,7 @@ from plait.connectors._fediverse import Ignored, gone
 from plait.connectors._inbox import Inbox
 from plait.connectors._mastodon import count_of, entity, is_mine, ms_of, newer, post_of, rows, unwrapped
 from plait.connectors._mastodon_account import STATEMENT, sign_in
+from plait.connectors._mastodon_oauth import begin, finish, sign_out
 from plait.connectors._mastodon_past import Place, backfill
 from plait.connectors._mastodon_view import MOST_PAGES, View
 from plait.errors import Rejected
@@ -58,6 +59,9 @@ class Connector:
 
     statement: ClassVar[Statement] = STATEMENT
     sign_in = staticmethod(sign_in)
+    begin = staticmethod(begin)
+    finish = staticmethod(finish)
+    sign_out = staticmethod(sign_out)
 
     def __init__(self, account: Account, *, watched: Callable[[str], bool], now: Callable[[], int]) -> None:
         self.view = View(account, now)

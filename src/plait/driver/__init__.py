@@ -150,7 +150,7 @@ class _House:
         before = self._before.get(one.source)
         line = Line(
             made, one.account, secrets, fetcher=self._fetcher, renewed=renewed,
-            spent=before.spent if before else None,
+            alone=lambda: self._accounts.alone(one.source), spent=before.spent if before else None,
         )  # fmt: skip
         keeper = Keeper(self._served, one.source, state, self._shelf)
         try:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Generator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import httpx
 import msgspec
 import structlog
 
 from plait.connectors import Account, Answer, Ask, Connector, Session
+from plait.dpop import Proofs, bound
 from plait.driver.budget import Budget, Spent, patience
 from plait.errors import PlaitError, Rejected, Unavailable
 from plait.fetch import AGENT, Fetcher, trusted
@@ -26,6 +28,7 @@ FIRST_PAUSE = 0.5  # seconds; each further one is twice as long, and drawn
 LONGEST_PAUSE = 60.0
 _LARGEST = 32 << 20  # bytes of an answer
 _TIMEOUT = httpx.Timeout(30.0, connect=10.0)
+_ENDS_WITHIN = 5.0  # seconds that a renewal is waited for when its account is stopped
 _RENEW_BEFORE = 60_000  # ms that a session may still be good for when it is renewed
 _LATER = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529})
 _EXPIRED = frozenset({"ExpiredToken", "invalid_token", "token_expired"})  # told with 400 by some
@@ -54,6 +57,7 @@ class Line:
         *,
         fetcher: Fetcher,
         renewed: Callable[[Session], Awaitable[None]],
+        alone: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
         spent: Mapping[str, Spent] | None = None,
         clock: Callable[[], float] = time.time,
         chance: Callable[[], float] = random.random,
@@ -66,6 +70,7 @@ class Line:
             secrets: for ``sign_in``, asked for each time: another process may have renewed them.
             fetcher: for URLs that others named.
             renewed: keeps the secrets of a new session before it is used.
+            alone: held while a session is renewed: no other process renews the same one meanwhile.
             spent: of the budgets, before a restart.
             clock: s since the epoch.
             chance: 0..1, for jitter.
@@ -84,6 +89,8 @@ class Line:
         self._signed_at = 0  # ms since the epoch
         self._signing = asyncio.Lock()
         self._taking = asyncio.Lock()
+        self._proofs = Proofs()
+        self._alone = alone
         self._http = httpx.AsyncClient(
             timeout=_TIMEOUT,
             headers={"user-agent": AGENT},
@@ -110,8 +117,8 @@ class Line:
         async with self._signing:  # stream and poll find out at once that it expired; one renews
             one = self._session
             if one is None or one is not_this or self._expires(one):
-                one = await self._sign_in()
-                self._session = one
+                # Whoever waits may be stopped; a refresh token that was spent must not be lost on the way to the disk.
+                self._session = one = await _to_its_end(self._sign_in())
             return one
 
     def _expires(self, one: Session) -> bool:
@@ -122,11 +129,16 @@ class Line:
         return self._clock() * 1000 >= one.expires_at - before
 
     async def _sign_in(self) -> Session:
-        self._signed_at = int(self._clock() * 1000)
-        steps = self._connector.sign_in(dict(self._secrets()), self.account.host, self._signed_at)
-        one = await self.asked(steps, signed=False)
-        await self._renewed(one)  # on disk before its first use: the old refresh token may be void already
-        return one
+        async with (
+            self._alone()
+        ):  # and only then look at what there is: another process may have just renewed it
+            self._signed_at = int(self._clock() * 1000)
+            steps = self._connector.sign_in(dict(self._secrets()), self.account.host, self._signed_at)
+            one = await self.asked(steps, signed=False)
+            await self._renewed(
+                one
+            )  # on disk before its first use: the old refresh token may be void already
+            return one
 
     # -- requests ----------------------------------------------------------------------------------------------
 
@@ -192,14 +204,30 @@ class Line:
             await self._patient(pause)
 
     async def _once(self, ask: Ask, session: Session | None) -> Answer:
+        """One request's answer; asked again at once where a server wants its own nonce in our proof."""
+        headers = dict(ask.headers) | dict(session.headers if session else {})
+        key, url = ask.dpop or (session.dpop if session else ""), self.url(ask.url)
+        if not key:
+            return await self._sent(ask, headers)
+        for _ in range(2):
+            proof = self._proofs.header(key, ask.method, url, now=self._clock(), token=bound(headers))
+            answer = await self._sent(ask, headers | proof)
+            if not self._proofs.hear(url, answer.status, answer.headers, answer.body):
+                break
+        return answer
+
+    async def _sent(self, ask: Ask, headers: dict[str, str]) -> Answer:
         self.calls += 1
         url = self.url(ask.url)
-        headers = dict(ask.headers) | dict(session.headers if session else {})
         params = {name: value for name, value in ask.params.items() if value is not None}
         if ask.guarded:
+            body = b"" if ask.body is None else msgspec.json.encode(ask.body)
+            if ask.form is not None:
+                headers["content-type"] = "application/x-www-form-urlencoded"
+                body = urlencode(ask.form).encode()
             found = await self._fetcher.fetch(
                 str(httpx.URL(url).copy_merge_params(params)) if params else url,
-                method=ask.method, headers=headers, body=b"" if ask.body is None else msgspec.json.encode(ask.body),
+                method=ask.method, headers=headers, body=body,
             )  # fmt: skip
             return Answer(found.status, found.headers, found.body)
         request = self._http.build_request(
@@ -207,14 +235,14 @@ class Line:
         )  # fmt: skip
         response = await self._http.send(request, stream=True)
         try:
-            body = bytearray()
+            read = bytearray()
             async for chunk in response.aiter_bytes():
-                body += chunk
-                if len(body) > _LARGEST:
+                read += chunk
+                if len(read) > _LARGEST:
                     raise Rejected(f"an answer is larger than {_LARGEST} bytes", code="invalid_answer")
         finally:
             await response.aclose()
-        return Answer(response.status_code, dict(response.headers), bytes(body))
+        return Answer(response.status_code, dict(response.headers), bytes(read))
 
     def url(self, text: str) -> str:
         """An absolute URL, of the account's host when it names none."""
@@ -251,6 +279,16 @@ class Line:
     async def _patient(self, seconds: float) -> None:
         self.waits = max(self.waits, self._clock() + seconds)
         await asyncio.sleep(seconds)
+
+
+async def _to_its_end(work: Coroutine[Any, Any, T]) -> T:
+    """Wait for work that is done to its end even if who waits for it is cancelled."""
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait({task}, timeout=_ENDS_WITHIN)
+        raise
 
 
 def _has_expired(answer: Answer) -> bool:

@@ -4,25 +4,44 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from pathlib import Path
-from typing import Any
+from secrets import token_urlsafe
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
 
 from plait.accounts import FOLDER, Accounts, Connected, unknown
-from plait.connectors import Account, Connector, Session, connector_of
+from plait.connectors import Account, Answer, Ask, Connector, Fresh, Leave, Session, connector_of
+from plait.dpop import new_key
 from plait.driver.hooks import Hooks
 from plait.driver.line import Failed, Line
 from plait.driver.told import Told, read_told
-from plait.errors import PlaitError, Rejected, Unavailable
+from plait.errors import Corrupt, PlaitError, Rejected, Unavailable
 from plait.fetch import Fetcher
 from plait.settings import Settings
 
+T = TypeVar("T")
+
 _TRIES = 3  # somebody waits for the answer
 _LONGEST = 120.0  # seconds that signing in may take
+_LASTS = 900_000  # ms in which somebody may think about whether we may
+_GOODBYE = 10.0  # seconds that signing out may take
 _HOST = "host"  # the credential that is no secret: where the account lives
+
+
+class _Going(msgspec.Struct, frozen=True, kw_only=True):
+    """A sign-in under way: travels, sealed, to who began it and back."""
+
+    network: str
+    host: str
+    credentials: dict[str, str]
+    kept: Mapping[str, str]
+    until: int
+
+    def __repr__(self) -> str:
+        return f"_Going({self.network})"
 
 
 class Sources:
@@ -59,7 +78,10 @@ class Sources:
         found = {}
         for one in self.connected():
             fresh = Told(source=one.source, network=one.network, since=one.connected_at)
-            found[one.source] = told = written.get(one.source, fresh)
+            told = written.get(one.source, fresh)
+            if told.since < one.connected_at:  # of the account as it was before it was connected again
+                told = fresh
+            found[one.source] = told
             if one.source in self.hooks.told:
                 told.add(self.hooks.told[one.source])
         return found
@@ -78,25 +100,74 @@ class Sources:
         """
         made = connector_of(network)
         told = checked_credentials(made, credentials)
-        host = _host(host or told.get(_HOST, "") or made.statement.host)
-        session = await self._signed_in(made, host, told)
-        one = Connected(network=network, account=session.account, connected_at=_now())
-        secrets = dict(session.secrets) or told
-        await asyncio.to_thread(self._accounts.keep, one, secrets)
+        return await self._connected(made, _host_of(made, host, told), told)
+
+    async def begin(
+        self, network: str, credentials: Mapping[str, str], host: str, back: str
+    ) -> tuple[str, str]:
+        """Begin a sign-in with a browser: the address to send its holder to, and what has to be given back with the answer.
+
+        Args:
+            network: the name of a connector.
+            credentials: those that are no secrets.
+            host: where the account lives.
+            back: an address of this machine that the browser comes back to; "" shows a code instead.
+
+        Raises:
+            Rejected: it has no such sign-in, or the network does not take part.
+            Unavailable: the network does not answer.
+        """
+        made = _with_browser(network)
+        told = checked_credentials(made, credentials, secrets=False)
+        host = _host_of(made, host, told)
+        fresh = Fresh(state=token_urlsafe(24), verifier=token_urlsafe(48), key=new_key())
+        leave: Leave = await self._asked(made, host, made.begin(told, host, _back(back), fresh))
+        going = _Going(network=network, host=host, credentials=told, kept=leave.kept, until=_now() + _LASTS)
+        return leave.url, self._accounts.sealed(msgspec.json.encode(going))
+
+    async def finish(self, state: str, answered: Mapping[str, str]) -> Connected:
+        """Connect the account whose holder came back.
+
+        Args:
+            state: what ``begin`` gave out.
+            answered: what the browser brought back: ``code``, ``state``, ``iss``, or ``error``.
+
+        Raises:
+            Rejected: ``invalid_state``: it is not ours, or took too long; or they said no.
+            Unavailable: the network does not answer.
+        """
+        try:
+            going = msgspec.json.decode(self._accounts.unsealed(state), type=_Going)
+        except (Corrupt, msgspec.MsgspecError, UnicodeEncodeError):
+            raise _not_ours() from None
+        if going.until < _now():
+            raise _not_ours()
+        if answered.get("error"):
+            raise Rejected(f"the account's holder was asked, and the answer was {answered['error'][:80]}",
+                           code="denied", status=403)  # fmt: skip
+        made = _with_browser(going.network)
+        given = await self._asked(made, going.host, made.finish(going.kept, answered, going.host))
+        return await self._connected(made, going.host, {**going.credentials, **given})
+
+    async def _connected(self, made: type[Connector], host: str, credentials: dict[str, str]) -> Connected:
+        session = await self._asked(made, host, made.sign_in(credentials, host, _now()))
+        one = Connected(network=made.statement.network, account=session.account, connected_at=_now())
+        secrets = dict(session.secrets) or credentials
+        async with self._accounts.alone(
+            one.source
+        ):  # a driver that renews the old session must not write over it
+            await asyncio.to_thread(self._accounts.keep, one, secrets)
         self._list = None
         self.changed.set()
         return one
 
-    async def _signed_in(self, made: type[Connector], host: str, credentials: dict[str, str]) -> Session:
+    async def _asked(self, made: type[Connector], host: str, steps: Generator[Ask, Answer, T]) -> T:
         async def renewed(_: Session) -> None:
             return None
 
-        line = Line(
-            made, Account(source="", host=host), lambda: credentials, fetcher=self._fetcher, renewed=renewed
-        )
+        line = Line(made, Account(source="", host=host), dict, fetcher=self._fetcher, renewed=renewed)
         try:
             async with asyncio.timeout(_LONGEST):
-                steps = made.sign_in(credentials, host, _now())
                 return await line.asked(steps, signed=False, tries=_TRIES)
         except Failed as error:
             raise Unavailable(
@@ -113,6 +184,19 @@ class Sources:
         finally:
             await line.close()
 
+    async def sign_out(self, source: str) -> None:
+        """Tell the network that its tokens are not needed any more, if it wants to hear that; it need not answer."""
+        one = next((each for each in self.connected() if each.source == source), None)
+        made: Any = connector_of(one.network) if one else None
+        if one is None or not hasattr(made, "sign_out"):
+            return
+        try:
+            secrets = self._accounts.secrets(source)
+            async with asyncio.timeout(_GOODBYE):
+                await self._asked(made, one.account.host, made.sign_out(secrets, one.account.host))
+        except (PlaitError, TimeoutError):
+            return
+
     def disconnect(self, source: str) -> Connected:
         """Forget an account and its secrets; what it told stays.
 
@@ -128,8 +212,10 @@ class Sources:
         return one
 
 
-def checked_credentials(made: type[Connector], given: Mapping[str, Any]) -> dict[str, str]:
-    """The credentials with defaults filled in.
+def checked_credentials(
+    made: type[Connector], given: Mapping[str, Any], *, secrets: bool = True
+) -> dict[str, str]:
+    """The credentials with defaults filled in; ``secrets`` are not wanted where a browser signs in.
 
     Raises:
         Rejected: one is missing, unknown, or no text; the message never holds a value.
@@ -147,11 +233,38 @@ def checked_credentials(made: type[Connector], given: Mapping[str, Any]) -> dict
             )
     told = {name: given.get(name) or one.default for name, one in needs.items()} | dict(given)
     for name, value in told.items():
-        if not value and name in needs and needs[name].secret:
+        if not value and secrets and name in needs and needs[name].secret:
             raise Rejected(
                 f"{needs[name].title} is missing", code="missing_credential", field=f"credentials.{name}"
             )
     return {name: value for name, value in told.items() if value}
+
+
+def _with_browser(network: str) -> Any:
+    made = connector_of(network)
+    if not hasattr(made, "begin"):
+        raise Rejected(
+            f"{network} is not signed in to with a browser; give its credentials", code="no_browser", field="network",
+        )  # fmt: skip
+    return made
+
+
+def _back(url: str) -> str:
+    """Where a browser comes back to: this machine, since nobody else is there to take it up."""
+    parts = urlsplit(url)
+    if url and (parts.scheme != "http" or parts.hostname not in ("127.0.0.1", "::1") or parts.fragment):
+        raise Rejected("back must be http://127.0.0.1:PORT/", code="invalid_body", field="back")
+    return url
+
+
+def _not_ours() -> Rejected:
+    return Rejected(
+        "this sign-in is not ours, or took too long: begin anew", code="invalid_state", field="state"
+    )
+
+
+def _host_of(made: type[Connector], host: str, credentials: Mapping[str, str]) -> str:
+    return _host(host or credentials.get(_HOST, "") or made.statement.host)
 
 
 def _host(text: str) -> str:

@@ -89,6 +89,11 @@ class Sources(Protocol):
     def connected(self) -> list[Connected]: ...  # noqa: D102
     def told(self) -> Mapping[str, Any]: ...  # noqa: D102
     async def connect(self, network: str, credentials: Mapping[str, Any], host: str = "") -> Connected: ...  # noqa: D102
+    async def begin(  # noqa: D102
+        self, network: str, credentials: Mapping[str, Any], host: str, back: str
+    ) -> tuple[str, str]: ...
+    async def finish(self, state: str, answered: Mapping[str, str]) -> Connected: ...  # noqa: D102
+    async def sign_out(self, source: str) -> None: ...  # noqa: D102
     def disconnect(self, source: str) -> Connected: ...  # noqa: D102
 
 

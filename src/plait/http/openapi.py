@@ -314,7 +314,9 @@ def _sources() -> dict[str, Any]:
             ),
             "post": _operation(
                 "Connect an account on a network", _answers(_ANY, *refused), tags=["sources"],
-                body=_closed(_object(["network"], network=_TEXT, host=_TEXT, credentials=credentials)),
+                body=_closed(_object(
+                    [], network=_TEXT, host=_TEXT, credentials=credentials, back=_TEXT, state=_TEXT, answered=credentials,
+                )),
             ),
         },
         "/v1/sources/{source}": {

@@ -92,27 +92,55 @@ def _gives(network: str) -> list[dict[str, Any]]:
 
 
 async def connect(request: Request) -> Response:
-    """Connect an account: ``{"network", "credentials": {...}}``; they are checked with the network before the answer."""
-    told = await body(request)
+    """Connect an account: ``{"network", "credentials": {...}}``; they are checked with the network before the answer.
+
+    With ``back`` instead of secrets, a browser signs in: the answer says where to send it, and what to give back as ``state``,
+    with what it ``answered``.
+    """
+    told, sources = await body(request), sources_of(installation(request))
     for name in told:
-        if name not in ("network", "host", "credentials"):
+        if name not in ("network", "host", "credentials", "back", "state", "answered"):
             raise Rejected(f"{name[:80]} is not known here", code="invalid_body", field=name[:80])
-    network, host, credentials = told.get("network"), told.get("host") or "", told.get("credentials", {})
-    for name, value in (("network", network), ("host", host)):
-        if not isinstance(value, str):
-            raise Rejected(f"{name} must be a text", code="invalid_body", field=name)
+    if "state" in told:
+        answered = _texts(told, "answered")
+        one = await sources.finish(_text(told, "state"), answered)
+        return answer(_connected(one))
+    network, host, credentials = _text(told, "network"), told.get("host") or "", told.get("credentials", {})
+    if not isinstance(host, str):
+        raise Rejected("host must be a text", code="invalid_body", field="host")
     if not isinstance(credentials, dict):
         raise Rejected("credentials must be an object", code="invalid_body", field="credentials")
-    one = await sources_of(installation(request)).connect(str(network), credentials, host)
-    return answer(
-        {"source": one.source, "network": one.network, "handle": one.account.handle, "me": one.account.me}
-    )
+    if "back" in told:
+        url, state = await sources.begin(network, credentials, host, _text(told, "back"))
+        return answer({"send_to": url, "state": state})
+    return answer(_connected(await sources.connect(network, credentials, host)))
+
+
+def _text(told: dict[str, Any], name: str) -> str:
+    value = told.get(name)
+    if not isinstance(value, str) or len(value) > 65_536:
+        raise Rejected(f"{name} must be a text", code="invalid_body", field=name)
+    return value
+
+
+def _texts(told: dict[str, Any], name: str) -> dict[str, str]:
+    value = told.get(name)
+    if not isinstance(value, dict) or not all(
+        isinstance(one, str) and len(one) < 8_192 for one in value.values()
+    ):
+        raise Rejected(f"{name} must be an object of texts", code="invalid_body", field=name)
+    return value
+
+
+def _connected(one: Any) -> dict[str, Any]:
+    return {"source": one.source, "network": one.network, "handle": one.account.handle, "me": one.account.me}
 
 
 async def disconnect(request: Request) -> Response:
     """Disconnect an account and forget its secrets; what it told stays, and so do its cursors."""
-    source = request.path_params["source"]
-    one = await asyncio.to_thread(sources_of(installation(request)).disconnect, source)
+    source, sources = request.path_params["source"], sources_of(installation(request))
+    await sources.sign_out(source)
+    one = await asyncio.to_thread(sources.disconnect, source)
     return answer({"disconnected": one.source})
 
 
