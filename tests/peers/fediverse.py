@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 from tests.peers.setup import snac
 
 from plait.connectors import Answer, Ask, Fact, Frame, Next, Open, Page, Recall, Session
@@ -146,10 +147,16 @@ class Pump:
         url = ask.url if "://" in ask.url else self.session.account.host + ask.url
         headers = dict(ask.headers) | ({} if ask.guarded else dict(self.session.headers))
         params = {name: value for name, value in ask.params.items() if value is not None}
-        content = None if ask.body is None else bytes(ask.body)
+        content = ask.body
+        if content is not None and not isinstance(content, bytes | msgspec.Raw):
+            content, headers = msgspec.json.encode(content), {"content-type": "application/json", **headers}
         for _ in range(8):
             found = self._http.request(
-                ask.method, url.partition("#")[0], params=params or None, headers=headers, content=content
+                ask.method,
+                url.partition("#")[0],
+                params=params or None,
+                headers=headers,
+                content=None if content is None else bytes(content),
             )
             if found.status_code not in (429, 500, 502, 503):
                 break
