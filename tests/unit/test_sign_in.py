@@ -232,6 +232,7 @@ def test_a_session_is_renewed_when_it_is_over_and_its_refresh_token_is_the_new_o
     assert (again.headers["authorization"], again.secrets["refresh_token"]) == ("DPoP at2", "rt2")
     assert again.account.me == f"bluesky:{DID}"
     assert again.dpop == FRESH.key
+    assert "expires_in" not in again.secrets  # or the next start would take the old token for a new one
 
 
 def test_who_was_signed_out_of_bluesky_is_told_what_to_do():

@@ -157,7 +157,7 @@ def session(
     secrets, fresh = dict(credentials), False
     ends = secrets.get("expires_at", "")
     if "expires_in" in secrets:  # has just been given
-        secrets["expires_at"] = str(now + int(secrets.pop("expires_in")) * 1000)
+        secrets = _dated(secrets, now)
     elif ends.isdecimal() and int(ends) <= now + 60_000:
         secrets, fresh = _dated((yield from renewed(secrets, host)), now), True
     answer = yield _who(secrets)
@@ -300,7 +300,9 @@ def _kept(tokens: _Tokens) -> dict[str, str]:
 
 
 def _dated(secrets: dict[str, str], now: int) -> dict[str, str]:
-    return {**secrets, "expires_at": str(now + int(secrets.pop("expires_in")) * 1000)}
+    """With the moment at which it ends in place of how long it lasts."""
+    rest = {name: value for name, value in secrets.items() if name != "expires_in"}
+    return rest | {"expires_at": str(now + int(secrets["expires_in"]) * 1000)}
 
 
 def _why(answer: Answer) -> str:

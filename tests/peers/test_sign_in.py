@@ -1,0 +1,307 @@
+"""Signing in with a browser, on the servers' own pages: Bluesky's official server, and two with Mastodon's API.
+
+A session is renewed by whoever finds it over, one process at a time, and the holder of the account can end it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import html
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+import pytest
+from tests.conftest import Server
+from tests.peers.bluesky import Network, Person
+from tests.peers.fediverse import Snac, until
+from tests.peers.product import kill, state_of
+from tests.peers.test_mastodon_mock import url  # noqa: F401 - a fixture
+
+from plait.accounts import Accounts
+from plait.connectors import Account, Ask, Session, connector_of
+from plait.driver.line import Line
+from plait.errors import Rejected
+from plait.fetch import Fetcher
+
+pytestmark = [pytest.mark.peers, pytest.mark.timeout(400)]
+
+
+@pytest.fixture(scope="module")
+def network() -> Iterator[Network]:
+    one = Network().start()
+    yield one
+    one.stop()
+
+
+@pytest.fixture
+def server(own_server: Server) -> Server:
+    own_server.env["PLAIT_CONSENT__SOCIAL"] = "true"
+    return own_server.start()
+
+
+@pytest.fixture(scope="module")
+def tab() -> Iterator[Any]:
+    """A browser that knows this machine alone, by both of its names."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        rules = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost"
+        chromium = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=["--no-sandbox", "--no-first-run", rules]
+        )
+        yield chromium.new_page()
+        chromium.close()
+
+
+def signed_in(server: Server, network: str, *options: str, says_yes: Callable[[str], str | None]) -> str:
+    """``plait connect NETWORK --sign-in``; ``says_yes`` opens the address, and returns what is to be typed in, if anything."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("PLAIT_")} | server.env
+    command = [
+        sys.executable,
+        "-m",
+        "plait",
+        "connect",
+        network,
+        "--sign-in",
+        "--data",
+        str(server.data),
+        *options,
+    ]
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(command, env=env, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
+    assert process.stderr is not None
+    try:
+        address = next(line.strip() for line in process.stderr if line.startswith("http"))
+        typed = says_yes(address)
+        out, words = process.communicate(f"{typed}\n" if typed else None, timeout=120)
+    finally:
+        process.kill()
+    assert process.returncode == 0, out + words
+    found = re.search(r'"source": "([^"]+)"', out)
+    assert found, out
+    return found[1]
+
+
+# -- Bluesky ---------------------------------------------------------------------------------------------------
+
+
+def on_its_page(tab: Any, who: Person) -> Callable[[str], None]:
+    """Signs in on the server's own page, and says yes."""
+
+    def says_yes(address: str) -> None:
+        tab.goto(address)
+        tab.fill("input[type=password]", who.password, timeout=60_000)
+        tab.get_by_role("button", name="Sign in").click()
+        tab.get_by_role("button", name="Authorize", exact=True).click(timeout=60_000)
+        tab.wait_for_url("http://127.0.0.1:*/**", timeout=60_000)
+
+    return says_yes
+
+
+def connected(server: Server, network: Network, tab: Any, shop: Person) -> str:
+    relay = network.pds.replace("http", "ws") + "/xrpc/com.atproto.sync.subscribeRepos"
+    told = {
+        "host": network.pds, "directory": network.plc, "identifier": shop.handle, "stream": "firehose", "relay": relay,
+    }  # fmt: skip
+    options = [part for name, value in told.items() for part in ("--with", f"{name}={value}")]
+    return signed_in(server, "bluesky", *options, says_yes=on_its_page(tab, shop))
+
+
+def secrets_of(server: Server, source: str) -> dict[str, str]:
+    return Accounts(server.data, now=0).secrets(source)
+
+
+def let_it_end(server: Server, source: str) -> dict[str, str]:
+    """As if the hour of the access token were over; what the secrets were."""
+    accounts = Accounts(server.data, now=0)
+    before = accounts.secrets(source)
+    accounts.renew(source, before | {"expires_at": "1"})
+    return before
+
+
+def works(server: Server, source: str) -> bool:
+    state = state_of(server, source)
+    return bool(state.get("polls")) and state["state"] in ("streaming", "polling")
+
+
+def test_an_account_on_bluesky_stays_signed_in_though_the_driver_is_killed(
+    network: Network, server: Server, tab: Any
+):
+    shop, ann = network.account("tabshop"), network.account("tabann")
+    post = shop.post("a tent")
+    source = connected(server, network, tab, shop)
+    assert source == "bluesky:tabshop.test"
+    seen = {secrets_of(server, source)["refresh_token"]}
+
+    for _ in range(3):
+        let_it_end(server, source)
+        kill(server, "drive")
+        until(
+            lambda: secrets_of(server, source)["refresh_token"] not in seen, seconds=60, why="it is renewed"
+        )
+        seen.add(secrets_of(server, source)["refresh_token"])
+        until(lambda: works(server, source), seconds=60, why="it works")
+    ann.like(post)
+
+    until(lambda: liked(server, post["uri"]), seconds=60, why="a like is told")
+    at_rest = (server.data / "sources" / "bluesky%3Atabshop.test.json").read_text()
+    held = secrets_of(server, source)
+    for name in ("access_token", "refresh_token", "key"):
+        assert held[name] not in at_rest + server.words()
+
+
+def liked(server: Server, uri: str) -> bool:
+    from tests.peers.product import standing
+
+    return any(what == "like" for what, *_ in standing(server, "bluesky:", uri.__eq__))
+
+
+def test_two_processes_renew_it_once(network: Network, server: Server, tab: Any):
+    shop = network.account("twoshop")
+    source = connected(server, network, tab, shop)
+    server.stop()  # nobody else uses it now
+    before = let_it_end(server, source)
+
+    with ProcessPoolExecutor(4, mp_context=get_context("spawn")) as pool:
+        statuses = list(pool.map(asked_by_a_process, [str(server.data)] * 4, [source] * 4))
+
+    assert [status for status, _ in statuses] == [200] * 4
+    assert len({token for _, token in statuses}) == 1  # all use the token that one of them was given
+    assert secrets_of(server, source)["refresh_token"] != before["refresh_token"]
+
+
+def asked_by_a_process(data: str, source: str) -> tuple[int, str]:
+    """What the network answers to a signed request of a process of its own, and the token that it went with."""
+    accounts = Accounts(Path(data), now=0)
+    one = next(each for each in accounts.all() if each.source == source)
+
+    async def run() -> tuple[int, str]:
+        async def renewed(session: Session) -> None:
+            accounts.renew(source, dict(session.secrets))
+
+        line = Line(
+            connector_of("bluesky"), one.account, lambda: accounts.secrets(source), fetcher=Fetcher(), renewed=renewed,
+            alone=lambda: accounts.alone(source),
+        )  # fmt: skip
+        try:
+            found = await line.ask(Ask(url="/xrpc/app.bsky.notification.listNotifications"))
+            return found.status, (await line.session()).headers["authorization"]
+        finally:
+            await line.close()
+
+    return asyncio.run(run())
+
+
+def test_who_ended_the_sign_in_is_asked_again_by_plait_sources(network: Network, server: Server, tab: Any):
+    shop = network.account("endshop")
+    source = connected(server, network, tab, shop)
+    ended(secrets_of(server, source), network)
+    let_it_end(server, source)
+    kill(server, "drive")
+
+    until(lambda: state_of(server, source).get("state") == "refused", seconds=60, why="it is refused")
+    command = [sys.executable, "-m", "plait", "sources", "--data", str(server.data)]
+    told = subprocess.run(command, capture_output=True, text=True, timeout=60).stdout
+
+    assert f"Connect the account again: plait connect bluesky --with host={network.pds}" in told
+    # It is: the same account goes on where it was.
+    assert connected(server, network, tab, shop) == source
+    until(lambda: works(server, source), seconds=60, why="it works again")
+
+
+def test_who_is_disconnected_is_signed_out(network: Network, server: Server, tab: Any):
+    shop = network.account("outshop")
+    source = connected(server, network, tab, shop)
+    secrets = secrets_of(server, source)
+
+    assert server.ask("DELETE", f"/v1/sources/{source}").status_code == 200
+
+    with pytest.raises(Rejected) as told:
+        asked(connector_of("bluesky").sign_in(secrets | {"expires_at": "1"}, network.pds, 2), network.pds)
+    assert told.value.code == "signed_out"
+
+
+def ended(secrets: dict[str, str], network: Network) -> None:
+    """The holder of the account ends the sign-in."""
+    asked(connector_of("bluesky").sign_out(secrets, network.pds), network.pds)  # type: ignore[attr-defined]
+
+
+def asked(steps: Any, host: str) -> Any:
+    async def run() -> Any:
+        async def renewed(_: Session) -> None:
+            return None
+
+        account = Account(source="", host=host)
+        line = Line(connector_of("bluesky"), account, dict, fetcher=Fetcher(), renewed=renewed)
+        try:
+            return await line.asked(steps, signed=False)
+        finally:
+            await line.close()
+
+    with ThreadPoolExecutor(1) as pool:  # the browser's driver has a loop of its own in this thread
+        return pool.submit(asyncio.run, run()).result()
+
+
+# -- Mastodon's API --------------------------------------------------------------------------------------------
+
+
+def test_an_account_is_connected_on_the_page_of_a_server_with_mastodons_api(
+    url: str,  # noqa: F811
+    server: Server,
+    tab: Any,
+):
+    def says_yes(address: str) -> None:
+        tab.goto(address)
+        tab.get_by_role("button", name=re.compile("@ada")).click()
+        tab.wait_for_url("http://127.0.0.1:*/?code=*", timeout=60_000)
+
+    source = signed_in(server, "mastodon", "--with", f"host={url}", says_yes=says_yes)
+
+    until(lambda: works(server, source), seconds=60, why="it works")
+    token = secrets_of(server, source)["access_token"]
+    assert server.ask("DELETE", f"/v1/sources/{source}").status_code == 200
+    mine = httpx.get(
+        f"{url}/api/v1/accounts/verify_credentials", headers={"authorization": f"Bearer {token}"}
+    )
+    assert mine.status_code == 401  # it was revoked
+
+
+def test_a_code_that_a_server_shows_is_typed_in(tmp_path: Path, server: Server):
+    """snac2, which keeps to the older ways: no PKCE, and a code on an empty page."""
+    snac = Snac(tmp_path / "snac")
+    snac.add("shop")
+    snac.start()
+    try:
+        snac.client("shop")
+        password = snac._passwords["shop"]
+
+        def says_yes(address: str) -> str:
+            page = httpx.get(address, timeout=30).text
+            fields = dict(re.findall(r'name="(\w+)"[^>]*value="([^"]*)"', page))
+            form = {name: html.unescape(value) for name, value in fields.items()}
+            form |= {"login": "shop", "passwd": password}
+            shown = httpx.post(f"{snac.url}/oauth/x-snac-login", data=form, timeout=30)
+            return shown.text.strip() or parse_qs(urlsplit(shown.headers["location"]).query)["code"][0]
+
+        source = signed_in(server, "mastodon", "--paste", "--with", f"host={snac.url}", says_yes=says_yes)
+
+        until(lambda: works(server, source), seconds=60, why="it works")
+        assert source == f"mastodon:shop@{snac.host}"
+    finally:
+        snac.stop()
+
+
+def test_a_sign_in_that_is_not_ours_or_too_old_connects_nothing(server: Server):
+    for state in ("", "nonsense", "gAAAAAB" + "x" * 100):
+        told = server.ask("POST", "/v1/sources", {"state": state, "answered": {"code": "x"}})
+        assert (told.status_code, told.json()["code"]) == (400, "invalid_state")
