@@ -325,6 +325,37 @@ def test_looking_through_other_eyes_is_another_page(demo: Demo, tab: Tab) -> Non
     assert tab.run("document.querySelectorAll('.bar .s-bluesky, .bar .s-mastodon').length") > 0
 
 
+def test_the_day_on_bluesky_is_watched_act_by_act_and_again(demo: Demo, tab: Tab) -> None:
+    opens(demo, tab, "/social")
+    tab.until("!document.querySelector('#day-step').disabled && !!document.querySelector('.seen .shown-one')")
+    tab.click("#day-again")
+    tab.until(
+        "document.querySelector('.how').textContent.startsWith('0 of') && !document.querySelector('#day-step').disabled"
+    )
+    likes = "+document.querySelector('[data-post=ridge-nights] .sum-of b').textContent"
+    before = tab.run(likes)
+    for number in range(1, 31):
+        tab.click("#day-step")
+        tab.until(
+            f"document.querySelector('.how').textContent.startsWith('{number} of') && !document.querySelector('#day-step').disabled"
+        )
+
+    assert tab.run(likes) > before + 5
+    assert tab.run("document.querySelectorAll('.lately li').length") == 7
+    assert "changed" in tab.run("document.querySelector('[data-guest=noor] .changed').textContent")
+    assert "liked" in tab.run("document.querySelector('[data-guest=noor] .now .fresh .line').textContent")
+    tab.click("#day-play")
+    tab.until("parseInt(document.querySelector('.how').textContent) > 31")
+    tab.click("#day-play")
+    tab.until("document.querySelector('#day-play').textContent === 'Play'")
+    tab.until("!document.querySelector('#day-again').disabled")
+    tab.click("#day-again")
+    tab.until(f"{likes} === {before}")
+    assert tab.run("document.querySelector('[data-guest=noor] .changed').textContent") == "the same"
+    seen = "Promise.all(['/social', '/shop/day'].map((path) => fetch(path).then((one) => one.text())))"
+    assert not any(demo.secret in text for text in tab.run(seen))
+
+
 def test_the_tour_is_there_once(demo: Demo, tab: Tab) -> None:
     opens(demo, tab, "/")
     assert tab.until("document.querySelectorAll('#tour:not([hidden]) li').length") == 3

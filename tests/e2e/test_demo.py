@@ -363,3 +363,56 @@ def test_a_day_on_bluesky_changes_what_a_guest_is_shown(demo):
 
     browser.eventually(lambda: replies() > replied)
     assert [(one["item"], one["score"]) for one in shown()] != [(one["item"], one["score"]) for one in before]
+
+
+def _watching(demo):
+    browser = demo.browser()
+    browser.eventually(lambda: browser.http.get("/shop/day").status_code == 200)
+    return browser
+
+
+def test_a_day_that_is_played_again_takes_back_what_it_brought(demo):
+    browser = _watching(demo)
+    morning = browser.shop("day", do="again")
+    for _ in range(30):
+        later = browser.shop("day", do="step")
+    assert (morning["done"], morning["posts"], later["done"]) == (0, {}, 30)
+    assert later["posts"]["ridge-nights"]["like"] > 5
+    noor = later["guests"][2]
+    assert noor["before"] == morning["guests"][2]["now"] != noor["now"]
+    reasons = [one.get("about") for shown in noor["now"] for one in shown["because"]]
+    assert "post:ridge-nights" in reasons  # one of the thirty acts is her like
+
+    anew = browser.shop("day", do="again")
+
+    assert (anew["done"], anew["posts"]) == (0, {})
+    scores = [
+        [(one["item"], sum(cause["contribution"] for cause in one["because"])) for one in some[2]["now"]]
+        for some in (morning["guests"], anew["guests"])
+    ]
+    assert [item for item, _ in scores[0]] == [item for item, _ in scores[1]]
+    assert [score for _, score in scores[0]] == pytest.approx([score for _, score in scores[1]], rel=1e-3)
+
+
+def test_a_day_goes_on_where_another_process_left_it(tmp_path):
+    data = tmp_path / "data"
+    first = Demo(data, people=30)
+    browser = _watching(first)
+    morning = browser.shop("day", do="step")
+    for _ in range(29):
+        browser.shop("day", do="step")
+    first.stop()
+    second = Demo(data, people=30)
+    try:
+        found = _watching(second).shop("day", do="again")
+        shown = [[one["item"] for one in guest["now"]] for guest in found["guests"]]
+        assert shown == [[one["item"] for one in guest["before"]] for guest in morning["guests"]]
+    finally:
+        second.stop()
+
+
+def test_the_day_says_no_to_what_it_does_not_know(demo):
+    browser = _watching(demo)
+    for told in ({"do": "rewind"}, {}, {"do": "step", "more": 1}):
+        answer = browser.http.post("/shop/day", json=told)
+        assert (answer.status_code, answer.json()["code"]) == (400, "invalid_body")

@@ -38,6 +38,7 @@ PEOPLE = 3_000
 SEED = 7
 FOLDER = "demo-data"
 _DONE = "demo.json"  # stands in the data folder once everything is in
+_DAY = "social-day"  # beside it: the name of the latest playing of the day on Bluesky
 _PATIENCE = 40.0  # seconds from the first shelf to the first page, whatever the machine does besides
 _BATCH = 250  # calls a request: about 100 KB
 PLACEMENTS = [
@@ -100,16 +101,15 @@ def run(
     def started(url: str, here: Installation) -> None:
         shops[0].opened(url)
         # The loop serves while this thread sends; it ends with the process.
-        lively_shop = shops[0] if lively else None
         threading.Thread(
-            target=_open, args=(url, here, crowd, open_browser, lively_shop), daemon=True
+            target=_open, args=(url, here, crowd, open_browser, shops[0], lively), daemon=True
         ).start()
 
     uvloop.run(serve(settings, more=more, started=started))
 
 
 def _open(
-    url: str, here: Installation, crowd: list[Visitor], open_browser: bool, lively: Shop | None
+    url: str, here: Installation, crowd: list[Visitor], open_browser: bool, shop: Shop, lively: bool
 ) -> None:
     data = Path(here.settings.data)
     try:
@@ -124,11 +124,12 @@ def _open(
         here.stop()
         return
     _say.print(f"\n  The shop is open:  [bold]{url}[/]\n  Its data:          {data}\n  Ctrl-C closes it.\n")
-    if lively is not None:
+    shop.day = SocialDay(Api(Serving(pid=0, url=url, key=here.keys.secret)), kept=data / _DAY)
+    if lively:
         site = Api(Serving(pid=0, url=url, key=here.keys.write))
-        lively.crowd = Crowd(site, shelf(), crowd, seed=here.now())
-        lively.crowd.start()
-        SocialDay(Api(Serving(pid=0, url=url, key=here.keys.secret))).start()
+        shop.crowd = Crowd(site, shelf(), crowd, seed=here.now())
+        shop.crowd.start()
+        shop.day.start()
     if open_browser:
         webbrowser.open(url)
 

@@ -150,7 +150,7 @@ class Desk:
 
     async def become(self, request: Request) -> Response:
         """Look at the shop as somebody else. The page began as a new device before it asked."""
-        told = await _body(request, Become)
+        told = await body(request, Become)
         key, _ = self._session(request)
         guest = next((one for one in GUESTS if one.user == told.guest), None)
         if guest is None and told.guest != "new":
@@ -167,7 +167,7 @@ class Desk:
 
         The page says ``plait.identify``, which is a claim; the shop, which would have asked for the password, proves it.
         """
-        told = await _body(request, SignIn)
+        told = await body(request, SignIn)
         key, here = self._session(request)
         name, mail = " ".join(told.name.split())[:60], told.email.strip().lower()
         if not _MAIL.fullmatch(mail) or len(mail) > 200:
@@ -190,7 +190,7 @@ class Desk:
 
     async def sign_out(self, request: Request) -> Response:
         """Nobody is signed in any more."""
-        await _body(request, Nothing)
+        await body(request, Nothing)
         key, _ = self._session(request)
         self._sessions[key] = here = Session()
         return self._told(request, key, here)
@@ -217,7 +217,7 @@ class Desk:
 
     async def connect(self, request: Request) -> Response:
         """Sign in with a network: the shop now knows that device, user and account are one person, who agreed to it."""
-        told = await _body(request, Connect)
+        told = await body(request, Connect)
         key, here = self._session(request)
         device = _device(request)
         found = next((one for one in self._offers if one.accounts[0] == told.account), None)
@@ -239,7 +239,7 @@ class Desk:
 
     async def like(self, request: Request) -> Response:
         """A like as the network would tell it."""
-        told = await _body(request, Like)
+        told = await body(request, Like)
         key, here = self._session(request)
         if told.post not in self._posts:
             raise _no("unknown_post", "there is no such post")
@@ -257,7 +257,7 @@ class Desk:
 
     async def unsave(self, request: Request) -> Response:
         """Take back a save that this device told; the public key may not undo."""
-        told = await _body(request, Unsave)
+        told = await body(request, Unsave)
         key, here = self._session(request)
         if told.item not in self._products:
             raise _no("unknown_product", "there is no such product")
@@ -272,7 +272,7 @@ class Desk:
 
         The device said so itself, through plait.js; of a customer and their accounts only the shop may.
         """
-        told = await _body(request, Agree)
+        told = await body(request, Agree)
         if told.purpose not in ("collect", "personalize", "link", "social"):
             raise _no("unknown_purpose", "there is no such purpose")
         key, here = self._session(request)
@@ -286,7 +286,7 @@ class Desk:
 
     async def forget(self, request: Request) -> Response:
         """Erase this visitor and begin again as somebody new; the guests stay."""
-        await _body(request, Nothing)
+        await body(request, Nothing)
         key, here = self._session(request)
         if here.guest:
             raise _no("not_yours", "the guests stay; become somebody new first", 409)
@@ -377,7 +377,8 @@ def _identifier(request: Request, here: Session) -> str | None:
     return f"anonymous:{device}" if device else None
 
 
-async def _body(request: Request, shape: type[Any]) -> Any:
+async def body(request: Request, shape: type[Any]) -> Any:
+    """What the shop's own page sent; nothing that another site can make a browser send."""
     # A page of another site can make a browser send a form with our cookie; it cannot send this content type.
     if request.headers.get("content-type", "").partition(";")[0] != "application/json":
         raise Rejected("send application/json", code="invalid_content_type", status=415)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import html
 import mimetypes
 import string
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 from starlette.requests import Request
@@ -17,11 +18,12 @@ from starlette.routing import Route
 
 from plait.demo import pictures
 from plait.demo.crowd import Crowd
-from plait.demo.desk import Desk
+from plait.demo.desk import Desk, body
 from plait.demo.details import details
 from plait.demo.shelf import Product, Shelf, shelf, slug
+from plait.demo.social import SocialDay
 from plait.demo.visitors import Visitor
-from plait.errors import Rejected
+from plait.errors import Rejected, Unavailable
 from plait.http.script import version
 from plait.keys import Keys
 
@@ -36,7 +38,14 @@ GROUNDS = {
     "cycling": "coast", "family": "meadow", "camping": "dusk", "ultralight": "dawn", "travel": "autumn", "dogs": "meadow",
     "backpacking": "dawn", "hiking": "autumn",
 }  # fmt: skip
-PAGES = ("/", "/search", "/bag", "/checkout", "/thanks", "/account", "/saved", "/journal")
+PAGES = ("/", "/search", "/bag", "/checkout", "/thanks", "/account", "/saved", "/journal", "/social")
+PACE = 1.5  # seconds between two acts, when somebody watches
+
+
+class Play(msgspec.Struct, forbid_unknown_fields=True):
+    """What to do with the day."""
+
+    do: Literal["play", "pause", "step", "again"]
 
 
 class About(NamedTuple):
@@ -60,6 +69,7 @@ class Shop:
         self._keys = keys
         self._desk = Desk(keys, people, self.stock)
         self.crowd: Crowd | None = None
+        self.day: SocialDay | None = None
         self._products = {one.id: one for one in self.stock.products}
         self._articles = {one.id.removeprefix("journal-"): one for one in self.stock.articles}
         self._scenes = {one.id: one.scene for one in self.stock.posts}
@@ -80,6 +90,8 @@ class Shop:
             Route("/shop/shelf", self.shelf),
             Route("/shop/products/{name}", self.product),
             Route("/shop/pulse", self.pulse),
+            Route("/shop/day", self.social_day),
+            Route("/shop/day", self.play_day, methods=["POST"]),
             *self._desk.routes,
         ]
 
@@ -172,6 +184,28 @@ class Shop:
     async def pulse(self, _: Request) -> Response:
         """Who else is here just now."""
         return JSONResponse(self.crowd.pulse() if self.crowd else {"visitors": 0, "acts": 0, "latest": []})
+
+    # The day on Bluesky. It is the shop's, and everybody who looks sees the same.
+
+    async def social_day(self, _: Request) -> Response:
+        """What happened so far, and what guests are shown before it and now."""
+        return _json(await asyncio.to_thread(self._day().state))
+
+    async def play_day(self, request: Request) -> Response:
+        """Play, pause, one act, or from the morning."""
+        told, day = await body(request, Play), self._day()
+        if told.do == "play":
+            day.go_on(PACE)
+        elif told.do == "pause":
+            day.pause()
+        else:
+            await asyncio.to_thread(day.step if told.do == "step" else day.again)
+        return await self.social_day(request)
+
+    def _day(self) -> SocialDay:
+        if self.day is None:
+            raise Unavailable("the shop is opening", code="not_ready")
+        return self.day
 
 
 def _stocked(stock: Shelf) -> dict[str, Any]:

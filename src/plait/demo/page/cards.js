@@ -18,7 +18,7 @@ export function bar(because, { rest = 0 } = {}) {
 }
 
 /** Fill the reason under something shown; a click opens the whole sum. */
-function reason(place, shown, title) {
+export function reason(place, shown, title) {
   if (!shown.because?.length) return place.remove();
   const own = shown.because.some((one) => one.source !== "catalog");
   place.replaceChildren(own ? bar(shown.because) : "", el("span.line", {}, line(shown.because)), el("span.ask", {}, "Why this?"));
@@ -57,6 +57,19 @@ function saving(press, product) {
   };
 }
 
+/** The visitor's own like of a post; with words in place of the sum where that stands beside it. */
+export function likeButton(press, post, words) {
+  const liked = state.session.likes.includes(post.id);
+  press.replaceChildren(icon("heart"), words ? (liked ? "Liked" : words) : String(post.likes + (liked ? 1 : 0)));
+  press.setAttribute("aria-pressed", String(liked));
+  press.setAttribute("aria-label", `Like on ${network(post.network)}`);
+  press.onclick = async () => {
+    if (!(await likePost(post, !liked))) return;
+    toast(liked ? "Like taken back" : `Liked on ${network(post.network)}: see what it does`);
+    likeButton(press, post, words);
+    again();
+  };
+}
 
 /** A product in a list of the shop's own. */
 export function card(product) {
@@ -152,17 +165,9 @@ const DRAW = {
     copy.querySelector(".label").textContent = `${article.topics[0].replace("-", " ")} · ${article.minutes} min`;
   },
   post(copy, shown, post) {
-    const liked = state.session.likes.includes(post.id), press = copy.querySelector(".like");
     copy.querySelector(".from").replaceChildren(el(`i.dot.${sourceClass(post.network)}`), `${network(post.network)} · ${post.days_ago} days ago`);
     copy.querySelector(".said").textContent = post.text;
-    press.replaceChildren(icon("heart"), String(post.likes + (liked ? 1 : 0)));
-    press.setAttribute("aria-pressed", String(liked));
-    press.setAttribute("aria-label", `Like on ${network(post.network)}`);
-    press.onclick = async () => {
-      if (!(await likePost(post, !liked))) return;
-      toast(liked ? "Like taken back" : `Liked on ${network(post.network)}: see what it does`);
-      again();
-    };
+    likeButton(copy.querySelector(".like"), post);
   },
 };
 const HELD = { grid: "products", hero: "products", promotion: "promotions", article: "articles", post: "posts" };

@@ -18,7 +18,7 @@ export function home() {
       head("Chosen for you", note), slot("home.grid", "grid", 12),
       slot("home.promotion", "promotion", 1),
       head("From the journal", el("p", {}, "What we tried, and would do differently."), el("a.more", { href: "/journal" }, "All stories", icon("arrow"))), slot("home.journal", "article", 3),
-      head("From our networks", el("p", {}, "What you like there counts here, if you say so.")), slot("home.posts", "post", 3),
+      head("From our networks", el("p", {}, "What you like there counts here, if you say so."), el("a.more", { href: "/social" }, "Watch a day of it", icon("arrow"))), slot("home.posts", "post", 3),
     ],
   };
 }

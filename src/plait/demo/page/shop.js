@@ -9,6 +9,7 @@ import { openDrawer } from "./drawer.js";
 import { home } from "./home.js";
 import { article, journal } from "./journal.js";
 import { count, onKept, reopen } from "./keep.js";
+import { networks } from "./networks.js";
 import { product } from "./product.js";
 import { department, saved, search } from "./shelves.js";
 import { tour } from "./tour.js";
@@ -23,6 +24,7 @@ const ROUTES = [
   [/^\/c\/([^/]+)$/, department],
   [/^\/journal$/, journal],
   [/^\/journal\/([^/]+)$/, article],
+  [/^\/social$/, networks],
   [/^\/search$/, (address) => search((found(address).get("q") ?? "").trim())],
   [/^\/saved$/, saved],
   [/^\/bag$/, () => bagPage(go)],

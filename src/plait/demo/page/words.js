@@ -17,7 +17,7 @@ export function ago(days) {
   return `${number} ${unit}${number === 1 ? "" : "s"} ago`;
 }
 
-const PAGES = { "": "the home page", search: "the search", bag: "the bag", checkout: "the checkout", thanks: "the thanks for the order", account: "the account", saved: "what was saved", journal: "the journal" };
+const PAGES = { "": "the home page", search: "the search", bag: "the bag", checkout: "the checkout", thanks: "the thanks for the order", account: "the account", saved: "what was saved", journal: "the journal", social: "the day on Bluesky" };
 /** What the page at an address is called. */
 function pageOf(url) {
   const [first, second] = url.replace(/^https?:\/\/[^/]+\//, "").split(/[/?#]/);
@@ -52,6 +52,7 @@ export function clause({ source, signal, about }) {
   if (source === "catalog") return signal === "related" ? `it goes with ${thing(about)}` : signal === "new" ? "new in the shop" : "popular with everybody right now";
   if (source === "other") return "many smaller things together";
   const where = network(source), verb = DID[signal] ?? signal;
+  if (signal === "follow" && / people? you follow | person you follow /.test(about ?? "")) return `${about}${where ? ` on ${where}` : ""}`;
   if (!about) return `you ${verb.replace(/:$/, "")} things like this${where ? ` on ${where}` : ""}`;
   if (about.startsWith("topic:") && signal === "view") return `you browsed ${thing(about)}`;
   if (signal.startsWith("dwell") && !about.includes("#")) return `you spent time on ${thing(about)}`;
