@@ -207,3 +207,126 @@ def shop_etag(root: Path) -> str:
 
     built = (root / "src/plait/http/static/plait.js").read_bytes()
     return f'"{hashlib.sha256(built).hexdigest()[:16]}"'
+
+
+ROUTER = """<script>
+window.draws = (title, item) => { document.title = title; document.querySelector("main").dataset.plaitItem = item;
+  document.querySelector("main").innerHTML = '<section data-plait-section="specs" style="height:300px">' + item + "</section>"; };
+window.goes = (path, title, item, ms, before = 0) => {
+  const move = () => history.pushState({}, "", path), draw = () => draws(title, item);
+  if (before) draw();
+  move();
+  if (!before) ms === null || setTimeout(draw, ms);
+};
+</script>"""
+FIRST = '<main data-plait-item="tent-2"><section data-plait-section="specs" style="height:300px">tent</section></main>'
+
+
+def _views(shop: Shop, anonymous: str) -> list[tuple[str | None, str]]:
+    """What each page view was about, and the title it had, in order of time."""
+    found = [one for one in shop.told(anonymous) if one["signal"] == "view"]
+    return [
+        (one["about"].get("item"), one["context"]["title"])
+        for one in sorted(found, key=lambda one: one["at"])
+    ]
+
+
+def _counters(shop: Shop, anonymous: str) -> set[tuple[str, str | None]]:
+    """Page views and what their sections and they themselves spent time on."""
+    return {
+        (one["counter"]["view"], one["about"].get("item"))
+        for one in shop.told(anonymous)
+        if one["signal"] == "dwell"
+    }
+
+
+@pytest.mark.parametrize(("ms", "before"), [(400, 0), (0, 0), (0, 1)])
+def test_within_an_app_a_view_is_of_the_page_that_is_drawn_late_at_once_or_before(
+    shop: Shop, tab: Tab, ms: int, before: int
+) -> None:
+    visits(shop, tab, FIRST, head=ROUTER)
+    anonymous, first = ids(tab)
+    time.sleep(1)
+    tab.run(f"goes('/p/mat-1', 'Mat', 'mat-1', {ms}, {before})")
+    second = ids(tab)[1]
+    time.sleep(2)
+    tab.close()
+
+    shop.server.eventually(lambda: len(_views(shop, anonymous)) == 2)
+    assert [item for item, _ in _views(shop, anonymous)] == ["tent-2", "mat-1"]
+    assert _views(shop, anonymous)[1][1] == "Mat"
+    shop.server.eventually(lambda: "specs" in shop.clocks(anonymous, second))
+    # Nothing of the new page view is told of the old page, not even the time before it was drawn.
+    assert _counters(shop, anonymous) == {(first, "tent-2"), (second, "mat-1")}
+    told = shop.clocks(anonymous, second)
+    assert told[""].visible - told["specs"].visible == pytest.approx(ms / 1000, abs=0.35)
+
+
+def test_a_router_that_draws_nothing_is_believed_after_a_second_and_no_time_is_lost(
+    shop: Shop, tab: Tab
+) -> None:
+    visits(shop, tab, FIRST, head=ROUTER)
+    anonymous, _ = ids(tab)
+    time.sleep(0.5)
+    tab.run("goes('/p/same', '', '', null)")
+    second = ids(tab)[1]
+    time.sleep(2.5)
+    tab.close()
+
+    shop.server.eventually(lambda: len(_views(shop, anonymous)) == 2)
+    assert [item for item, _ in _views(shop, anonymous)] == ["tent-2", "tent-2"]
+    shop.server.eventually(lambda: "specs" in shop.clocks(anonymous, second))
+    assert shop.clocks(anonymous, second)["specs"].visible == pytest.approx(2.5, abs=0.4)
+
+
+def test_an_address_that_was_left_before_it_was_drawn_is_no_page_view(shop: Shop, tab: Tab) -> None:
+    visits(shop, tab, FIRST, head=ROUTER)
+    anonymous, _ = ids(tab)
+    time.sleep(0.5)
+    tab.run("goes('/p/lamp-1', 'Lamp', 'lamp-1', null); goes('/p/mat-1', 'Mat', 'mat-1', 200)")
+    time.sleep(1.5)
+    tab.close()
+
+    shop.server.eventually(lambda: len(_views(shop, anonymous)) == 2)
+    assert [item for item, _ in _views(shop, anonymous)] == ["tent-2", "mat-1"]
+
+
+def test_a_title_that_counts_messages_is_no_other_page(shop: Shop, tab: Tab) -> None:
+    visits(shop, tab, FIRST, head=ROUTER)
+    anonymous, _ = ids(tab)
+    tab.run("document.title = '(1) ' + document.title")
+    time.sleep(1.2)
+    tab.run("goes('/p/mat-1', 'Mat', 'mat-1', 600)")
+    time.sleep(1.5)
+    tab.close()
+
+    shop.server.eventually(lambda: len(_views(shop, anonymous)) == 2)
+    assert [item for item, _ in _views(shop, anonymous)] == ["tent-2", "mat-1"]
+
+
+def test_an_app_that_says_when_it_is_drawn_is_waited_for(shop: Shop, tab: Tab) -> None:
+    visits(shop, tab, FIRST, head=ROUTER)
+    anonymous, _ = ids(tab)
+    tab.run("plait.page(); goes('/p/mat-1', 'Mat', 'mat-1', 4000); setTimeout(() => plait.page(), 4050)")
+    time.sleep(1.6)
+    assert len(_views(shop, anonymous)) == 1
+    tab.until("document.title === 'Mat'")
+    time.sleep(0.5)
+    tab.close()
+
+    shop.server.eventually(lambda: len(_views(shop, anonymous)) == 2)
+    assert [item for item, _ in _views(shop, anonymous)] == ["tent-2", "mat-1"]
+
+
+def test_a_question_from_a_page_that_is_drawn_takes_its_view_along(shop: Shop, tab: Tab) -> None:
+    visits(shop, tab, FIRST, head=ROUTER)
+    time.sleep(0.5)
+    asked = tab.run("""(async () => {
+      const plain = fetch, bodies = [];
+      window.fetch = (url, more) => (String(url).includes("personalize") && bodies.push(JSON.parse(more.body)), plain(url, more));
+      goes("/p/mat-1", "Mat", "mat-1", 0, 1);
+      await plait.personalize(["x"]).catch(() => 0);
+      return bodies[0].events;
+    })()""")
+
+    assert [one["about"]["item"] for one in asked if one["signal"] == "view"][-1:] == ["mat-1"]

@@ -1,4 +1,5 @@
 // Everything, for a tag: the core, and what reads more out of a page or draws into it.
+import "./drawn";
 import "./elements";
 import "./more";
 import { start } from "./tag";

@@ -1,3 +1,4 @@
+import "./drawn";
 import "./elements";
 import "./more";
 import { on } from "./page";

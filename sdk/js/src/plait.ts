@@ -52,19 +52,20 @@ source.tell = () => {
 source.stand = () => ({ said: { who: who(), counter: counter() }, clocks: clocks().filter(ripe) });
 source.revive = ({ clocks, said }, at) => dwells(clocks, { ...said, at });
 
-const view = (at = now()) => {
-  place = here();
+const view = (moves?: number, at = now()) => {
   renewView();
+  place = here();
   epoch = 0;
-  due = pause = 5;
   since = wall();
   begin(at);
-  push(fact("view", { about: about(), context: more.circumstances?.() || {} }));
+  due = pause = 5;
+  if (!more.waits?.(moves)) push(fact("view", { about: about(), context: more.circumstances?.()! }));
   more.viewed?.();
 };
 
 /** End what is measured of this page. */
 const end = () => {
+  more.waits?.(2); // it goes
   giveUp(track);
   gather();
 };
@@ -72,10 +73,10 @@ const end = () => {
 export const moved = (event?: { navigationType?: string }) => {
   if (!since || !mayCollect() || here() == place) return;
   // An address that is only tidied up (a campaign taken out, a filter put in) is the same page.
-  if (event?.navigationType == "replace" && new URL(place).pathname == location.pathname) place = here();
+  if (event?.navigationType == "replace" && place.split("?")[0] == here().split("?")[0]) place = here();
   else {
     end();
-    view();
+    view(1);
   }
 };
 
@@ -103,8 +104,8 @@ const go = (at?: number) => {
   allow(true);
   keep();
   resume();
-  view(at);
-  setTimeout(recover, 3_500);
+  view(0, at);
+  setTimeout(recover, 4_000);
 };
 
 /** Another tab may have signed in or out, or been told yes or no: the cookie is the last word. */
@@ -131,7 +132,7 @@ export const init = safely((given: Options) => {
   follow();
   on(window, "pagehide", () => {
     if (mayCollect()) {
-      giveUp(track);
+      end();
       leave();
     }
   });
@@ -199,7 +200,7 @@ export const api = {
   search: (query: string) => track("search", { about: { query } }),
 } as {
   track: Track; identify: typeof identify; reset: typeof reset; consent: typeof consent; personalize: typeof personalize;
-  flush: typeof flush; ids: typeof ids; scan: typeof scan; search(query: string): void;
+  flush: typeof flush; ids: typeof ids; scan: typeof scan; search(query: string): void; page(): void;
   add: Act; remove: Act; checkout: Act; purchase: Act; save: Act; share: Act; click: Act; shown: Act;
 };
 for (const name of "add remove checkout purchase save share click shown".split(" ") as "add"[]) api[name] = act(name);

@@ -26,6 +26,8 @@ export const more: {
   began?: () => void;
   /** What else has a counter. */
   counted?: (tell?: boolean) => Fact[];
+  /** Whether a page view waits until it is drawn, and is told then: 1 within an app, 0 for one that was loaded; 2 says that it goes. */
+  waits?: (what?: number) => unknown;
   /** A page view began. */
   viewed?: () => void;
   /** What goes with a view. */
@@ -121,11 +123,33 @@ export const begin = (at: number) => {
   whole = undefined;
   whole = clock(about());
   known = false;
-  for (const observer of [coarse, fine]) observer.disconnect();
-  for (const held of [ofElement, onScreen, ofName]) held.clear();
+  coarse.disconnect();fine.disconnect();
+  ofElement.clear();onScreen.clear();ofName.clear();
   // The root is no section, but it is always there: the observer will say something about any page.
   coarse.observe(document.documentElement);
   scan();
+};
+
+/** What the page is about now, whatever it was. */
+export const page = () => {
+  const was = whole;
+  whole = undefined;
+  const found = about();
+  whole = was;
+  return found;
+};
+
+/** The page is drawn, and everything is named anew: what it is about, and its sections. Of one that goes nobody knows these any more. */
+export const rename = (what: About, gone?: boolean) => {
+  whole!.about = what;
+  if (!gone) scan();
+  ofName.clear();
+  if (!gone)
+    for (const [element, one] of ofElement) {
+      one.about = about(element);
+      one.takes = takes(element);
+      ofName.set(JSON.stringify(one.about), one);
+    }
 };
 
 /** A new epoch: every clock stands at zero. */
@@ -141,7 +165,7 @@ export const follow = () => {
   let soon = 0;
   new MutationObserver((records) => {
     // Text that changes, as counters on a page do, is no reason to look.
-    if (records.some((one) => [...one.addedNodes, ...one.removedNodes].some((node) => node.nodeType == 1)))
+    if (records.some((one) => [...one.addedNodes, ...one.removedNodes].some((node: any) => node.closest)))
       soon ||= setTimeout(() => {
         soon = 0;
         scan();
