@@ -99,6 +99,7 @@ class SocialDay:
         self._pace = lasts / len(self._acts)  # seconds between two acts
         self._lock = threading.Lock()  # one act at a time
         self._wakes = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
         self._name = ""
         self._ready = False
         self._before: dict[str, Any] = {}
@@ -107,10 +108,8 @@ class SocialDay:
         self.done = 0
 
     def start(self) -> None:
-        """Play it in a thread that ends with the process."""
-        self.playing = True
-        self._wakes.set()
-        threading.Thread(target=self._run, daemon=True).start()
+        """Play it in a thread that ends with the process, at the pace of the whole day."""
+        self.go_on(self._pace)
 
     def play(self) -> None:
         """Play what is left of the day, until night."""
@@ -121,6 +120,9 @@ class SocialDay:
         """Let it run, with so many seconds between two acts."""
         self._pace, self.playing = pace, True
         self._wakes.set()
+        if not self._thread.is_alive():
+            with contextlib.suppress(RuntimeError):  # two at once: the other one started it
+                self._thread.start()
 
     def pause(self) -> None:
         """Let it stand."""
