@@ -155,6 +155,7 @@ def test_what_is_written_can_be_read(browser, demo, scheme):
         "/c/climbing",
         "/account",
         "/journal/five-lakes",
+        "/social",
         "/search?q=wool",
     ):
         opened(page, demo.url + path)

@@ -65,10 +65,11 @@ source.tell = () => {
   if (says != before) arrive();
   return draft ? [] : tell();
 };
-source.stand = () => ({ ...stand(), ...(draft && { clocks: [] }) });
-
-// A title may count messages; that makes no other page.
-setInterval(safely(() => { if (!draft && clocks()[0]) before = mark(clocks()[0]!.about); }), 1000);
+source.stand = () => {
+  // Each second. A title may count messages; that makes no other page.
+  if (!draft && clocks()[0]) before = mark(clocks()[0]!.about);
+  return { ...stand(), ...(draft && { clocks: [] }) };
+};
 
 /** What this address shows is drawn. An app that says so once is waited for. */
 api.page = () => {
