@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 import httpx
 
-PEOPLE = 300  # enough for a model and some accounts on offer; the demo makes 3,000
+PEOPLE = 600  # enough for a model that hears networks and some accounts on offer; the demo makes 3,000
 OPENS_WITHIN = 150.0  # seconds; kernels compile on a machine that does other things
 
 

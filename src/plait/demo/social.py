@@ -193,7 +193,8 @@ class SocialDay:
         self._name = f"{time.time_ns() // 1_000_000:x}"
         if self._kept is not None:
             self._kept.write_text(self._name)  # before the first act, or nobody would know what to take back
-        self._before, self._now = self._look(), (-1, {})
+        self._before = self._look()
+        self._now = (0, self._before)
         self._ready = True
 
     def _take_back(self, name: str) -> None:
