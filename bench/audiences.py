@@ -14,13 +14,13 @@ from bench.plain import PlainLog, PlainStore
 from plait.catalog import Audience, Item, Placement
 from plait.decide import Asked, Decider, Question
 from plait.events import Record, Signal, encode_record
-from plait.facts import Facts, Meanings
-from plait.fold import Fold
+from plait.intake.signals import load_signals
 from plait.members import everybody
-from plait.people import interests
-from plait.profile import Profile
+from plait.profiles.facts import Facts, Meanings
+from plait.profiles.fold import Fold
+from plait.profiles.people import interests
+from plait.profiles.profile import Profile
 from plait.settings import ConsentDefaults, Settings
-from plait.signals import load_signals
 
 ITEMS, PROMOTIONS, MANY = 100_000, 20, 1_000
 SENT = frozenset(Signal)

@@ -14,8 +14,8 @@ from plait.decide import Asked, Decider, Question
 from plait.models import HISTORY, Manifest, Model
 from plait.models.fit import BUDGET, KEEP
 from plait.models.ranker import Ranker
-from plait.profile import Entry, Profile
-from plait.subjects import BEYOND, FOLLOWED, SEP
+from plait.profiles.profile import Entry, Profile
+from plait.profiles.subjects import BEYOND, FOLLOWED, SEP
 
 NOW = 1_790_000_000_000
 HALF_LIFE = 14 * 86_400_000

@@ -25,9 +25,9 @@ import numpy as np
 from bench import Line
 from bench.plain import PlainLog, PlainStore
 from plait.events import Record, encode_record
-from plait.fold import Fold, spare_the_collector
+from plait.intake.signals import load_signals
+from plait.profiles.fold import Fold, spare_the_collector
 from plait.settings import ConsentDefaults, Settings
-from plait.signals import load_signals
 from plait.store import open_store
 
 NOW = 1_780_000_000_000

@@ -32,10 +32,10 @@ PEOPLE = 2_000
 def people_in(folder: Path) -> Any:
     """A state with the bench's people folded into it, from a log."""
     from plait.events import Record, encode_record
-    from plait.fold import Fold
+    from plait.intake.signals import load_signals
     from plait.log import open_log
+    from plait.profiles.fold import Fold
     from plait.settings import Settings
-    from plait.signals import load_signals
     from plait.store import open_store
 
     settings = Settings(data=str(folder))
@@ -65,12 +65,12 @@ def name_of(person: int) -> str:
 
 def server(folder: Path) -> Any:
     """The application, with what it needs and nothing else."""
-    from plait.consent import ConsentDoor
     from plait.http import Installation, Metrics
     from plait.http.app import App
+    from plait.intake.signals import load_signals
     from plait.keys import Keys
     from plait.log.commit import Committer
-    from plait.signals import load_signals
+    from plait.profiles.consent import ConsentDoor
     from plait.store import open_store
 
     settings, log = people_in(folder)

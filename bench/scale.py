@@ -43,7 +43,7 @@ def people(size: tuple[int, int, int], seed: int = 0) -> Iterator[tuple[str, lis
     How much people do is log-normal (the busiest hundredth does a fifth of everything), items are Zipf, and seven acts
     in ten stay within a person's three tastes, so that there is something to learn.
     """
-    from plait.profile import Entry
+    from plait.profiles.profile import Entry
 
     number, items, events = size
     random = np.random.default_rng(seed)

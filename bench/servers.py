@@ -31,14 +31,14 @@ async def floor(scope: Any, receive: Any, send: Any) -> None:
 
 
 def ours(folder: Path) -> Any:
-    from plait.consent import ConsentDoor
     from plait.http import Installation, Metrics
     from plait.http.collect import Collect
+    from plait.intake.signals import load_signals
     from plait.keys import Keys
     from plait.log import open_log
     from plait.log.commit import Committer
+    from plait.profiles.consent import ConsentDoor
     from plait.settings import Settings
-    from plait.signals import load_signals
 
     settings = Settings(data=str(folder))
     log = open_log(settings.url("log"), write=True)

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
+from plait.catalog.items import checked_item
 from plait.demo.shelf import items, shelf
-from plait.items import checked_item
 from plait.text import NEUTRAL, Names, Reading, read
 
 HERE = Path(__file__).parent / "data" / "text"

@@ -78,12 +78,12 @@ class Script:
         ]
 
 
-def remembered(one: Any, seen: set[int] | None = None) -> str:
+def remembered(one: Any, seen: dict[int, Any] | None = None) -> str:
     """All that an object holds in mind, as text."""
-    seen = set() if seen is None else seen
+    seen = {} if seen is None else seen  # keeps them alive, or another one could have the same id
     if id(one) in seen or inspect.ismodule(one) or inspect.isroutine(one) or inspect.isclass(one):
         return ""
-    seen.add(id(one))
+    seen[id(one)] = one
     if isinstance(one, Mapping):
         return "".join(remembered(each, seen) for pair in one.items() for each in pair)
     if isinstance(one, list | tuple | set | frozenset):

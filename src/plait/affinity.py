@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import numpy as np
 
 from plait.catalog import Catalog
+from plait.catalog.items import POST
 from plait.events import Signal, author_of
-from plait.items import POST
-from plait.profile import Entry
-from plait.subjects import AUTHOR, COMMUNITY, INFERRED, is_social
+from plait.profiles.profile import Entry
+from plait.profiles.subjects import AUTHOR, COMMUNITY, INFERRED, is_social
 
 SEVERAL = 2  # posts; who liked one is drawn to that post
 NEWEST = 500  # of the catalog's posts, whose authors' items are known

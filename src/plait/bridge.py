@@ -8,13 +8,13 @@ from __future__ import annotations
 from hashlib import blake2b
 from typing import Any
 
+from plait.catalog.items import MAX_TIES, POST, Tie
 from plait.connectors import Fact, Post
 from plait.events import About
-from plait.items import MAX_TIES, POST, Tie
-from plait.signals import TEXT
+from plait.intake.signals import TEXT
+from plait.intake.told import Told
 from plait.text import NEUTRAL, Mention, Names, Reading, read, refused
 from plait.text.nearness import Nearness
-from plait.told import Told
 
 TITLE = 200  # characters of a post that are its title
 LINKED = 0.98  # how sure it is what a link to an item's page, or a product tag, is about

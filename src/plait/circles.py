@@ -13,16 +13,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from plait import people
-from plait.consent import ConsentDoor
 from plait.events import SOCIAL, Signal, is_network, is_weak
-from plait.fragment import half_life_ms
 from plait.graph import SOMEONE, Graph, Shared, pseudonym, quarters
-from plait.profile import Entry
+from plait.profiles import people
+from plait.profiles.consent import ConsentDoor
+from plait.profiles.fragment import half_life_ms
+from plait.profiles.profile import Entry
+from plait.profiles.state import prefix_of
+from plait.profiles.subjects import BEYOND, FOLLOWED, SEP, TOGETHER
 from plait.settings import Settings
-from plait.state import prefix_of
 from plait.store import Snapshot
-from plait.subjects import BEYOND, FOLLOWED, SEP, TOGETHER
 
 MOST = 50  # things that one answer hears of
 # Said with a click and meant well; what a comment or a quote says may be the contrary.

@@ -17,10 +17,10 @@ from plait.errors import Rejected
 from plait.events import DAY, MAX_WHO
 from plait.explore import CANDIDATES, Explorer, chance_of, features_of, pick
 from plait.explore import prior as unexplored
-from plait.facts import Facts, belongs
 from plait.models import Model, prior
 from plait.models.ranker import Acts, Ranker
-from plait.profile import Profile
+from plait.profiles.facts import Facts, belongs
+from plait.profiles.profile import Profile
 
 MAX_PLACEMENTS = 32  # of one question
 MAX_EXCLUDED = 1_000

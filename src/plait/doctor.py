@@ -19,9 +19,9 @@ from plait.events import decode_record
 from plait.keys import FILE as KEYS_FILE
 from plait.keys import load_keys
 from plait.log import open_log
+from plait.profiles.state import ASIDE
 from plait.sealed import key_file
 from plait.settings import Settings, load
-from plait.state import ASIDE
 from plait.store import open_store
 
 _GIB = 1 << 30

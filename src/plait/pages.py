@@ -12,7 +12,11 @@ from typing import Any, get_args
 import msgspec
 
 from plait import bridge
-from plait.checks import (
+from plait.errors import Corrupt, Rejected
+from plait.events import SOCIAL, Record, Signal, checked_identifier, identifier_type
+from plait.graph import hidden, pseudonym
+from plait.intake import Door, Refusal, refusal
+from plait.intake.checks import (
     converted,
     counted,
     encoded,
@@ -26,15 +30,11 @@ from plait.checks import (
     under,
     wrong,
 )
-from plait.clean import Cleaner
-from plait.errors import Corrupt, Rejected
-from plait.events import SOCIAL, Record, Signal, checked_identifier, identifier_type
-from plait.graph import hidden, pseudonym
-from plait.intake import Door, Refusal, refusal
+from plait.intake.clean import Cleaner
+from plait.intake.told import Lane, PageBody, Told, named_by, page_decoder
+from plait.intake.values import corrected, milliseconds
 from plait.settings import Settings
 from plait.store import Snapshot
-from plait.told import Lane, PageBody, Told, named_by, page_decoder
-from plait.values import corrected, milliseconds
 
 LANES: tuple[Lane, ...] = get_args(Lane)
 LONGEST_CURSOR = 4_096  # characters

@@ -26,7 +26,6 @@ import uvicorn
 from starlette.routing import BaseRoute
 
 from plait.catalog import Catalog
-from plait.consent import ConsentDoor
 from plait.driver.sources import Sources
 from plait.errors import Corrupt, PlaitError, Unavailable
 from plait.events import decode_record, is_network
@@ -35,15 +34,16 @@ from plait.http import Installation, Metrics
 from plait.http.app import App
 from plait.http.circles import keep_circles
 from plait.http.protocol import Protocol
+from plait.intake.signals import load_signals
 from plait.keys import FILE as KEYS_FILE
 from plait.keys import Keys, load_keys
 from plait.lake import open_lake
 from plait.log import Log, open_log
 from plait.log.commit import Committer
 from plait.models.clock import FitClock
+from plait.profiles.consent import ConsentDoor
 from plait.serving import FILE, Serving
 from plait.settings import Settings
-from plait.signals import load_signals
 from plait.store import Store, open_store
 from plait.supervise import Child, blocks, once
 from plait.workers import UNLEARN, compact_erased, pending_erasures, redact_erased

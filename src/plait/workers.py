@@ -20,16 +20,16 @@ import structlog
 
 from plait.errors import PlaitError, Unavailable
 from plait.events import Event, Record, Signal, decode_record, encode_record
-from plait.fold import Fold, spare_the_collector
-from plait.forgetting import ERASURES, Erasure, calls_of, decode_erasure
-from plait.fragment import decode_fragment, equal
+from plait.intake.records import blanked, numbered_events_of
+from plait.intake.signals import SignalMap, load_signals
 from plait.keys import load_keys
 from plait.lake import Lake, open_lake
 from plait.log import Log, open_log
-from plait.records import blanked, numbered_events_of
+from plait.profiles.fold import Fold, spare_the_collector
+from plait.profiles.forgetting import ERASURES, Erasure, calls_of, decode_erasure
+from plait.profiles.fragment import decode_fragment, equal
+from plait.profiles.state import ASIDE, NOBODY, decode_row, mark_of, prefix_of, row_key
 from plait.settings import Settings
-from plait.signals import SignalMap, load_signals
-from plait.state import ASIDE, NOBODY, decode_row, mark_of, prefix_of, row_key
 from plait.store import TABLES, Snapshot, Store, open_store
 
 _log = structlog.get_logger()

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 
 from plait.bridge import told_of
+from plait.catalog.items import checked_item
 from plait.connectors import Fact
 from plait.events import About, Signal
-from plait.items import checked_item
 from plait.text import Names
 
 ITEMS = [

@@ -31,9 +31,9 @@ import sqlglot
 import yaml
 from tests.conftest import Server
 
+from plait.intake.signals import load_signals
 from plait.keys import load_keys
 from plait.settings import load
-from plait.signals import load_signals
 
 ROOT = Path(__file__).parent.parent.parent
 PAGES = sorted([*(ROOT / "docs").rglob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"])

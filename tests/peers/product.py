@@ -17,9 +17,9 @@ import msgspec
 import psutil
 from tests.conftest import Server
 
-from plait.fragment import Fragment
+from plait.profiles.fragment import Fragment
+from plait.profiles.subjects import SEP
 from plait.store import open_store
-from plait.subjects import SEP
 
 Acts = Counter[tuple[str, str, str]]  # (signal, a post or whom it is about, who) -> how often
 

@@ -10,13 +10,13 @@ from bench.plain import PlainLog, PlainStore
 from hypothesis import strategies as st
 
 from plait.events import DAY, Record, encode_record
-from plait.fold import Fold
-from plait.fragment import decode_fragment, equal
-from plait.people import profile
-from plait.profile import Profile
+from plait.intake.signals import load_signals
+from plait.profiles.fold import Fold
+from plait.profiles.fragment import decode_fragment, equal
+from plait.profiles.people import profile
+from plait.profiles.profile import Profile
+from plait.profiles.state import decode_row
 from plait.settings import ConsentDefaults, Settings
-from plait.signals import load_signals
-from plait.state import decode_row
 
 NOW = 1_780_000_000_000
 PEPPER = "pepper"

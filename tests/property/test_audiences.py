@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from tests.property.facts import NOW, OPEN, acts, folded, histories, numbered
 
 from plait.catalog import Audience, Catalog, Item
-from plait.facts import Facts, Meanings, belongs, condition
 from plait.members import everybody
-from plait.people import interests
+from plait.profiles.facts import Facts, Meanings, belongs, condition
+from plait.profiles.people import interests
 from plait.settings import Settings
 
 SHELF = Catalog(

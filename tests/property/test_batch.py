@@ -12,7 +12,7 @@ from plait.models.batch import scores
 from plait.models.fit import fit_table
 from plait.models.ranker import Ranker
 from plait.models.table import table_of
-from plait.profile import Entry
+from plait.profiles.profile import Entry
 
 NOW = 1_780_000_000_000
 HALF_LIFE = 14 * DAY

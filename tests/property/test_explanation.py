@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from plait.decide import Asked, Decider, Page, Question
 from plait.models.ranker import Ranker
-from plait.profile import Entry, Profile
+from plait.profiles.profile import Entry, Profile
 
 ITEMS = 60
 

@@ -9,8 +9,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plait.columns import Column
-from plait.expressions import compile
+from plait.catalog.columns import Column
+from plait.catalog.expressions import compile
 
 WORDS = st.sampled_from(["", "a", "b", "A", "ab", "ba", "a%b", "é", "it's", "zz"])
 NUMBERS = st.sampled_from([-1.5, 0, 1, 2, 2.0, 3.25, 1e9])

@@ -35,8 +35,8 @@ from tests.property.facts import (
 )
 
 from plait.events import decode_record, strongest_first
-from plait.fragment import VISIT_GAP, attention, decode_fragment
-from plait.records import events_of
+from plait.intake.records import events_of
+from plait.profiles.fragment import VISIT_GAP, attention, decode_fragment
 from plait.workers import compare
 
 
@@ -172,7 +172,7 @@ def test_dwell_inferred_from_views_is_what_lies_between_them(facts: list[Fact], 
 
 def _between(facts: list[Fact]) -> dict[tuple[str, ...], tuple[int, float]]:
     """Independent of the product's code, but for the order of views in the same moment."""
-    from plait.state import mark_of
+    from plait.profiles.state import mark_of
 
     found: dict[tuple[str, ...], list[float]] = {}
     for source in ("web", "app"):
@@ -315,7 +315,7 @@ def test_the_fold_refuses_a_log_that_does_not_go_on_where_it_stands() -> None:
     from tests.property.facts import PlainStore
 
     from plait.errors import Corrupt
-    from plait.fold import Fold
+    from plait.profiles.fold import Fold
 
     store = PlainStore()
     fold = Fold(store, OPEN, SIGNALS, log=PlainLog())
@@ -339,7 +339,7 @@ _wide = st.fixed_dictionaries(
 @given(st.lists(_wide, min_size=12, max_size=40).map(numbered), st.randoms(use_true_random=False))
 def test_what_stays_of_too_many_things_does_not_depend_on_their_order(facts: list[Fact], random: Any) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("plait.fragment.MOST_THINGS", 8)
+        patch.setattr("plait.profiles.fragment.MOST_THINGS", 8)
 
         one, other = folded(facts), folded(random.sample(facts, len(facts)))
 
@@ -351,7 +351,7 @@ def test_what_stays_of_too_many_things_does_not_depend_on_their_order(facts: lis
 def test_what_stays_of_too_many_things_weighs_what_it_weighed(facts: list[Fact]) -> None:
     whole = decode_fragment(folded(facts).tables["fragments"][b"user:u"])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("plait.fragment.MOST_THINGS", 8)
+        patch.setattr("plait.profiles.fragment.MOST_THINGS", 8)
         some = decode_fragment(folded(facts).tables["fragments"][b"user:u"])
 
     assert some.counts == whole.counts

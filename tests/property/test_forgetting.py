@@ -27,11 +27,11 @@ from tests.property.facts import (
     told,
 )
 
-from plait.consent import ConsentDoor
 from plait.events import Record, decode_record, encode_record
-from plait.fold import Fold
+from plait.profiles.consent import ConsentDoor
+from plait.profiles.fold import Fold
+from plait.profiles.state import message_name, window_keys
 from plait.settings import Settings
-from plait.state import message_name, window_keys
 from plait.workers import compare, erase_record, pending_erasures, redact_erased
 
 anybody = st.sampled_from(ANYBODY)

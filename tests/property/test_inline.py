@@ -10,8 +10,8 @@ from tests.property.facts import NOW, OPEN, SIGNALS, STRONG, acts, folded, histo
 from plait.catalog import Catalog, Item
 from plait.decide import Asked, Decider, Question
 from plait.events import decode_record
-from plait.people import profile
-from plait.records import events_of
+from plait.intake.records import events_of
+from plait.profiles.people import profile
 
 DECIDER = Decider(
     Catalog(

@@ -8,17 +8,17 @@ from typing import Any
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from plait.consent import ConsentDoor
 from plait.errors import Rejected
 from plait.events import Event, Record, Signal, decode_record, encode_record
 from plait.intake import Taken
 from plait.intake.admission import Admission
 from plait.intake.calls import CALL_TYPES, CallIntake
 from plait.intake.own import EventIntake
-from plait.records import events_of
-from plait.scan import DEEP, WORD, Scanner
+from plait.intake.records import events_of
+from plait.intake.scan import DEEP, WORD, Scanner
+from plait.intake.signals import load_signals
+from plait.profiles.consent import ConsentDoor
 from plait.settings import Settings
-from plait.signals import load_signals
 
 NOW = 1_800_000_000_000
 SIGNALS = load_signals()

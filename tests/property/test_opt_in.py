@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.property.facts import NOW, OPEN, Fact, folded, numbered, times
 
-from plait.people import profile
+from plait.profiles.people import profile
 
 NAMES = ["user:u", "email:e", "anonymous:a", "x:1", "x:2", "bluesky:b"]
 facts = st.lists(

@@ -12,15 +12,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plait.consent import ConsentDoor
 from plait.errors import Rejected
 from plait.events import Record, encode_record
-from plait.fold import Fold
 from plait.graph import pseudonym
+from plait.intake.records import blanked, numbered_events_of
+from plait.intake.signals import load_signals
 from plait.pages import PageIntake, Place, places
-from plait.records import blanked, numbered_events_of
+from plait.profiles.consent import ConsentDoor
+from plait.profiles.fold import Fold
 from plait.settings import Settings
-from plait.signals import load_signals
 from plait.store import open_store
 from plait.workers import compare
 

@@ -4,13 +4,13 @@ import msgspec
 import pytest
 from bench.plain import PlainLog, PlainStore
 
-from plait import people
 from plait.events import DAY, Record, encode_record
-from plait.fold import Fold
 from plait.graph import pseudonym
+from plait.intake.signals import load_signals
+from plait.profiles import people
+from plait.profiles.fold import Fold
+from plait.profiles.totals import totals
 from plait.settings import ConsentDefaults, Settings
-from plait.signals import load_signals
-from plait.totals import totals
 from plait.workers import compare, erase_record, pending_erasures, redact_erased
 
 NOW = 1_780_000_000_000

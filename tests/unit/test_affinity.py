@@ -17,8 +17,8 @@ from plait.events import DAY
 from plait.graph import FEWEST
 from plait.models.fit import fit
 from plait.models.table import table_of
-from plait.profile import Entry, Profile
-from plait.subjects import SEP
+from plait.profiles.profile import Entry, Profile
+from plait.profiles.subjects import SEP
 
 NOW = 1_780_000_000_000
 HALF_LIFE = 14 * DAY

@@ -7,12 +7,12 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plait.clean import Cleaner
 from plait.events import DAY, Record, Signal
 from plait.http.arrivals import Arrivals
-from plait.records import events_of
+from plait.intake.clean import Cleaner
+from plait.intake.records import events_of
+from plait.intake.signals import load_signals
 from plait.settings import Settings
-from plait.signals import load_signals
 
 NOW = 1_800_000_000_000
 

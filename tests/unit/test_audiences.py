@@ -12,14 +12,14 @@ from tests.property.facts import NOW, OPEN, folded
 from plait import supervise
 from plait.accounts import Connected, ours
 from plait.catalog import Audience, Catalog, Item, Placement, fold_items
+from plait.catalog.items import checked_audience
 from plait.connectors import Account
 from plait.decide import Asked, Decider, Question
 from plait.errors import Rejected, Unavailable
 from plait.events import Record
-from plait.facts import Facts, Meanings
-from plait.items import checked_audience
 from plait.members import everybody, tellable
-from plait.profile import Entry, Profile
+from plait.profiles.facts import Facts, Meanings
+from plait.profiles.profile import Entry, Profile
 
 VIEWER = Audience(id="viewers", where="count('view', 'tent') > 0")
 NOBODY = Audience(id="nobody", where="false")

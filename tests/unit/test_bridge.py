@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from plait.bridge import NOBODY, interest, item_of, ties_of, told_of
+from plait.catalog.items import checked_item
 from plait.connectors import Fact, Post
 from plait.events import About, Signal
-from plait.items import checked_item
-from plait.places import PageRule, Places
+from plait.intake.places import PageRule, Places
 from plait.text import Names
 
 SOURCE = "bluesky:shop.example"

@@ -9,17 +9,17 @@ from hypothesis import given
 from hypothesis import settings as arguing
 from hypothesis import strategies as st
 
-from plait import people
 from plait.catalog import Catalog, Item
 from plait.circles import Circles, accounts_of, training_rows
 from plait.decide import Asked, Decider, Question
 from plait.events import DAY, Record, encode_record
-from plait.fold import Fold
 from plait.graph import FEWEST, QUARTER, pseudonym
+from plait.intake.signals import load_signals
 from plait.models.ranker import about_of
+from plait.profiles import people
+from plait.profiles.fold import Fold
+from plait.profiles.subjects import BEYOND, FOLLOWED, OTHERS, TOGETHER
 from plait.settings import ConsentDefaults, Settings
-from plait.signals import load_signals
-from plait.subjects import BEYOND, FOLLOWED, OTHERS, TOGETHER
 
 NOW = 1_780_000_000_000
 SIGNALS = load_signals()

@@ -16,14 +16,14 @@ from typing import Any
 
 import pytest
 
-from plait.consent import ConsentDoor
 from plait.events import Event, Record
 from plait.http.collect import ROUTES, inflated
 from plait.intake.admission import Admission
 from plait.intake.calls import CallIntake
-from plait.records import events_of
+from plait.intake.records import events_of
+from plait.intake.signals import load_signals
+from plait.profiles.consent import ConsentDoor
 from plait.settings import Settings
-from plait.signals import load_signals
 
 HERE = Path(__file__).parents[1]
 RECORDED = Path(os.environ.get("PLAIT_WIRE", HERE.parents[1] / "shared" / "wire"))

@@ -12,17 +12,17 @@ from typing import Any
 import httpx
 import pytest
 
-from plait.consent import ConsentDoor
 from plait.errors import Unavailable
 from plait.events import Record, Signal, decode_record
 from plait.http import Installation, Metrics
 from plait.http.collect import ROUTES, Collect
+from plait.intake.records import events_of
+from plait.intake.signals import load_signals
 from plait.keys import Keys
 from plait.log import open_log
 from plait.log.commit import Committer
-from plait.records import events_of
+from plait.profiles.consent import ConsentDoor
 from plait.settings import Settings
-from plait.signals import load_signals
 
 NOW = 1_800_000_000_000
 WRITE, SECRET = "wk_for_tests_only", "sk_for_tests_only"

@@ -2,8 +2,8 @@
 
 import pytest
 
-from plait.consent import ConsentDoor, resolve, resolved, statements_of
 from plait.events import Event, Signal
+from plait.profiles.consent import ConsentDoor, resolve, resolved, statements_of
 from plait.settings import ConsentDefaults, Settings
 
 

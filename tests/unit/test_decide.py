@@ -9,7 +9,7 @@ from plait.decide import Asked, Decider, Page, Question, question_of
 from plait.errors import Rejected
 from plait.events import DAY
 from plait.models.ranker import MOST_REASONS
-from plait.profile import Entry, Profile
+from plait.profiles.profile import Entry, Profile
 
 NOW = 1_780_000_000_000
 GRID = (Asked("home.grid"),)

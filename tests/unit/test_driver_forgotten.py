@@ -7,9 +7,9 @@ from contextlib import closing
 from itertools import count
 from pathlib import Path
 
-from plait.consent import hashed
 from plait.driver.forgotten import Forgotten
 from plait.keys import load_keys
+from plait.profiles.consent import hashed
 from plait.settings import Settings
 from plait.store import open_store
 

@@ -18,7 +18,7 @@ from plait.explore import CANDIDATES, FEATURES, FLOOR, Explorer, chance_of, feat
 from plait.explore.learn import WAIT, WITHIN, learn, rounds_of
 from plait.explore.offpolicy import Rounds, estimates, greedy, ranked, report, suspicion, uniform
 from plait.lake import open_lake
-from plait.profile import Entry, Profile
+from plait.profiles.profile import Entry, Profile
 from plait.settings import Settings
 
 NOW = 1_780_000_000_000

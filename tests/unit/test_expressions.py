@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from plait.catalog.expressions import compile
 from plait.errors import Rejected
-from plait.expressions import compile
 
 TENT: dict[str, Any] = {
     "id": "tent-2",

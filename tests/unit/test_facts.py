@@ -7,8 +7,8 @@ import pytest
 from plait.catalog import Catalog, Item
 from plait.errors import Rejected
 from plait.events import DAY
-from plait.facts import Facts, Meanings, condition
-from plait.profile import Entry, Profile
+from plait.profiles.facts import Facts, Meanings, condition
+from plait.profiles.profile import Entry, Profile
 
 NOW = 1_780_000_000_000
 US = "bluesky:did:plc:shop"

@@ -6,15 +6,15 @@ import msgspec
 import pytest
 from bench.plain import PlainLog, PlainStore
 
-from plait import people
 from plait.errors import Corrupt, Unavailable
 from plait.events import DAY, Record, checked_identifier, encode_record
-from plait.fold import Fold
-from plait.forgetting import ERASURES, decode_erasure
-from plait.fragment import decode_fragment
+from plait.intake.signals import load_signals
+from plait.profiles import people
+from plait.profiles.fold import Fold
+from plait.profiles.forgetting import ERASURES, decode_erasure
+from plait.profiles.fragment import decode_fragment
+from plait.profiles.state import ASIDE, BUCKET
 from plait.settings import ConsentDefaults, IdentityLimits, Settings
-from plait.signals import load_signals
-from plait.state import ASIDE, BUCKET
 from plait.store import open_store
 from plait.workers import compare, erase_record
 

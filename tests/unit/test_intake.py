@@ -10,18 +10,18 @@ from typing import Any
 import msgspec
 import pytest
 
-from plait.checks import timestamp, without_key
-from plait.consent import ConsentDoor
 from plait.errors import Rejected
 from plait.events import Event, Record, encode_record
-from plait.fold import Fold
 from plait.intake import Taken
 from plait.intake.admission import Admission
 from plait.intake.calls import CallIntake
+from plait.intake.checks import timestamp, without_key
 from plait.intake.own import EventIntake
-from plait.records import blanked, events_of, numbered_events_of
+from plait.intake.records import blanked, events_of, numbered_events_of
+from plait.intake.signals import load_signals
+from plait.profiles.consent import ConsentDoor
+from plait.profiles.fold import Fold
 from plait.settings import Settings
-from plait.signals import load_signals
 from plait.store import open_store
 
 NOW = 1_800_000_000_000
@@ -343,7 +343,7 @@ def test_a_time_is_written_in_one_form():
 
 
 def test_a_consent_managers_categories_mean_what_the_map_says():
-    from plait.signals import compile_signals
+    from plait.intake.signals import compile_signals
 
     signals = compile_signals(
         [("map", '[consent]\nAnalytics = ["collect"]\nAds = ["personalize", "link"]\n')]

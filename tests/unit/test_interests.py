@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from plait.catalog import Catalog
-from plait.interests import interests
-from plait.items import Item, Tie
-from plait.profile import Entry, Profile
+from plait.catalog.items import Item, Tie
+from plait.profiles.interests import interests
+from plait.profiles.profile import Entry, Profile
 
 CATALOG = Catalog(
     [

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from plait.models import kernels, reasons
 from plait.models.ranker import Ranker
 from plait.models.table import read
-from plait.profile import Entry
+from plait.profiles.profile import Entry
 
 ROWS = 12
 

@@ -7,8 +7,8 @@ import pytest
 
 from plait.errors import Rejected
 from plait.events import Record
-from plait.records import events_of
-from plait.signals import compile_signals, load_signals
+from plait.intake.records import events_of
+from plait.intake.signals import compile_signals, load_signals
 
 SHOP = "https://shop.example"
 

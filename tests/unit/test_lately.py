@@ -13,7 +13,7 @@ from plait.models.fit import fit, fit_table
 from plait.models.lately import stretches, turns_over
 from plait.models.ranker import Ranker
 from plait.models.table import table_of
-from plait.profile import Entry
+from plait.profiles.profile import Entry
 
 NOW = 1_780_000_000_000
 HALF_LIFE = 14 * DAY

@@ -16,8 +16,8 @@ from plait.events import DAY
 from plait.models import Model, current, drop_old, gates
 from plait.models.fit import fit
 from plait.models.table import table_of
-from plait.profile import Entry, Profile
-from plait.subjects import FOLLOWED
+from plait.profiles.profile import Entry, Profile
+from plait.profiles.subjects import FOLLOWED
 
 NOW = 1_780_000_000_000
 HALF_LIFE = 14 * DAY

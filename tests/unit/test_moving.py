@@ -9,8 +9,8 @@ from typing import Any
 from tests.e2e.test_docs import ROOT, blocks_of
 
 from plait.events import Record
-from plait.records import events_of
-from plait.signals import load_signals
+from plait.intake.records import events_of
+from plait.intake.signals import load_signals
 
 
 def blocks(page: str) -> dict[str | None, str]:

@@ -3,13 +3,13 @@
 import msgspec
 from bench.plain import PlainLog, PlainStore
 
-from plait import people
-from plait.consent import ConsentDoor
 from plait.events import Record, encode_record
-from plait.fold import Fold
-from plait.records import events_of
+from plait.intake.records import events_of
+from plait.intake.signals import load_signals
+from plait.profiles import people
+from plait.profiles.consent import ConsentDoor
+from plait.profiles.fold import Fold
 from plait.settings import ConsentDefaults, Settings
-from plait.signals import load_signals
 
 NOW = 1_780_000_000_000
 SIGNALS = load_signals()

@@ -4,9 +4,9 @@ import pytest
 
 from plait.errors import Rejected
 from plait.events import About, Record
-from plait.places import PageRule, Places
-from plait.records import events_of
-from plait.signals import compile_signals, load_signals
+from plait.intake.places import PageRule, Places
+from plait.intake.records import events_of
+from plait.intake.signals import compile_signals, load_signals
 
 
 def _about(rule: dict[str, str], url: str, **told: str) -> About:

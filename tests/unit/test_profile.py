@@ -5,7 +5,7 @@ import math
 import pytest
 
 from plait.events import DAY, About, Counter, Event, Signal
-from plait.fragment import (
+from plait.profiles.fragment import (
     MOST_THINGS,
     Fragment,
     Visit,
@@ -14,7 +14,7 @@ from plait.fragment import (
     encode_fragment,
     half_life_ms,
 )
-from plait.profile import entries_of, profile_of
+from plait.profiles.profile import entries_of, profile_of
 
 NOW = 1_780_000_000_000
 HALF_LIFE = half_life_ms(14)

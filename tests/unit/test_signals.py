@@ -8,7 +8,7 @@ import pytest
 
 from plait.errors import Rejected
 from plait.events import Signal
-from plait.signals import compile_signals, load_signals
+from plait.intake.signals import compile_signals, load_signals
 
 
 @pytest.mark.parametrize("name", ["Product Added", "product_added", "productAdded", "add_to_cart"])
@@ -79,7 +79,7 @@ def test_remembering_spellings_has_an_end():
 
 def test_the_documentation_names_every_signal_and_every_known_name():
     page = (Path(__file__).parents[2] / "docs" / "reference" / "signals.md").read_text()
-    told = tomllib.loads(files("plait").joinpath("signals.toml").read_text())
+    told = tomllib.loads(files("plait.intake").joinpath("signals.toml").read_text())
     names = [f"| `{signal}` |" for signal in Signal] + [
         name for one in told["event"] for name in one["names"]
     ]

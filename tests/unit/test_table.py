@@ -8,7 +8,7 @@ import pytest
 from plait.catalog import Catalog, Item
 from plait.models import table as tables
 from plait.models.table import table_of
-from plait.profile import Entry
+from plait.profiles.profile import Entry
 
 NOW = 1_780_000_000_000
 

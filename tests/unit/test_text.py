@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.gold import demo_names, gold, score
 
+from plait.catalog.items import checked_item
 from plait.delicate import refused
-from plait.items import checked_item
 from plait.text import Names, read
 from plait.text.lexicon import LANGUAGES, lexicon
 from plait.text.nearness import Nearness

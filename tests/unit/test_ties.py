@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from plait.catalog import Catalog, fold_items
+from plait.catalog.items import Item, Tie, checked_item
 from plait.errors import Rejected
 from plait.events import Record
-from plait.items import Item, Tie, checked_item
 from plait.models.meaning import Meanings
 
 TENT, BOOT = Item(id="tent", topics=("tents",)), Item(id="boot", topics=("boots",))

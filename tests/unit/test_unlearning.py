@@ -22,7 +22,7 @@ from plait.models import Model
 from plait.models.fit import Fit, Frozen, fit_with
 from plait.models.table import Table, table_of
 from plait.models.unlearn import Learned, hashes
-from plait.profile import Entry
+from plait.profiles.profile import Entry
 from plait.serve import unlearn_erased
 from plait.workers import UNLEARN
 

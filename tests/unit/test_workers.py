@@ -11,13 +11,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from plait import people, workers
+from plait import workers
 from plait.errors import Unavailable
 from plait.events import Record, decode_record, encode_record
+from plait.intake.signals import load_signals
 from plait.lake import open_lake
 from plait.log import open_log
+from plait.profiles import people
 from plait.settings import load
-from plait.signals import load_signals
 from plait.store import open_store
 
 NOW = 1_780_000_000_000

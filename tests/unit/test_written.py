@@ -5,15 +5,15 @@ from __future__ import annotations
 import pytest
 from tests.unit.test_acts import ADA, NOW, OPEN, fact, folded, gone, profile
 
-from plait import people
 from plait.catalog import Catalog
+from plait.catalog.items import Item
 from plait.decide import Asked, Decider, Question
 from plait.events import DAY
-from plait.interests import interests
-from plait.items import Item
 from plait.models.meaning import Meanings
 from plait.models.table import read
-from plait.profile import Entry, Profile
+from plait.profiles import people
+from plait.profiles.interests import interests
+from plait.profiles.profile import Entry, Profile
 from plait.settings import ConsentDefaults, Settings
 
 TENT = {"item": "tent"}

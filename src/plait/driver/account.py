@@ -23,7 +23,7 @@ from plait.driver.streams import Ended, NotOpened
 from plait.driver.told import Left, Progress
 from plait.driver.told import Told as State
 from plait.errors import Corrupt, PlaitError, Rejected, Unavailable
-from plait.told import Lane
+from plait.intake.told import Lane
 
 _log = structlog.get_logger()
 

@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 
-from plait.consent import hashed
 from plait.errors import PlaitError
 from plait.keys import load_keys
+from plait.profiles.consent import hashed
 from plait.settings import Settings
 from plait.store import open_store
 

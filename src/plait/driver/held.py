@@ -11,10 +11,10 @@ from contextlib import closing
 
 from plait.connectors import Fact, Recall
 from plait.events import About, Signal, author_of, strength
-from plait.fragment import decode_fragment
+from plait.profiles.fragment import decode_fragment
+from plait.profiles.subjects import SEP
 from plait.settings import Settings
 from plait.store import open_store
-from plait.subjects import SEP
 
 Who = tuple[str, str | None]  # (actor, record)
 

@@ -20,9 +20,9 @@ from plait.driver.told import Told as State
 from plait.errors import PlaitError, Rejected
 from plait.events import MAX_BATCH, MAX_BODY_BYTES, MAX_EVENT_BYTES, Signal
 from plait.fetch import trusted
+from plait.intake.told import Lane
 from plait.proofs import codes_in
 from plait.serving import Serving
-from plait.told import Lane
 
 _log = structlog.get_logger()
 

@@ -10,11 +10,11 @@ import httpx
 import msgspec
 import structlog
 
+from plait.catalog.items import ASIDE, Item, checked_item
 from plait.errors import Rejected
 from plait.fetch import trusted
-from plait.items import ASIDE, Item, checked_item
+from plait.intake.signals import load_signals
 from plait.serving import Serving
-from plait.signals import load_signals
 from plait.text import Names
 from plait.text.nearness import Nearness
 

@@ -14,7 +14,7 @@ from plait.models import Model
 from plait.models.batch import scores as scores
 from plait.models.fit import fit_lines
 from plait.models.table import TIES, Table, summed
-from plait.subjects import SEP, verb
+from plait.profiles.subjects import SEP, verb
 
 HALF_LIFE = 14 * DAY
 TIED = (TIES, "follow")  # the channel of who follows whom

@@ -10,19 +10,20 @@ from typing import Any
 
 import numpy as np
 
-from plait import circles, people
+from plait import circles
 from plait.affinity import with_affinity
 from plait.catalog import Catalog
 from plait.errors import Rejected, Unavailable
 from plait.evaluate import SOCIAL_SIGNALS, report
 from plait.evaluate.dataset import Dataset
 from plait.evaluate.split import BY_TIME
-from plait.fragment import half_life_ms
 from plait.keys import load_keys
 from plait.models.table import Table, table_of
+from plait.profiles import people
+from plait.profiles.fragment import half_life_ms
+from plait.profiles.subjects import SEP
 from plait.settings import Settings
 from plait.store import open_store
-from plait.subjects import SEP
 
 FOLDER = "evaluations"  # in the data folder; the console reads what lies there
 KEPT = 20  # of the newest

@@ -8,11 +8,11 @@ from typing import Any
 
 import msgspec
 
+from plait.catalog.expressions import FIELDS
+from plait.catalog.items import MAX_ATTRIBUTES, MAX_LIST, MAX_TEXT, MAX_TITLE, PROMOTION, checked_item
 from plait.errors import Rejected
-from plait.expressions import FIELDS
 from plait.feeds import values
 from plait.feeds.source import Row, name_of
-from plait.items import MAX_ATTRIBUTES, MAX_LIST, MAX_TEXT, MAX_TITLE, PROMOTION, checked_item
 
 # Columns that mean a field of ours, the likelier first; of several that have a value the first is taken.
 COLUMNS: dict[str, tuple[str, ...]] = {

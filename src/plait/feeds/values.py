@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+from plait.catalog.expressions import milliseconds
 from plait.errors import Rejected
-from plait.expressions import milliseconds
 
 _YES = {
     "true", "yes", "y", "1", "in_stock", "instock", "available", "on_stock", "preorder", "pre_order", "backorder",

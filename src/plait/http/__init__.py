@@ -30,30 +30,30 @@ from plait.events import Record, encode_record
 from plait.explore import Explorer
 from plait.explore import current as explorer_of
 from plait.explore import prior as unexplored
-from plait.facts import Facts, Meanings, Ours
 from plait.fetch import Fetcher
 from plait.http.arrivals import Arrivals
 from plait.http.metrics import Metrics
+from plait.intake.records import events_of
 from plait.keys import Keys, Role
 from plait.members import Asked
 from plait.models import current
+from plait.profiles.facts import Facts, Meanings, Ours
+from plait.profiles.state import ASIDE
 from plait.proofs import FILE as CODES
 from plait.proofs import Codes
-from plait.records import events_of
 from plait.settings import Settings
-from plait.state import ASIDE
 
 if TYPE_CHECKING:
     from plait.accounts import Connected
     from plait.catalog import Catalog
     from plait.circles import Circles
     from plait.connectors import Received
-    from plait.consent import ConsentDoor
+    from plait.intake.signals import SignalMap
     from plait.log import Log
     from plait.log.commit import Committer
     from plait.models import Model
-    from plait.profile import Profile
-    from plait.signals import SignalMap
+    from plait.profiles.consent import ConsentDoor
+    from plait.profiles.profile import Profile
     from plait.store import Store
 
 __all__ = ["Installation", "Metrics", "Sources", "key_in"]

@@ -8,11 +8,11 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from plait.catalog import Audience
+from plait.catalog.items import MAX_AUDIENCES, checked_audience
 from plait.errors import Rejected
-from plait.facts import condition
 from plait.http.items import append, body_with_id, route, unknown
 from plait.http.plain import answer, installation
-from plait.items import MAX_AUDIENCES, checked_audience
+from plait.profiles.facts import condition
 
 MOST_NAMED = 5  # users of an audience that a refusal names
 

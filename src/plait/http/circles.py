@@ -13,7 +13,7 @@ from plait.circles import Circles, accounts_of
 from plait.errors import PlaitError
 from plait.events import Event, Record, is_network
 from plait.http import Installation
-from plait.records import events_of
+from plait.intake.records import events_of
 
 _log = structlog.get_logger()
 

@@ -17,7 +17,6 @@ from urllib.parse import parse_qs
 
 import msgspec
 
-from plait.device import UNKNOWN
 from plait.errors import PlaitError, Rejected, Unavailable
 from plait.events import MAX_BODY_BYTES, Record, encode_record
 from plait.http.protocol import Answer
@@ -25,8 +24,9 @@ from plait.http.wire import SLOWEST, Gone, Receive, Send, read_body, send_error,
 from plait.intake import Refusal, Taken
 from plait.intake.admission import Admission
 from plait.intake.calls import CALL_TYPES, CallIntake, CallType
+from plait.intake.device import UNKNOWN
 from plait.intake.own import EventIntake
-from plait.records import events_of
+from plait.intake.records import events_of
 
 if TYPE_CHECKING:
     from plait.http import Installation, Scope

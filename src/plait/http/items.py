@@ -13,10 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from plait.errors import Rejected
-from plait.events import Record
-from plait.http.plain import answer, body, installation
-from plait.items import (
+from plait.catalog.items import (
     MAX_ITEMS,
     POST,
     Item,
@@ -26,7 +23,10 @@ from plait.items import (
     checked_placement,
     checked_ties,
 )
-from plait.totals import totals
+from plait.errors import Rejected
+from plait.events import Record
+from plait.http.plain import answer, body, installation
+from plait.profiles.totals import totals
 
 T = TypeVar("T", Item, Placement)
 Named = TypeVar("Named", Item, Placement)

@@ -14,12 +14,13 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from plait import __version__, people
+from plait import __version__
 from plait.errors import Rejected
 from plait.events import checked_identifier
 from plait.http import Installation
 from plait.http.openapi import document
 from plait.http.plain import answer, installation
+from plait.profiles import people
 
 _SHOWN = 50  # events that a listener is told first
 _SILENCE = 15.0  # seconds; proxies close lines on which nothing is said

@@ -12,17 +12,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from plait import people
 from plait.errors import PlaitError, Rejected, Unavailable
 from plait.events import Record, Signal, checked_identifier, identifier_type, is_network, strongest_first
-from plait.facts import belongs
 from plait.http import Installation
 from plait.http.plain import answer, body, installation
 from plait.identity import needs_opt_in
-from plait.interests import follows, interests
-from plait.state import ASIDE
+from plait.intake.told import Told
+from plait.profiles import people
+from plait.profiles.facts import belongs
+from plait.profiles.interests import follows, interests
+from plait.profiles.state import ASIDE
 from plait.store import Snapshot
-from plait.told import Told
 
 MOST = 1_000  # interests or events in one answer
 

@@ -17,9 +17,7 @@ from urllib.parse import parse_qs, unquote
 
 import msgspec
 
-from plait import people
 from plait.decide import Asked, Decider, Decision, Page, Question, question_of
-from plait.device import UNKNOWN
 from plait.errors import PlaitError, Rejected
 from plait.events import (
     DAY,
@@ -31,21 +29,23 @@ from plait.events import (
     is_weak,
     strongest_first,
 )
-from plait.fragment import half_life_ms
 from plait.http.decided import SOURCE, Decided
 from plait.http.protocol import Answer
 from plait.http.wire import Gone, Receive, Send, read_body, send_error, send_json
 from plait.intake.admission import Admission
+from plait.intake.device import UNKNOWN
 from plait.intake.own import EventIntake
+from plait.intake.records import events_of
 from plait.models import Model, kernels
 from plait.models.ranker import Ranker
-from plait.profile import Profile
-from plait.records import events_of
+from plait.profiles import people
+from plait.profiles.fragment import half_life_ms
+from plait.profiles.profile import Profile
 
 if TYPE_CHECKING:
-    from plait.facts import Facts
     from plait.http import Installation, Scope
     from plait.keys import Role
+    from plait.profiles.facts import Facts
     from plait.store import Snapshot
 
 # An anonymous id is a secret that a browser made: 120 random bits are 20 characters of base64. Shorter ones can be

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from plait import pages, people
+from plait import pages
 from plait.accounts import unknown
 from plait.connectors import connector_of
 from plait.errors import Rejected, Unavailable
@@ -22,9 +22,10 @@ from plait.graph import pseudonym
 from plait.http import Installation, Sources
 from plait.http.plain import answer, body, installation
 from plait.http.proofs import redeem
+from plait.intake.told import Told
 from plait.pages import PageIntake
+from plait.profiles import people
 from plait.store import Snapshot
-from plait.told import Told
 
 
 def sources_of(here: Installation) -> Sources:

@@ -19,7 +19,7 @@ from plait.errors import Rejected
 
 
 class Door(Protocol):
-    """Who may be collected (``plait.consent.ConsentDoor``)."""
+    """Who may be collected (``plait.profiles.consent.ConsentDoor``)."""
 
     @property
     def forgotten(self) -> int: ...  # noqa: D102

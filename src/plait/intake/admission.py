@@ -7,15 +7,15 @@ from typing import Any
 
 import msgspec
 
-from plait.checks import under, wrong
-from plait.clean import ADDRESSES, Cleaner
 from plait.errors import Rejected
 from plait.events import Signal, checked_identifier, is_weak
 from plait.identity import needs_opt_in
 from plait.intake import Door
-from plait.scan import Scanner
+from plait.intake.checks import under, wrong
+from plait.intake.clean import ADDRESSES, Cleaner
+from plait.intake.scan import Scanner
+from plait.intake.told import Consent, grants
 from plait.settings import Settings
-from plait.told import Consent, grants
 
 _SOONER = ("consent", "externalIds")  # words that call for a closer look, though they may rest
 _MEMO = (

@@ -9,7 +9,11 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from plait.checks import (
+from plait.errors import Rejected
+from plait.events import MAX_BATCH, MAX_EVENT_BYTES, PUBLIC, checked_identifier
+from plait.intake import Refusal, Taken, new_id, refusal
+from plait.intake.admission import Admission, Nothing
+from plait.intake.checks import (
     LONGEST_ID,
     allowed,
     as_text,
@@ -27,14 +31,10 @@ from plait.checks import (
     without_key,
     wrong,
 )
-from plait.errors import Rejected
-from plait.events import MAX_BATCH, MAX_EVENT_BYTES, PUBLIC, checked_identifier
-from plait.intake import Refusal, Taken, new_id, refusal
-from plait.intake.admission import Admission, Nothing
-from plait.scan import BYTES
-from plait.segment import Call, consent_of, who_of
-from plait.signals import FORM, TEXT, SignalMap
-from plait.values import corrected, milliseconds
+from plait.intake.scan import BYTES
+from plait.intake.segment import Call, consent_of, who_of
+from plait.intake.signals import FORM, TEXT, SignalMap
+from plait.intake.values import corrected, milliseconds
 
 CallType = Literal["track", "identify", "page", "screen", "group", "alias"]
 CALL_TYPES: tuple[CallType, ...] = ("track", "identify", "page", "screen", "group", "alias")

@@ -8,7 +8,22 @@ from typing import Annotated, Any
 
 import msgspec
 
-from plait.checks import (
+from plait.errors import Rejected
+from plait.events import (
+    MAX_BATCH,
+    MAX_EVENT_BYTES,
+    MAX_WHO,
+    PUBLIC,
+    About,
+    Counter,
+    Op,
+    Signal,
+    checked_identifier,
+    strongest_first,
+)
+from plait.intake import Refusal, Taken, new_id, refusal
+from plait.intake.admission import Admission, Nothing, ties_without_a_word
+from plait.intake.checks import (
     LONGEST_ID,
     allowed,
     converted,
@@ -26,29 +41,14 @@ from plait.checks import (
     under,
     wrong,
 )
-from plait.errors import Rejected
-from plait.events import (
-    MAX_BATCH,
-    MAX_EVENT_BYTES,
-    MAX_WHO,
-    PUBLIC,
-    About,
-    Counter,
-    Op,
-    Signal,
-    checked_identifier,
-    strongest_first,
-)
-from plait.intake import Refusal, Taken, new_id, refusal
-from plait.intake.admission import Admission, Nothing, ties_without_a_word
-from plait.scan import BYTES
-from plait.signals import FORM, TEXT
-from plait.told import Told
-from plait.values import corrected, milliseconds
+from plait.intake.scan import BYTES
+from plait.intake.signals import FORM, TEXT
+from plait.intake.told import Told
+from plait.intake.values import corrected, milliseconds
 
 
 class _Seen(msgspec.Struct, gc=False, forbid_unknown_fields=True):
-    """Of an event of our own only what must be checked; the types are those of ``plait.told.Told``."""
+    """Of an event of our own only what must be checked; the types are those of ``plait.intake.told.Told``."""
 
     id: Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_ID)]
     signal: Signal

@@ -28,8 +28,8 @@ from plait.models.parts import Part, Shape, parts_of, popularity, scale
 from plait.models.shape import tuned
 from plait.models.table import TIES, Table, returns, table_of
 from plait.models.unlearn import Learned, Ledger
-from plait.profile import Entry
-from plait.subjects import verb
+from plait.profiles.profile import Entry
+from plait.profiles.subjects import verb
 
 KEEP = 400  # values of each row of B that are kept; at 200 NDCG falls by a hundredth
 BUDGET = 60_000_000  # values of all rows together: half a gigabyte, mapped from disk

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from plait.events import SOCIAL
 from plait.models import bucket_of, loops
 from plait.models.table import Table
-from plait.subjects import verb
+from plait.profiles.subjects import verb
 
 Array = NDArray[np.float64]
 

@@ -14,19 +14,19 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from plait import people
 from plait.affinity import with_affinity
 from plait.catalog import Catalog
 from plait.circles import training_rows
 from plait.errors import Corrupt
-from plait.fragment import half_life_ms
 from plait.keys import load_keys
 from plait.models import Model, drop_old, newest
 from plait.models.fit import Fit, Frozen, fit_with, id_of
 from plait.models.parts import Shape
 from plait.models.table import Table, table_of
 from plait.models.unlearn import PEOPLE, Learned, hashes
-from plait.profile import Entry
+from plait.profiles import people
+from plait.profiles.fragment import half_life_ms
+from plait.profiles.profile import Entry
 from plait.settings import Settings
 from plait.store import open_store
 

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from plait.affinity import Authors
 from plait.catalog import Catalog
-from plait.subjects import AUTHOR, COMPLAINT, SEP
+from plait.profiles.subjects import AUTHOR, COMPLAINT, SEP
 
 
 class Meaning(NamedTuple):

@@ -21,8 +21,8 @@ from plait.models import Channel, Model, kernels, rarity
 from plait.models import reasons as writing
 from plait.models.meaning import Meaning, Meanings
 from plait.models.table import AGAINST, MOST_ENTRIES, TIES, channel_of, counts, heaviest, wants
-from plait.profile import Entry
-from plait.subjects import AUTHOR, BEYOND, COMMUNITY, FOLLOWED, SEP, TOGETHER, is_derived, verb
+from plait.profiles.profile import Entry
+from plait.profiles.subjects import AUTHOR, BEYOND, COMMUNITY, FOLLOWED, SEP, TOGETHER, is_derived, verb
 
 Label = tuple[str, str, str]  # source, signal, about
 

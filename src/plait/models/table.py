@@ -17,8 +17,8 @@ from plait.events import ACTIVITY, SYSTEM
 from plait.graph import FEWEST
 from plait.models import Channel
 from plait.models.meaning import Meanings
-from plait.profile import Entry
-from plait.subjects import AUTHOR, COMPLAINT, SEP, is_derived
+from plait.profiles.profile import Entry
+from plait.profiles.subjects import AUTHOR, COMPLAINT, SEP, is_derived
 
 AGAINST = frozenset({"remove"})  # acts that speak against; learned from, never wanted
 TIES = "ties"  # the kind of source whose acts are about people: who follows whom

@@ -16,12 +16,12 @@ from urllib.parse import urlsplit
 
 from ahocorasick_rs import AhoCorasick, Implementation
 
+from plait.catalog.items import ASIDE, POST, Item
 from plait.delicate import refused
 from plait.events import About
 from plait.folding import CLAUSES, ENDS, Words, folded, is_run
-from plait.items import ASIDE, POST, Item
-from plait.places import Places
-from plait.values import address
+from plait.intake.places import Places
+from plait.intake.values import address
 
 MOST_OF_A_LINE = 24  # items that may share a name; what more share is a brand, and names none of them
 BEGINNINGS = 4  # words of a title's beginning that may stand for it

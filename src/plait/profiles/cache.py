@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-from plait import consent
-from plait.fragment import Fragment, decode_fragment, encode_fragment
-from plait.state import Pending
+from plait.profiles import consent
+from plait.profiles.fragment import Fragment, decode_fragment, encode_fragment
+from plait.profiles.state import Pending
 
 
 class Fragments:

@@ -11,11 +11,11 @@ from typing import Any
 
 import msgspec
 
-from plait import device, segment, told
-from plait.device import Agent
 from plait.errors import Corrupt
 from plait.events import Event, Record
-from plait.signals import SignalMap
+from plait.intake import device, segment, told
+from plait.intake.device import Agent
+from plait.intake.signals import SignalMap
 
 _batches = msgspec.json.Decoder(segment.Batch)
 _tellings = msgspec.json.Decoder(list[told.Told | None])

@@ -11,12 +11,21 @@ from typing import Any, Literal
 
 import msgspec
 
-from plait.device import Agent, context_of
 from plait.errors import Rejected
 from plait.events import MAX_WHO, About, Event, Record, Signal, checked_identifier, strongest_first
-from plait.signals import Rule, SignalMap, at_path
-from plait.told import Consent
-from plait.values import MOST_MONEY, address, corrected, fitting, milliseconds, number_of, text_of, within
+from plait.intake.device import Agent, context_of
+from plait.intake.signals import Rule, SignalMap, at_path
+from plait.intake.told import Consent
+from plait.intake.values import (
+    MOST_MONEY,
+    address,
+    corrected,
+    fitting,
+    milliseconds,
+    number_of,
+    text_of,
+    within,
+)
 
 LONGEST_ID = 256  # characters of an item, section, post or topic
 LONGEST_NAME = 256

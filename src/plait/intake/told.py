@@ -10,10 +10,10 @@ from typing import Any, Literal
 
 import msgspec
 
-from plait.device import Agent, context_of
 from plait.events import DAY, FUTURE, About, Counter, Event, Op, Record, Signal, author_of, strongest_first
-from plait.signals import SignalMap
-from plait.values import address, corrected, milliseconds
+from plait.intake.device import Agent, context_of
+from plait.intake.signals import SignalMap
+from plait.intake.values import address, corrected, milliseconds
 
 Consent = dict[str, bool | dict[str, bool]]  # purpose -> granted, or source -> granted
 Lane = Literal["stream", "poll", "backfill", "hook"]

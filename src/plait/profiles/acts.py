@@ -14,9 +14,9 @@ from hashlib import blake2b
 import msgspec
 
 from plait.events import RETRACTABLE, Event
-from plait.fragment import NOTHING, Edge, Fragment, edge_order, word_of
-from plait.state import NOBODY, Pending, message_name, prefix_of, row_key, row_time
-from plait.subjects import SEP, felt, is_state
+from plait.profiles.fragment import NOTHING, Edge, Fragment, edge_order, word_of
+from plait.profiles.state import NOBODY, Pending, message_name, prefix_of, row_key, row_time
+from plait.profiles.subjects import SEP, felt, is_state
 
 
 class _Telling(msgspec.Struct, array_like=True, frozen=True, order=True):

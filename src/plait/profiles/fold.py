@@ -16,19 +16,20 @@ from contextlib import closing, suppress
 import msgspec
 import structlog
 
-from plait import acts, catalog, forgetting, identity, pages, totals, visits
-from plait.cache import Fragments
-from plait.consent import hashed, statements_of
+from plait import catalog, identity, pages
 from plait.errors import Corrupt, Unavailable
 from plait.events import Event, Record, Signal, author_of, decode_record, is_network
-from plait.forgetting import ERASURES, Erasure, Records, decode_erasure, is_done
-from plait.fragment import Fragment, half_life_ms
 from plait.graph import pseudonym
 from plait.identity import Link, decode_link, encode_link, link_key
-from plait.records import numbered_events_of
-from plait.settings import Settings
-from plait.signals import SignalMap
-from plait.state import (
+from plait.intake.records import numbered_events_of
+from plait.intake.signals import SignalMap
+from plait.intake.told import named_by
+from plait.profiles import acts, forgetting, totals, visits
+from plait.profiles.cache import Fragments
+from plait.profiles.consent import hashed, statements_of
+from plait.profiles.forgetting import ERASURES, Erasure, Records, decode_erasure, is_done
+from plait.profiles.fragment import Fragment, half_life_ms
+from plait.profiles.state import (
     ASIDE,
     BUCKET,
     NOBODY,
@@ -45,9 +46,9 @@ from plait.state import (
     row_key,
     window_keys,
 )
+from plait.profiles.subjects import counter_key, is_cumulative, is_visit
+from plait.settings import Settings
 from plait.store import Store
-from plait.subjects import counter_key, is_cumulative, is_visit
-from plait.told import named_by
 
 _log = structlog.get_logger()
 

@@ -8,17 +8,26 @@ from typing import Any, Protocol
 
 import msgspec
 
-from plait import acts, identity
-from plait.consent import ConsentDoor, Statements, resolve, resolved, statements_of
+from plait import identity
 from plait.events import Event, decode_record, is_weak
-from plait.fragment import Fragment, Visit, decode_fragment, half_life_ms
 from plait.graph import SOMEONE
 from plait.identity import Link, decode_link
-from plait.profile import Allowed, Entry, Profile, counts_of, entries_of, everything, profile_of, usable_of
-from plait.records import numbered_events_of
-from plait.settings import Settings
-from plait.signals import SignalMap
-from plait.state import (
+from plait.intake.records import numbered_events_of
+from plait.intake.signals import SignalMap
+from plait.profiles import acts
+from plait.profiles.consent import ConsentDoor, Statements, resolve, resolved, statements_of
+from plait.profiles.fragment import Fragment, Visit, decode_fragment, half_life_ms
+from plait.profiles.profile import (
+    Allowed,
+    Entry,
+    Profile,
+    counts_of,
+    entries_of,
+    everything,
+    profile_of,
+    usable_of,
+)
+from plait.profiles.state import (
     Pending,
     Row,
     decode_counter,
@@ -29,8 +38,9 @@ from plait.state import (
     row_key,
     window_keys,
 )
+from plait.profiles.subjects import abouts, counter_key, is_cumulative, is_visit
+from plait.settings import Settings
 from plait.store import Snapshot
-from plait.subjects import abouts, counter_key, is_cumulative, is_visit
 
 _AT_ONCE = 1_000  # events whose records are in memory at a time
 

@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from plait.columns import OPERATORS, Column, Mask, Truth, unknown
+from plait.catalog.columns import OPERATORS, Column, Mask, Truth, unknown
 
 
 class Condition(msgspec.Struct, frozen=True):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from plait.events import Event
-from plait.fragment import Fragment, Visit
-from plait.state import Pending, prefix_of, row_key, row_time, views_of
-from plait.subjects import abouts
+from plait.profiles.fragment import Fragment, Visit
+from plait.profiles.state import Pending, prefix_of, row_key, row_time, views_of
+from plait.profiles.subjects import abouts
 
 
 def note(

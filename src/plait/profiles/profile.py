@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from plait.events import Signal, is_network
-from plait.fragment import Fragment, Weight, edge_order, later
-from plait.subjects import COMPLAINT, INFERRED, SEP, WRITTEN, is_social
+from plait.profiles.fragment import Fragment, Weight, edge_order, later
+from plait.profiles.subjects import COMPLAINT, INFERRED, SEP, WRITTEN, is_social
 
 Allowed = Callable[[str, str, bool], bool]  # (identifier, source, social) -> may it be used
 

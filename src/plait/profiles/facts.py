@@ -13,7 +13,9 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from plait.catalog import Catalog
-from plait.conditions import Condition
+from plait.catalog.conditions import Condition
+from plait.catalog.expressions import ARGUMENT, Function, Kind, Language, compiled
+from plait.catalog.items import Audience
 from plait.connectors import networks
 from plait.errors import Rejected
 from plait.events import (
@@ -26,11 +28,9 @@ from plait.events import (
     identifier_type,
     is_network,
 )
-from plait.expressions import ARGUMENT, Function, Kind, Language, compiled
-from plait.interests import TELLING, about_of, meant
-from plait.items import Audience
-from plait.profile import Entry, Profile
-from plait.subjects import COMPLAINT
+from plait.profiles.interests import TELLING, about_of, meant
+from plait.profiles.profile import Entry, Profile
+from plait.profiles.subjects import COMPLAINT
 
 INTERESTED = (
     0.5  # what an interest weighs at least to count as one: half an act of now, or one of a half-life ago

@@ -9,12 +9,12 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from plait.checks import kind_of
 from plait.errors import Rejected
 from plait.events import Signal
-from plait.scan import DEEPEST, folded_word
+from plait.intake.checks import kind_of
+from plait.intake.scan import DEEPEST, folded_word
+from plait.intake.signals import FORM, TEXT
 from plait.settings import Settings
-from plait.signals import FORM, TEXT
 
 # Names of what is never ours to keep, besides the operator's scrub list.
 ADDRESSES = (

@@ -15,12 +15,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from plait.columns import Column, Lists, Mask, Value
-from plait.conditions import Condition
-from plait.errors import Corrupt
-from plait.events import Record
-from plait.expressions import ATTRIBUTE, FIELDS, compile
-from plait.items import (
+from plait.catalog.columns import Column, Lists, Mask, Value
+from plait.catalog.conditions import Condition
+from plait.catalog.expressions import ATTRIBUTE, FIELDS, compile
+from plait.catalog.items import (
     ASIDE,
     DEFAULT_PLACEMENTS,
     MAX_SHOWN,
@@ -32,6 +30,8 @@ from plait.items import (
     checked_item,
     checked_placement,
 )
+from plait.errors import Corrupt
+from plait.events import Record
 from plait.store import Snapshot
 
 __all__ = [

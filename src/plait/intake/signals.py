@@ -17,8 +17,8 @@ import msgspec
 
 from plait.errors import Rejected
 from plait.events import SOCIAL, Event, Purpose, Signal
-from plait.landings import LandingRule, Landings
-from plait.places import PageRule, Places, SectionRule
+from plait.intake.landings import LandingRule, Landings
+from plait.intake.places import PageRule, Places, SectionRule
 
 FILE = "signals.toml"
 _MEMO = 20_000  # distinct spellings remembered; senders choose names, so it must have an end
@@ -108,7 +108,7 @@ def load_signals(data: str | Path | None = None) -> SignalMap:
     Raises:
         Rejected: the operator's file is wrong; the message names the line.
     """
-    own = files("plait").joinpath(FILE)
+    own = files("plait.intake").joinpath(FILE)
     told = [(f"plait/{FILE}", own.read_text())]
     path = Path(data) / FILE if data is not None else None
     if path is not None and path.exists():

@@ -20,7 +20,7 @@ from sqlglot import Token, TokenType
 from sqlglot import expressions as sql
 from sqlglot.errors import SqlglotError
 
-from plait.conditions import (
+from plait.catalog.conditions import (
     All,
     Always,
     Compare,

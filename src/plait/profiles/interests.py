@@ -11,7 +11,7 @@ from typing import Any
 
 from plait.catalog import Catalog
 from plait.events import ACTIVITY, SOCIAL, Signal
-from plait.profile import Entry, Profile
+from plait.profiles.profile import Entry, Profile
 
 # Filling in a form or starting a session says nothing about what it was about.
 TELLING = (ACTIVITY | SOCIAL) - {

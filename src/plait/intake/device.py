@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from ua_parser import Parser, Result
 
 from plait.events import Record
-from plait.values import text_of
+from plait.intake.values import text_of
 
 
 class Device(NamedTuple):

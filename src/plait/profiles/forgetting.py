@@ -13,9 +13,9 @@ import msgspec
 
 from plait import identity
 from plait.events import Event, Record, addresses_of, decode_record, is_weak
+from plait.intake.told import named_by
+from plait.profiles.state import ASIDE, NOBODY, Pending, decode_row, mark_of, prefix_of, row_key
 from plait.settings import IdentityLimits
-from plait.state import ASIDE, NOBODY, Pending, decode_row, mark_of, prefix_of, row_key
-from plait.told import named_by
 
 ERASURES = b"erasure\0"  # in `meta`: position -> what still has to leave log and lake
 _AGAIN = b"again\0"  # in `meta`: identifier NUL position -> numbers of calls that were told before

@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from plait.catalog.expressions import FIELDS, compile, milliseconds
 from plait.delicate import refused
 from plait.errors import Rejected
-from plait.expressions import FIELDS, compile, milliseconds
 
 POST = "post"
 PROMOTION = "promotion"

@@ -24,8 +24,8 @@ from plait.events import (
     Signal,
     checked_identifier,
 )
-from plait.told import Told
-from plait.values import fitting, milliseconds
+from plait.intake.told import Told
+from plait.intake.values import fitting, milliseconds
 
 LONGEST_ID = 256  # characters of a message id, an item, a section …
 MOST_SOURCES = 64  # that one consent may name for a purpose

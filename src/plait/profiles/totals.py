@@ -7,9 +7,9 @@ from typing import Any
 import msgspec
 
 from plait.events import Event
-from plait.state import Pending, message_name
+from plait.profiles.state import Pending, message_name
+from plait.profiles.subjects import SEP, abouts
 from plait.store import Snapshot
-from plait.subjects import SEP, abouts
 
 
 class Total(msgspec.Struct, array_like=True, frozen=True, order=True):

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from plait.events import DAY, RETRACTABLE, SYSTEM, Event, Signal
-from plait.subjects import INFERRED, SEP, abouts, felt, inferred_key, is_cumulative, is_state, zeros
+from plait.profiles.subjects import INFERRED, SEP, abouts, felt, inferred_key, is_cumulative, is_state, zeros
 
 ATTENTION = 30.0  # seconds after which attention is 63 % of what it can be
 VISIT_GAP = 30 * 60_000  # milliseconds between two views after which nobody was looking in between
