@@ -322,6 +322,18 @@ def test_the_async_client_does_the_same(server):
     server.eventually(lambda: counts(server, "user:k-async").get("view") == 500)
 
 
+def test_an_async_client_is_closed_in_another_loop_than_it_asked_in(server):
+    client = AsyncClient(server.url, server.secret)
+
+    async def ask() -> None:
+        await client.placements()
+
+    asyncio.run(ask())
+    asyncio.run(client.close())
+
+    assert (client.waiting, client.lost) == (0, 0)
+
+
 def test_an_async_client_outlives_a_loop(server):
     client = AsyncClient(server.url, server.secret)
 

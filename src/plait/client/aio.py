@@ -131,6 +131,7 @@ class AsyncClient:
         """Send what is left, for at most ``timeout`` seconds, and let go; ``on_lost`` is told what remains."""
         if self._closing:
             return
+        self._here()  # what belongs to a loop that is over cannot be closed any more
         if self.waiting:
             self._at_work()
         self._closing = True
