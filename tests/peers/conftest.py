@@ -40,7 +40,7 @@ def browser() -> Iterator[Any]:
                 "--disable-component-update",
                 "--disable-domain-reliability",
                 "--no-first-run",
-                "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+                "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
             ],
         )
         yield chromium

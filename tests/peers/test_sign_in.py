@@ -9,7 +9,6 @@ import asyncio
 import html
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -50,17 +49,11 @@ def server(own_server: Server) -> Server:
 
 
 @pytest.fixture(scope="module")
-def tab() -> Iterator[Any]:
-    """A browser that knows this machine alone, by both of its names."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        rules = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost"
-        chromium = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"), args=["--no-sandbox", "--no-first-run", rules]
-        )
-        yield chromium.new_page()
-        chromium.close()
+def tab(browser: Any) -> Iterator[Any]:
+    """A browser that knows nobody yet."""
+    context = browser.new_context()
+    yield context.new_page()
+    context.close()
 
 
 def signed_in(server: Server, network: str, *options: str, says_yes: Callable[[str], str | None]) -> str:
