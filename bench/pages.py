@@ -24,6 +24,7 @@ import uvloop
 from bench import Line
 from bench.decide import HALF_LIFE, NOW, catalog_of, model_of, profiles
 from bench.servers import WRITE
+from plait.profiles.subjects import verb
 
 ITEMS = 100_000
 PEOPLE = 2_000
@@ -46,7 +47,7 @@ def people_in(folder: Path) -> Any:
                 "id": f"{person}-{number}", "signal": one.signal, "who": [name_of(person)], "at": one.at, "value": 9,
                 "source": one.source, "about": {"item": one.id} | ({"section": one.section} if one.section else {}),
             }
-            for number, one in enumerate(known.entries)
+            for number, one in enumerate(known.entries) if verb(one.signal) == one.signal  # what others did, nobody sends
         ]  # fmt: skip
         body = msgspec.json.encode(told)
         log.append(
