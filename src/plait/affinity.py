@@ -110,14 +110,16 @@ def at_home(identifiers: Sequence[str], entries: Sequence[Entry]) -> list[Entry]
         identifiers: who they are.
         entries: that consent lets through: of a network that none is of, nothing is said.
     """
-    found: dict[str, int] = {}
-    for one in entries:
-        if is_social(one.signal, one.kind) and one.source.startswith(FEDIVERSE):
-            found[one.source] = max(one.at, found.get(one.source, 0))
     hosts = sorted(
         {one.rpartition("@")[2] for one in identifiers if one.startswith(FEDIVERSE[0]) and "@" in one}
     )
-    if not found or not hosts:
+    if not hosts:  # as most: a page waits for this
+        return []
+    found: dict[str, int] = {}
+    for one in entries:
+        if one.source.startswith(FEDIVERSE) and is_social(one.signal, one.kind):
+            found[one.source] = max(one.at, found.get(one.source, 0))
+    if not found:
         return []
     source, at = max(found.items(), key=lambda one: (one[1], one[0]))
     return [Entry(source, COMMUNITY, "community", host, "", 1, 1.0, at, True) for host in hosts]

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, unquote
 
 import msgspec
+import numpy as np
 
 from plait.decide import Asked, Decider, Decision, Page, Question, question_of
 from plait.errors import PlaitError, Rejected
@@ -330,11 +331,15 @@ class Personalize:
 
     def _aim(self, decision: Decision) -> None:
         """Say of every promotion which audience it is for."""
-        for shown in decision.placements.values():
-            for one in shown.items:
-                item = self._here.catalog.get(one.item)
-                if item is not None and item.audience is not None:
-                    one.audience = item.audience
+        catalog = self._here.catalog
+        if not catalog.aims:
+            return
+        chosen = [one for shown in decision.placements.values() for one in shown.items]
+        for one, audience in zip(
+            chosen, catalog.aimed(np.array([catalog.rows[one.item] for one in chosen], np.intp)), strict=True
+        ):
+            if audience is not None:
+                one.audience = audience
 
     def _describe(self, decision: Decision) -> None:
         """Say of every item what a page needs to draw it."""
