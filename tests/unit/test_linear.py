@@ -97,11 +97,16 @@ def test_rows_cut_are_the_rows_multiplied_out():
     x = acts(8, 40)
     rows, _ = linear.ridge_rows(x, x, own=True)
     loose = linear.Rows(sp.random(40, 40, 0.1, random_state=1, format="csr", dtype=np.float32), None)
+    thin, beside = (
+        sp.random(*shape, 0.2, random_state=2, format="csr", dtype=np.float32) for shape in ((40, 9), (9, 40))
+    )
     scale = np.linspace(0.5, 2.0, 40)
 
-    held, found = linear.cut([(0.7, rows), (0.3, loose)], scale, 40)
+    held, found = linear.cut([(0.7, rows), (0.3, loose), (0.2, linear.Rows(thin, beside))], scale, 40)
 
-    whole = (0.7 * (rows.left @ rows.right) + 0.3 * loose.left.toarray()) * scale
+    whole = (
+        0.7 * (rows.left @ rows.right) + 0.3 * loose.left.toarray() + 0.2 * (thin @ beside).toarray()
+    ) * scale
     np.fill_diagonal(whole, 0.0)
     assert np.allclose(found.toarray(), whole[held], atol=1e-5)
 

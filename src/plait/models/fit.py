@@ -261,11 +261,13 @@ def _stacked(
 def _served(
     rows: Rows, place: NDArray[np.int32], stacked: list[sp.csr_matrix], by: NDArray[np.float64]
 ) -> Rows:
+    """Rows that stand for what others touched, by the pool's rows as they are served, which are the first that are stacked."""
     if rows.via is None:
         return rows
-    held = np.flatnonzero(place >= 0)
-    pool = stacked[0][place[held]] @ sp.diags(1.0 / by)
-    return Rows((rows.via.tocsc()[:, held] @ pool).tocsr().astype(np.float32), None)
+    pool, via = stacked[0], rows.via.tocsc()
+    via = via[:, np.flatnonzero(place >= 0)].tocsr()
+    plain = (pool.data / by[pool.indices]).astype(np.float32)
+    return Rows(via, sp.csr_matrix((plain, pool.indices, pool.indptr), shape=pool.shape))
 
 
 def _learned(

@@ -53,14 +53,14 @@ class Rows:
 
     Attributes:
         left: (entities, thin).
-        right: (thin, items); ``None`` stands for the identity.
+        right: (thin, items), dense or sparse; ``None`` stands for the identity.
         own: whether the diagonal is zero.
         via: (entities, columns) that ``left`` is a product of, where these rows stand for what others touched.
         origin: the regression that they are from, so that people can be taken out of them again.
     """
 
     left: sp.csr_matrix
-    right: Floats | None
+    right: Floats | sp.csr_matrix | None
     own: bool = False
     via: sp.csr_matrix | None = None
     origin: Origin | None = None
@@ -68,8 +68,8 @@ class Rows:
     def scores(self, x: sp.csr_matrix) -> Floats:
         """``x @ B``, except for what an item says of itself: (people, items)."""
         thin = x.astype(np.float32) @ self.left
-        if self.right is None:
-            dense: Floats = thin.toarray()
+        if not isinstance(self.right, np.ndarray):
+            dense: Floats = (thin if self.right is None else thin @ self.right).toarray()
             return dense
         # Few acts know few others: then most of a dense product would be of zeros.
         few = thin.nnz < SPARSE * thin.shape[0] * thin.shape[1]
@@ -328,24 +328,19 @@ def cut(
     Returns:
         the entities that have a row, and those rows: float32, indices sorted in each.
     """
-    dense = [(weight, one) for weight, one in parts if one.right is not None]
-    loose = [np.float32(weight) * one.left for weight, one in parts if one.right is None]
+    dense = [(weight, one) for weight, one in parts if isinstance(one.right, np.ndarray)]
+    loose = [(weight, one) for weight, one in parts if not isinstance(one.right, np.ndarray)]
     items = len(scale)
     rows = parts[0][1].left.shape[0]
     own = any(one.own for _, one in parts)
+    thin, beside = _loose(loose, rows, items)
     if not dense:
-        summed = sum(loose[1:], loose[0])
-        found = largest((summed @ sp.diags(scale)).tocsr().astype(np.float32), keep)
+        found = largest((thin @ beside @ sp.diags(scale)).tocsr().astype(np.float32), keep)
         held = np.flatnonzero(np.diff(found.indptr))
         return held, found[held]
     left, right = _added(dense)
     left = left.tocsr().astype(np.float32)
-    extra = (
-        sum(loose[1:], loose[0]).tocsr().astype(np.float32)
-        if loose
-        else sp.csr_matrix((rows, items), dtype=np.float32)
-    )
-    held = np.flatnonzero(np.diff(left.indptr) + np.diff(extra.indptr))
+    held = np.flatnonzero(np.diff(left.indptr) + np.diff(thin.indptr))
     width = min(keep, items)
     columns, values = np.zeros((len(held), width), np.int32), np.zeros((len(held), width), np.float32)
     by = scale.astype(np.float32)
@@ -360,8 +355,8 @@ def cut(
     def make(at: int) -> None:
         some = turn[at : at + CHUNK]
         loops.largest_of_rows(
-            some, left.indptr, left.indices, left.data, right, extra.indptr, extra.indices, extra.data,
-            by, own, columns[at : at + CHUNK], values[at : at + CHUNK],
+            some, left.indptr, left.indices, left.data, right, thin.indptr, thin.indices, thin.data,
+            beside.indptr, beside.indices, beside.data, by, own, columns[at : at + CHUNK], values[at : at + CHUNK],
         )  # fmt: skip
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -370,10 +365,22 @@ def cut(
     return held, _pressed(columns[back], values[back], items)
 
 
+def _loose(parts: Sequence[tuple[float, Rows]], rows: int, items: int) -> tuple[sp.csr_matrix, sp.csr_matrix]:
+    """One product of sparse matrices, (rows, thin) and (thin, items), that is the weighed sum of parts that are not dense."""
+    lefts = [np.float32(weight) * one.left for weight, one in parts]
+    rights = [sp.eye(items, dtype=np.float32) if one.right is None else one.right for _, one in parts]
+    if not parts:
+        return sp.csr_matrix((rows, 0), dtype=np.float32), sp.csr_matrix((0, items), dtype=np.float32)
+    return sp.hstack(lefts).tocsr().astype(np.float32), sp.vstack(rights).tocsr().astype(np.float32)
+
+
 def _added(parts: Sequence[tuple[float, Rows]]) -> tuple[sp.csr_matrix, Floats]:
     """One product that is the weighed sum of several; what they have in common is there once."""
     weights = [np.float32(weight) for weight, _ in parts]
-    lefts, rights = [one.left for _, one in parts], [one.right for _, one in parts if one.right is not None]
+    lefts, rights = (
+        [one.left for _, one in parts],
+        [one.right for _, one in parts if isinstance(one.right, np.ndarray)],
+    )
     first = rights[0]
     if all(one is first for one in rights):
         return sum(

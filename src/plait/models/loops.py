@@ -80,50 +80,63 @@ def times(
 
 
 @compiled
-def _edge(size: NDArray[np.float32], width: int) -> float:
-    """The ``width``-th largest of some numbers >= 0; 0 when there are no more."""
-    if width >= len(size):
-        return 0.0
-    # A few of them tell well enough below which one need not look; when they mislead, all are looked at.
+def _near(size: NDArray[np.float32], width: int, near: Ints) -> int:
+    """Where the ``width`` largest of some numbers >= 0 stand, and some that are smaller: into ``near``, in order; how many.
+
+    A few of the numbers tell well enough below which one need not look; when they mislead, all are looked at.
+    """
     some = size[::SAMPLED].copy()
     rank = int(1.3 * width / SAMPLED) + 4
     least = np.float32(0.0)
     if rank < len(some):
         least = np.partition(some, len(some) - rank)[len(some) - rank]
-    close = np.empty(len(size), np.float32)
     filled = 0
     for j in range(len(size)):
-        close[filled] = size[j]
+        near[filled] = j
         filled += size[j] >= least
     if filled < width:
-        close[:] = size
         filled = len(size)
-    return float(np.partition(close[:filled], filled - width)[filled - width])
+        near[:filled] = np.arange(filled)
+    return filled
 
 
 @compiled
-def _kept(
-    row: NDArray[np.float32], size: NDArray[np.float32], columns: Ints, values: NDArray[np.float32]
-) -> None:
-    """The largest absolute values of ``row`` into ``columns`` and ``values``; ``size`` is room."""
-    items, width = len(row), len(columns)
-    for j in range(items):
+def _largest(
+    row: NDArray[np.float32],
+    size: NDArray[np.float32],
+    near: Ints,
+    columns: Ints,
+    values: NDArray[np.float32],
+) -> int:
+    """The largest absolute values of ``row`` into ``columns`` and ``values``, how many; ``size`` and ``near`` are room.
+
+    Zeros are none of them, and of equals at the edge the first are kept.
+    """
+    width = len(columns)
+    for j in range(len(row)):
         size[j] = abs(row[j])
-    edge = _edge(size, width)
-    filled, above = 0, 0
-    for j in range(items):
-        above += size[j] > edge
+    many = _near(size[: len(row)], width, near)
+    edge = np.float32(0.0)
+    if many > width:
+        edge = np.partition(size[near[:many]], many - width)[many - width]
+    above = 0
+    for k in range(many):
+        above += size[near[k]] > edge
     left = width - above  # of those at the edge
-    for j in range(items):
-        if size[j] >= edge and size[j] > 0.0:
-            if size[j] == edge:
-                left -= 1
-                if left < 0:
-                    continue
-            columns[filled], values[filled] = j, row[j]
-            filled += 1
-            if filled == width:
-                break
+    filled = 0
+    for k in range(many):
+        j = near[k]
+        if size[j] < edge or size[j] == 0.0:
+            continue
+        if size[j] == edge:
+            left -= 1
+            if left < 0:
+                continue
+        columns[filled], values[filled] = j, row[j]
+        filled += 1
+        if filled == width:
+            break
+    return filled
 
 
 @compiled
@@ -133,15 +146,18 @@ def largest_of_rows(
     indices: Ints,
     data: NDArray[np.float32],
     right: NDArray[np.float32],
-    extra_indptr: Ints,
-    extra_indices: Ints,
-    extra_data: NDArray[np.float32],
+    thin_indptr: Ints,
+    thin_indices: Ints,
+    thin_data: NDArray[np.float32],
+    beside_indptr: Ints,
+    beside_indices: Ints,
+    beside_data: NDArray[np.float32],
     scale: NDArray[np.float32],
     own: bool,
     columns: Ints,
     values: NDArray[np.float32],
 ) -> None:
-    """The largest absolute values of some rows of ``(left @ right + extra) * scale``, without writing those rows down.
+    """The largest absolute values of some rows of ``(left @ right + thin @ beside) * scale``, without writing those rows down.
 
     ``columns`` and ``values`` (rows, width) are filled, zeros where there is no more. Of equals at the edge the lower columns are
     kept. With ``own`` row r has nothing at column r. Rows that are one row of ``right`` and follow each other are worked out
@@ -149,19 +165,19 @@ def largest_of_rows(
     """
     items, width = right.shape[1], columns.shape[1]
     row = np.empty(items, np.float32)
-    size = np.empty(items, np.float32)
+    size, near = np.empty(items, np.float32), np.empty(items + 1, np.int32)
     last = -1
     last_columns, last_values = np.empty(width + 1, np.int32), np.empty(width + 1, np.float32)
     for k in range(len(which)):
         at, end = indptr[which[k]], indptr[which[k] + 1]
-        one = end - at == 1 and extra_indptr[which[k]] == extra_indptr[which[k] + 1]
+        one = end - at == 1 and thin_indptr[which[k]] == thin_indptr[which[k] + 1]
         if one and indices[at] != last:
             last = indices[at]
             for j in range(items):
                 row[j] = right[last, j] * scale[j]
             last_columns[:] = 0
             last_values[:] = 0.0
-            _kept(row, size, last_columns, last_values)
+            _largest(row, size, near, last_columns, last_values)
         if one:
             _without(which[k] if own else -1, data[at], last_columns, last_values, columns[k], values[k])
             continue
@@ -170,13 +186,15 @@ def largest_of_rows(
             by, source = data[p], right[indices[p]]
             for j in range(items):
                 row[j] += by * source[j]
-        for p in range(extra_indptr[which[k]], extra_indptr[which[k] + 1]):
-            row[extra_indices[p]] += extra_data[p]
+        for p in range(thin_indptr[which[k]], thin_indptr[which[k] + 1]):
+            by, source = thin_data[p], thin_indices[p]
+            for q in range(beside_indptr[source], beside_indptr[source + 1]):
+                row[beside_indices[q]] += by * beside_data[q]
         if own and which[k] < items:
             row[which[k]] = 0.0
         for j in range(items):
             row[j] *= scale[j]
-        _kept(row, size, columns[k], values[k])
+        _largest(row, size, near, columns[k], values[k])
 
 
 @compiled
@@ -225,9 +243,10 @@ def neighbours(
 
     ``indptr, people, data`` are who touched a column, ``wanted_...`` what people wanted. Zeros stand where there is no more.
     """
-    items, width = len(wanted_squares), columns.shape[1]
+    items = len(wanted_squares)
     both = np.zeros(items, np.float32)
-    touched = np.empty(items, np.int32)
+    touched, row = np.empty(items, np.int32), np.empty(items, np.float32)
+    size, near = np.empty(items, np.float32), np.empty(items + 1, np.int32)
     for k in range(len(which)):
         column, count = which[k], 0
         for p in range(indptr[column], indptr[column + 1]):
@@ -240,24 +259,15 @@ def neighbours(
                 both[item] += by * wanted_data[q]
                 if both[item] == 0.0:  # what cancels out exactly is still touched, and once
                     both[item] = np.float32(1e-30)
-        size = np.empty(count, np.float32)
         for j in range(count):
             item = touched[j]
             if own and item == column:
                 both[item] = 0.0
             both[item] /= squares[column] * wanted_squares[item] + shrink
-            size[j] = abs(both[item])
-        edge = _edge(size, width)
-        filled = 0
-        for least in (
-            True,
-            False,
-        ):  # first what is above the edge, then of what is on it as many as there is room for
-            for j in range(count):
-                item = touched[j]
-                if filled < width and size[j] > 1e-20 and (size[j] > edge if least else size[j] == edge):
-                    columns[k, filled], values[k, filled] = item, both[item]
-                    filled += 1
+            row[j] = both[item] if abs(both[item]) > 1e-20 else 0.0
+        filled = _largest(row[:count], size, near, columns[k], values[k])
+        for j in range(filled):
+            columns[k, j] = touched[columns[k, j]]
         for j in range(count):
             both[touched[j]] = 0.0
 
