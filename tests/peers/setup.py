@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -99,8 +100,17 @@ def _packages(wanted: Path, folder: Path, what: str) -> list[str]:
     return []
 
 
-# A fediverse server in C. Debian has it from 13 on, and for 12 among its backports.
-_BACKPORTS = "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian bookworm-backports main"
+# A fediverse server in C. Debian has it from 13 on, and for 12 among its backports, which the mirror that this machine has has too.
+def _backports() -> str:
+    told = subprocess.run(
+        ["apt-get", "indextargets", "--format", "$(RELEASE) $(REPO_URI)", "Created-By: Packages"],
+        capture_output=True,
+        text=True,
+    )
+    release = platform.freedesktop_os_release().get("VERSION_CODENAME", "")
+    mirrors = dict(reversed([line.split(" ", 1) for line in told.stdout.splitlines() if " " in line]))
+    keys = "/usr/share/keyrings/debian-archive-keyring.gpg"
+    return f"deb [signed-by={keys}] {mirrors.get(release, '')} {release}-backports main"
 
 
 def _snac() -> list[str]:
@@ -114,7 +124,7 @@ def _snac() -> list[str]:
     apt = PEERS / "apt"
     for name in ("lists/partial", "archives/partial"):
         (apt / name).mkdir(parents=True, exist_ok=True)
-    (apt / "sources.list").write_text(_BACKPORTS + "\n")
+    (apt / "sources.list").write_text(_backports() + "\n")
     options = [
         f"Dir::Etc::sourcelist={apt}/sources.list", "Dir::Etc::sourceparts=/dev/null", f"Dir::State::lists={apt}/lists",
         f"Dir::Cache::archives={apt}/archives", "Dir::Cache::pkgcache=", "Dir::Cache::srcpkgcache=",
