@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-from plait.catalog.items import checked_item
+from plait.catalog.checks import checked_item
 from plait.demo.shelf import items, shelf
 from plait.text import NEUTRAL, Names, Reading, read
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 from hashlib import blake2b
 from typing import Any
 
-from plait.catalog.items import MAX_TIES, POST, Tie
+from plait.catalog.checks import MAX_TIES
+from plait.catalog.items import POST, Tie
 from plait.connectors import Fact, Post
 from plait.events import About
 from plait.intake.signals import TEXT

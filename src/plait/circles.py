@@ -15,7 +15,7 @@ import numpy as np
 
 from plait.events import SOCIAL, Signal, is_network, is_weak
 from plait.graph import SOMEONE, Graph, Shared, pseudonym, quarters
-from plait.profiles import people
+from plait.profiles import everybody, people
 from plait.profiles.consent import ConsentDoor
 from plait.profiles.fragment import half_life_ms
 from plait.profiles.profile import Entry
@@ -79,7 +79,7 @@ class Circles:
             door: statements newer than the snapshot.
             until: see ``load``.
         """
-        for one, entries in people.own_entries(
+        for one, entries in everybody.own_entries(
             snapshot, self._settings, identifiers, now=self._since, door=door
         ):
             entries = so_far(entries, until)
@@ -152,7 +152,7 @@ class Circles:
 def training_rows(
     snapshot: Snapshot, settings: Settings, pepper: str, *, now: int, until: int | None = None
 ) -> Iterator[tuple[str, list[Entry]]]:
-    """``people.training_rows``, each with what those around the person liked: what is learned is what is asked.
+    """``everybody.training_rows``, each with what those around the person liked: what is learned is what is asked.
 
     Args:
         snapshot: of the state.
@@ -162,7 +162,7 @@ def training_rows(
         until: leaves out what happened after, and what others liked is told as it would have been then.
     """
     circles = Circles(settings, pepper, now=now, dated=True).load(snapshot, until=until)
-    for row, entries in people.training_rows(snapshot, settings, now=now):
+    for row, entries in everybody.training_rows(snapshot, settings, now=now):
         entries = so_far(entries, until)
         if any(one.kind in ("account", "post") for one in entries):
             members = people.members(snapshot, row, settings)

@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plait.catalog import ASIDE, MAX_SHOWN, PROMOTION, Catalog, Placement
-from plait.errors import Rejected
+from plait.errors import Rejected, misfit
 from plait.events import DAY, MAX_WHO
 from plait.explore import CANDIDATES, Explorer, chance_of, features_of, pick
 from plait.explore import prior as unexplored
+from plait.intake.checks import sound
 from plait.models import Model, prior
 from plait.models.ranker import Acts, Ranker
 from plait.profiles.facts import Facts, belongs
@@ -475,20 +476,26 @@ def question_of(body: bytes) -> Question:
     """A question as sent, checked.
 
     Raises:
-        Rejected: code ``invalid_json`` or ``invalid_question``; ``field`` is the path of what is wrong.
+        Rejected: code ``invalid_json``, ``invalid_text``, ``too_deep`` or ``invalid_question``; ``field`` is the path of what is wrong.
     """
     try:
         question = _questions.decode(body)
     except msgspec.ValidationError as exc:
-        path = str(exc).partition(" - at `$")[2]
-        raise Rejected(str(exc), code="invalid_question", field=path.strip("`.") or None) from exc
+        what, field = misfit(exc)
+        raise Rejected(what, code="invalid_question", field=field) from exc
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
+        sound(body)  # says what is wrong with it, where others can read it
         raise Rejected(f"the body is not JSON: {exc}", code="invalid_json") from exc
-    _check(question)
+    check(question)
     return question
 
 
-def _check(question: Question) -> None:
+def check(question: Question) -> None:
+    """Hold a question to what one may ask at once.
+
+    Raises:
+        Rejected: ``invalid_question``; ``field`` is the path of what is too much, or asked twice.
+    """
     for field, values, most in (
         ("placements", question.placements, MAX_PLACEMENTS),
         ("identifiers", question.identifiers, MAX_WHO),

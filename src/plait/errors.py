@@ -8,7 +8,10 @@ PlaitError
 
 from __future__ import annotations
 
+import re
 from typing import Any
+
+import msgspec
 
 
 class PlaitError(Exception):
@@ -71,3 +74,23 @@ class Unavailable(PlaitError):
 
 class Corrupt(PlaitError):
     """Our own data is not what we wrote. Never answered around: the process stops and says where to look."""
+
+
+_NAMED = re.compile(r"(?:missing required|contains unknown) field `(.+)`")
+
+
+def misfit(error: msgspec.ValidationError, path: str = "") -> tuple[str, str | None]:
+    """What is wrong with a value that has not the shape it should have, and the path of that.
+
+    Args:
+        error: of msgspec; it says the path of what holds a wrong name, not of the name.
+        path: of the whole, for what is within it.
+
+    Returns:
+        A sentence, and ``items[3].price``; ``None`` where it is the whole, and that has no path.
+    """
+    what, _, where = str(error).partition(" - at `$")
+    field = path + where.rstrip("`").replace("[...]", "")
+    if named := _NAMED.search(what):
+        field = f"{field}.{named[1][:80]}"
+    return what, field.lstrip(".") or None

@@ -311,6 +311,9 @@ def addresses_of(identifier: str) -> list[str]:
     return [f"{scheme}://{host}/{below}{name}/".lower() for scheme in ("https", "http") for below in _BELOW]
 
 
+_CALLED = {type(None): "null", bool: "true or false", list: "a list", dict: "an object"}  # in JSON
+
+
 def checked_identifier(text: Any, *, field: str) -> str:
     """``text`` if it is a well-formed ``type:value``.
 
@@ -319,7 +322,7 @@ def checked_identifier(text: Any, *, field: str) -> str:
     """
     if not isinstance(text, str):
         raise Rejected(
-            f"{field} must be a string like user:42, not {type(text).__name__}",
+            f"{field} must be a text like user:42, not {_CALLED.get(type(text), 'a number')}",
             code="invalid_identifier",
             field=field,
         )

@@ -15,8 +15,8 @@ from plait.accounts import FOLDER, Accounts, ours
 from plait.catalog import Audience, Catalog
 from plait.errors import Rejected
 from plait.events import is_network
+from plait.profiles.everybody import usable_profiles
 from plait.profiles.facts import Facts, Meanings, Ours, belongs, condition
-from plait.profiles.people import usable_profiles
 from plait.profiles.profile import Profile
 from plait.settings import Settings
 from plait.store import Store, open_store

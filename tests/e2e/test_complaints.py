@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from plait.bridge import told_of
-from plait.catalog.items import checked_item
+from plait.catalog.checks import checked_item
 from plait.connectors import Fact
 from plait.events import About, Signal
 from plait.text import Names

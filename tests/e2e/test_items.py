@@ -79,6 +79,28 @@ def test_an_item_whose_id_is_not_the_paths_is_refused(server):
     assert (answer.status_code, answer.json()["field"]) == (400, "id")
 
 
+def test_a_number_serves_as_id_in_body_and_path(server):
+    assert server.ask("PUT", "/v1/items/4711", {"id": 4711, "title": "A tent"}).status_code == 200
+
+    assert server.ask("GET", "/v1/items/4711").json()["id"] == "4711"
+
+
+def test_half_a_character_in_one_item_costs_no_other(server):
+    answer = server.ask(
+        "POST", "/v1/items", content=b'{"items": [{"id": "whole"}, {"id": "half", "title": "\\ud83d"}]}'
+    )
+
+    assert (answer.status_code, answer.json()["accepted"]) == (200, 1)
+    assert answer.json()["refused"][0]["field"] == "items[1].title"
+
+
+def test_a_placement_may_be_called_items(server):
+    server.ask("PUT", "/v1/placements/items", {"n": 2})
+
+    assert server.ask("GET", "/v1/placements/items").json()["n"] == 2
+    assert server.ask("GET", "/v1/placements/items/items").status_code == 200
+
+
 def test_items_are_listed_in_pages(server):
     server.ask("POST", "/v1/items", {"items": [{"id": f"listed-{i}"} for i in range(5)]})
     seen, after = [], None

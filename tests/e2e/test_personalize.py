@@ -225,6 +225,11 @@ def test_a_page_for_nobody_is_the_popular_one(server):
         ("GET", "/v1/personalize", None, 405, "method_not_allowed"),
         ("POST", "/v1/placements/home.grid/items", {}, 405, "method_not_allowed"),
         ("GET", "/v1/placements/home.grid/items?n=x", None, 400, "invalid_question"),
+        ("GET", "/v1/placements/home.grid/items?plese=1", None, 400, "invalid_question"),
+        ("GET", "/v1/placements/home.grid/items?explain=maybe", None, 400, "invalid_question"),
+        ("GET", "/v1/placements/home.grid/items?where=price+%3C", None, 400, "invalid_expression"),
+        ("GET", "/v1/placements/home.grid/items?identifier=ann", None, 400, "invalid_identifier"),
+        ("POST", "/v1/personalize", {"placements": [{"id": "home.grid"}], "context": {"x": "x" * 3_000_000}}, 413, "body_too_large"),
         ("GET", "/v1/placements/nowhere/items", None, 404, "unknown_placement"),
     ],
 )  # fmt: skip
@@ -232,6 +237,14 @@ def test_what_cannot_be_answered_is_told(server, method, path, body, status, cod
     answer = server.ask(method, path, body)
 
     assert (answer.status_code, answer.json()["code"]) == (status, code)
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [("n=0", "n"), ("where=price+%3C", "where"), ("identifier=ann", "identifier"), ("plese=1", "plese")],
+)
+def test_in_a_get_the_field_is_the_name_in_the_query(server, query, field):
+    assert server.ask("GET", f"/v1/placements/home.grid/items?{query}").json()["field"] == field
 
 
 def test_who_withdrew_gets_the_popular_page_from_the_next_request_on(server):

@@ -111,6 +111,62 @@ def test_a_data_folder_that_is_a_file_is_told(tmp_path):
     assert "Traceback" not in told.stderr
 
 
+def test_every_line_of_its_log_is_json_that_names_nobody(own_server):
+    own_server.env["PLAIT_LOG_LEVEL"] = "info"
+    own_server.start()
+    own_server.collect(view("ann-of-the-log"))
+    own_server.ask("DELETE", "/v1/profiles/user:ann-of-the-log")
+    own_server.ask("POST", "/v1/fit")
+    assert own_server.stop() == 0
+
+    lines = [json.loads(line) for line in own_server.words().splitlines()]
+
+    assert {"serving", "stopped"} <= {line["event"] for line in lines}
+    assert all({"event", "level", "timestamp"} <= set(line) for line in lines)
+    for secret in ("ann-of-the-log", own_server.secret, own_server.write):
+        assert secret not in own_server.words()
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """A disk of its own, and a call that mounts it read-only."""
+    where = tmp_path / "disk"
+    where.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=256m", "tmpfs", str(where)]
+    if os.getuid() or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("a disk of its own needs root")
+    yield where, lambda how: subprocess.run(["mount", "-o", f"remount,{how}", str(where)], check=True)
+    subprocess.run(["umount", "-l", str(where)], check=True)
+
+
+def test_a_folder_that_cannot_be_written_is_told_in_one_line(own_server, disk):
+    where, remount = disk
+    own_server.data = where / "data"
+    own_server.start()
+    own_server.collect(view("ann"))
+    assert own_server.stop() == 0
+    remount("ro")
+
+    for words in (
+        ("serve", "--port", "0"),
+        ("import", "items", __file__),
+        ("fit",),
+        ("forget", "user:ann", "--yes"),
+    ):
+        told = plait(*words, "--data", str(own_server.data))
+
+        assert told.returncode == 75, (words, told.stderr)
+        assert len(told.stderr.splitlines()) == 1
+        assert str(own_server.data) in told.stderr
+    told = plait("doctor", "--data", str(own_server.data))
+    assert told.returncode == 1
+    assert "not writable" in told.stdout
+
+    remount("rw")
+    own_server.start()
+    assert own_server.profile("user:ann")["counts"] == {"view": 1}
+
+
 def test_stopping_lets_requests_under_way_finish(own_server):
     own_server.start()
     body = json.dumps({"batch": [view("ann")], "writeKey": own_server.write}).encode()
@@ -156,6 +212,11 @@ def test_a_rotated_key_is_taken_up_while_running_and_the_old_one_ends_when_dropp
         ("PATCH", "/v1/items", 405, "method_not_allowed"),
         ("GET", "/v1/profiles/nonsense", 400, "invalid_identifier"),
         ("GET", "/v1/profiles/user:nobody-at-all", 404, "unknown_person"),
+        ("DELETE", "/v1/profiles/user:%ff", 400, "invalid_text"),
+        ("GET", "/v1/items/%c3%28", 400, "invalid_text"),
+        ("GET", "/v1/items/%ef%bf%bd", 404, "unknown_item"),
+        ("GET", "/v1/live", 400, "invalid_identifier"),
+        ("GET", "/sourceConfigs", 404, "not_found"),
         ("GET", "/v1/profiles/user:ann?include=secrets", 400, "invalid_query"),
         ("GET", "/v1/profiles/user:ann?limit=0", 400, "invalid_query"),
     ],
@@ -175,8 +236,9 @@ def test_every_error_is_json_with_a_code_and_a_message(server, method, path, sta
         (b"", "invalid_json"),
         (b"{", "invalid_json"),
         (b"[]", "invalid_body"),
-        (b"\xff", "invalid_json"),
-        (b'{"identifiers":' + b"[" * 50_000, "invalid_json"),
+        (b"\xff", "invalid_text"),
+        (b'{"identifiers":' + b"[" * 50_000, "too_deep"),
+        (b'{"identifiers":["user:a","user:\\ud800"]}', "invalid_text"),
         (b'{"identifiers":["user:a"]}', "invalid_link"),
         (b'{"identifiers":["user:a","user:a"]}', "invalid_link"),
         (b'{"identifiers":["user:a",7]}', "invalid_identifier"),
@@ -275,6 +337,8 @@ def test_an_erased_person_is_unknown_and_a_late_retry_does_not_bring_them_back(s
     answer = server.ask("DELETE", "/v1/profiles/user:otto")
 
     assert answer.status_code == 200, answer.text
+    assert answer.json()["known"] is True
+    assert server.ask("DELETE", "/v1/profiles/user:oto").json()["known"] is False
     assert server.profile("user:otto") is None
     assert server.ask("GET", "/v1/profiles/user:otto/export").status_code == 404
     server.collect(late)

@@ -12,7 +12,7 @@ from tests.property.facts import NOW, OPEN, folded
 from plait import supervise
 from plait.accounts import Connected, ours
 from plait.catalog import Audience, Catalog, Item, Placement, fold_items
-from plait.catalog.items import checked_audience
+from plait.catalog.checks import checked_audience
 from plait.connectors import Account
 from plait.decide import Asked, Decider, Question
 from plait.errors import Rejected, Unavailable

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from plait.bridge import NOBODY, interest, item_of, ties_of, told_of
-from plait.catalog.items import checked_item
+from plait.catalog.checks import checked_item
 from plait.connectors import Fact, Post
 from plait.events import About, Signal
 from plait.intake.places import PageRule, Places

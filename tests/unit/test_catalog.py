@@ -86,17 +86,21 @@ def test_what_is_wrong_is_told_with_its_field(told, field):
     assert (refused.value.code, refused.value.field) == ("invalid_item", field)
 
 
-@pytest.mark.parametrize(("told", "code"), [
-    ({"id": "a", "n": 0}, "invalid_placement"), ({"id": "a", "n": 101}, "invalid_placement"), ([], "invalid_placement"),
-    ({"n": 3}, "invalid_placement"), ({"id": "a", "colour": 3}, "invalid_placement"), ({"id": "a/b"}, "invalid_placement"),
-    ({"id": "a", "where": "price <"}, "invalid_expression"), ({"id": "a", "where": "colr = 'x'"}, "invalid_expression"),
-    ({"id": ""}, "invalid_placement"), ({"id": "a", "kinds": ["x"] * 33}, "invalid_placement"),
+@pytest.mark.parametrize(("told", "code", "field"), [
+    ({"id": "a", "n": 0}, "invalid_placement", "placement.n"), ({"id": "a", "n": 101}, "invalid_placement", "placement.n"),
+    ({"id": "a", "n": "3"}, "invalid_placement", "placement.n"), ([], "invalid_placement", "placement"),
+    ({"n": 3}, "invalid_placement", "placement.id"), ({"id": "a", "colour": 3}, "invalid_placement", "placement.colour"),
+    ({"id": "a/b"}, "invalid_placement", "placement.id"), ({"id": ""}, "invalid_placement", "placement.id"),
+    ({"id": "a", "where": "price <"}, "invalid_expression", "placement.where"),
+    ({"id": "a", "where": "colr = 'x'"}, "invalid_expression", "placement.where"),
+    ({"id": "a", "kinds": ["x"] * 33}, "invalid_placement", "placement.kinds"),
+    ({"id": "a", "kinds": ["x", 3]}, "invalid_placement", "placement.kinds[1]"),
 ])  # fmt: skip
-def test_a_placement_that_cannot_work_is_refused(told, code):
+def test_a_placement_that_cannot_work_is_refused(told, code, field):
     with pytest.raises(Rejected) as refused:
         checked_placement(told, field="placement", attributes={"color"})
 
-    assert refused.value.code == code
+    assert (refused.value.code, refused.value.field) == (code, field)
 
 
 # --- the fold

@@ -16,7 +16,7 @@ from plait.events import DAY, Record, encode_record
 from plait.graph import FEWEST, QUARTER, pseudonym
 from plait.intake.signals import load_signals
 from plait.models.ranker import about_of
-from plait.profiles import people
+from plait.profiles import everybody, people
 from plait.profiles.fold import Fold
 from plait.profiles.subjects import BEYOND, FOLLOWED, OTHERS, TOGETHER
 from plait.settings import ConsentDefaults, Settings
@@ -329,7 +329,7 @@ def test_somebody_two_ties_away_has_no_profile_and_teaches_nothing():
     store, _ = world(follow(FAR, pseudonym("bluesky:farther", "pepper")))
 
     assert people.profile(store, FAR, now=NOW, settings=OPEN, purpose=None) is None
-    assert list(people.training_rows(store, OPEN, now=NOW)) == []
+    assert list(everybody.training_rows(store, OPEN, now=NOW)) == []
 
 
 def test_ties_told_as_numbers_lead_to_those_who_are_known():

@@ -267,9 +267,13 @@ def test_more_reasons_than_fit_are_summed_up_and_still_add_up():
         (b'{"placements":[{"id":7}]}', "invalid_question", "placements[0].id"),
         (b'{"placements":[{"id":"a"},{"id":"a"}]}', "invalid_question", "placements[1].id"),
         (b'{"placements":[{"id":"a"}],"identifiers":["user:a",7]}', "invalid_question", "identifiers[1]"),
-        (b'{"placements":[{"id":"a","m":3}]}', "invalid_question", "placements[0]"),
-        (b'{"placements":[{"id":"a"}],"plese":1}', "invalid_question", None),
-        (b'{"placements":[{"id":"\xff"}]}', "invalid_json", None),
+        (b'{"placements":[{"id":"a","m":3}]}', "invalid_question", "placements[0].m"),
+        (b'{"placements":[{"n":3}]}', "invalid_question", "placements[0].id"),
+        (b'{"placements":[{"id":"a"}],"plese":1}', "invalid_question", "plese"),
+        (b"{}", "invalid_question", "placements"),
+        (b'{"placements":[{"id":"\xff"}]}', "invalid_text", None),
+        (b'{"placements":[{"id":"\\ud800"}]}', "invalid_text", "placements[0].id"),
+        (b'{"placements":[{"id":"a"}],"context":' + b'{"a":' * 9_000 + b"1" + b"}" * 9_001, "too_deep", None),
     ],
 )
 def test_a_question_that_cannot_be_read_is_told_where(body, code, field):

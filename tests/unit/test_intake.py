@@ -317,6 +317,13 @@ def test_one_event_many_or_an_envelope_are_all_fine(wrap):
     assert OWN.events(body, trusted=False, now=NOW).accepted == 1
 
 
+def test_a_misspelt_name_beside_events_is_refused():
+    with pytest.raises(Rejected) as refused:
+        OWN.events(b'{"events": [{"signal": "view", "who": ["user:u1"]}], "sentAt": 1}', trusted=False, now=NOW)
+
+    assert (refused.value.code, refused.value.field) == ("invalid_field", "sentAt")
+
+
 def test_events_of_a_question_are_about_who_asks():
     body = b'[{"signal":"view","about":{"item":"tent-2"}}]'
     taken = OWN.events(body, trusted=False, now=NOW, who=("anonymous:a1",))

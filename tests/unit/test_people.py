@@ -6,7 +6,7 @@ from bench.plain import PlainLog, PlainStore
 from plait.events import Record, encode_record
 from plait.intake.records import events_of
 from plait.intake.signals import load_signals
-from plait.profiles import people
+from plait.profiles import everybody, history, people
 from plait.profiles.consent import ConsentDoor
 from plait.profiles.fold import Fold
 from plait.settings import ConsentDefaults, Settings
@@ -169,7 +169,7 @@ def test_recent_events_come_newest_first_over_all_identifiers():
     shop = Shop()
     shop.tell({"who": ["anonymous:a"], "at": NOW - 9}, LOGIN, {"who": ["user:u"], "at": NOW + 9})
 
-    found = people.recent(shop.store, shop.log, "user:u", 2, settings=OPEN, signals=SIGNALS)
+    found = history.recent(shop.store, shop.log, "user:u", 2, settings=OPEN, signals=SIGNALS)
 
     assert [one["at"] for one in found] == [NOW + 9, NOW]
 
@@ -178,7 +178,7 @@ def test_recent_events_can_be_paged():
     shop = Shop()
     shop.tell(*[{"who": ["user:u"], "at": NOW - n} for n in range(5)])
 
-    found = people.recent(shop.store, shop.log, "user:u", 2, settings=OPEN, signals=SIGNALS, before=NOW - 1)
+    found = history.recent(shop.store, shop.log, "user:u", 2, settings=OPEN, signals=SIGNALS, before=NOW - 1)
 
     assert [one["at"] for one in found] == [NOW - 2, NOW - 3]
 
@@ -189,7 +189,7 @@ def test_an_export_holds_all_that_is_held():
         {"who": ["anonymous:a"], **TENT}, {**LOGIN, "traits": {"size": 42}, "consent": {"social": False}}
     )
 
-    told = people.export(shop.store, shop.log, "user:u", settings=OPEN, signals=SIGNALS, now=NOW)
+    told = history.export(shop.store, shop.log, "user:u", settings=OPEN, signals=SIGNALS, now=NOW)
 
     assert told is not None
     assert told["traits"] == {"size": 42}
@@ -199,13 +199,13 @@ def test_an_export_holds_all_that_is_held():
 
 
 def test_there_is_no_export_of_a_stranger():
-    assert people.export(PlainStore(), PlainLog(), "user:x", settings=OPEN, signals=SIGNALS, now=NOW) is None
+    assert history.export(PlainStore(), PlainLog(), "user:x", settings=OPEN, signals=SIGNALS, now=NOW) is None
 
 
 def rows(shop):
     return {
         row: {one.id for one in entries}
-        for row, entries in people.training_rows(shop.store, shop.settings, now=NOW)
+        for row, entries in everybody.training_rows(shop.store, shop.settings, now=NOW)
     }
 
 

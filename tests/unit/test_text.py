@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.gold import demo_names, gold, score
 
-from plait.catalog.items import checked_item
+from plait.catalog.checks import checked_item
 from plait.delicate import refused
 from plait.text import Names, read
 from plait.text.lexicon import LANGUAGES, lexicon

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from plait.catalog import Catalog, fold_items
-from plait.catalog.items import Item, Tie, checked_item
+from plait.catalog.checks import checked_item
+from plait.catalog.items import Item, Tie
 from plait.errors import Rejected
 from plait.events import Record
 from plait.models.meaning import Meanings

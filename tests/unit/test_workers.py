@@ -22,6 +22,7 @@ from plait.settings import load
 from plait.store import open_store
 
 NOW = 1_780_000_000_000
+DAY = 86_400_000
 
 
 @pytest.fixture
@@ -122,6 +123,17 @@ def test_the_lake_holds_each_event_once(settings, log):
         eventually(lambda: lake_ids(settings) == ["1", "2", "3"])
         log.append([record("4")])
         eventually(lambda: lake_ids(settings) == ["1", "2", "3", "4"])
+
+
+def test_what_is_older_than_the_retention_leaves_the_lake_and_nothing_else(tmp_path, log):
+    now = time.time_ns() // 1_000_000
+    short = load(str(tmp_path), env={}, overrides={"lake_every_seconds": 0.05, "lake_retention_days": 3.0})
+    log.append([record("old", at=now - 4 * DAY), record("new", at=now - 2 * DAY)])
+
+    with following(short):
+        eventually(lambda: lake_ids(short) == ["new"])
+
+    assert views(short) == 2
 
 
 def test_a_killed_fold_counts_nothing_twice_and_loses_nothing(settings, log, tmp_path):

@@ -1,23 +1,33 @@
-"""All items, placements and audiences in memory, as the server asks them, and their fold.
+"""All items, placements and audiences in memory, as the server asks them.
 
-They arrive through the log like any other fact (``fold_items``, ``fold_named``: the last writer wins), and the server
-keeps them in memory as a ``Catalog``, told of a change as soon as it is durable. What an item is, ``items.py`` says.
+They arrive through the log like any other fact (``fold.py``), and the server keeps them in memory as a ``Catalog``, told of a
+change as soon as it is durable. What an item is, ``items.py`` says, and ``checks.py`` what a sender may say of one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from plait.catalog.checks import checked_item, checked_placement
 from plait.catalog.columns import Column, Lists, Mask, Value
 from plait.catalog.conditions import Condition
 from plait.catalog.expressions import ATTRIBUTE, FIELDS, compile
+from plait.catalog.fold import (
+    KINDS,
+    changes_of,
+    decode_audience,
+    decode_item,
+    decode_placement,
+    fold_items,
+    kept,
+    packed,
+)
 from plait.catalog.items import (
     ASIDE,
     DEFAULT_PLACEMENTS,
@@ -27,121 +37,14 @@ from plait.catalog.items import (
     Audience,
     Item,
     Placement,
-    checked_item,
-    checked_placement,
 )
-from plait.errors import Corrupt
 from plait.events import Record
 from plait.store import Snapshot
 
 __all__ = [
-    "ASIDE", "DEFAULT_PLACEMENTS", "KINDS", "MAX_SHOWN", "POST", "PROMOTION", "Audience", "AudienceChanges", "Catalog", "Item",
-    "ItemChanges", "Placement", "PlacementChanges", "checked_item", "checked_placement", "decode_item", "fold_items", "fold_named",
+    "ASIDE", "DEFAULT_PLACEMENTS", "KINDS", "MAX_SHOWN", "POST", "PROMOTION", "Audience", "Catalog", "Item", "Placement",
+    "checked_item", "checked_placement", "decode_item", "fold_items",
 ]  # fmt: skip
-
-
-class ItemChanges(msgspec.Struct, kw_only=True):
-    """The body of a record of kind ``items``."""
-
-    put: tuple[Item, ...] = ()
-    delete: tuple[str, ...] = ()
-
-
-class PlacementChanges(msgspec.Struct, kw_only=True):
-    """The body of a record of kind ``placements``."""
-
-    put: tuple[Placement, ...] = ()
-    delete: tuple[str, ...] = ()
-
-
-class AudienceChanges(msgspec.Struct, kw_only=True):
-    """The body of a record of kind ``audiences``."""
-
-    put: tuple[Audience, ...] = ()
-    delete: tuple[str, ...] = ()
-
-
-KINDS = ("items", "placements", "audiences")  # of records that change a catalog, and the tables they change
-Get = Callable[[str, bytes], bytes | None]  # table, key -> value
-
-_item_decoder = msgspec.msgpack.Decoder(Item)
-_placement_decoder = msgspec.msgpack.Decoder(Placement)
-_audience_decoder = msgspec.msgpack.Decoder(Audience)
-_items_decoder = msgspec.json.Decoder(ItemChanges)
-_placements_decoder = msgspec.json.Decoder(PlacementChanges)
-_audiences_decoder = msgspec.json.Decoder(AudienceChanges)
-_pack = msgspec.msgpack.Encoder().encode
-
-
-# --- the fold ----------------------------------------------------------------------------------------------------------
-
-
-def fold_items(record: Record, get: Get) -> dict[str, dict[bytes, bytes | None]]:
-    """What a record of one of ``KINDS`` changes in the store: ``{table: {key: value or None}}``.
-
-    Args:
-        record: its body was checked before it went into the log.
-        get: ``(table, key)`` -> the value as of the records before this one.
-
-    Raises:
-        Corrupt: the body is not what we write.
-    """
-    if record.kind != "items":
-        return fold_named(record)
-    changed: dict[bytes, bytes | None] = {}
-    changes = _decoded(record, _items_decoder)
-    for item in changes.put:
-        key = item.id.encode()
-        old = changed[key] if key in changed else get("items", key)
-        before = None if old is None else decode_item(old)
-        changed[key] = _pack(_kept(item, before, record.received_at))
-    changed.update((one.encode(), None) for one in changes.delete)
-    return {"items": changed}
-
-
-def fold_named(record: Record) -> dict[str, dict[bytes, bytes | None]]:
-    """What a record of kind ``placements`` or ``audiences`` changes. A default placement that is deleted comes back as it was."""
-    changes: PlacementChanges | AudienceChanges = (
-        _decoded(record, _placements_decoder)
-        if record.kind == "placements"
-        else _decoded(record, _audiences_decoder)
-    )
-    changed: dict[bytes, bytes | None] = {one.id.encode(): _pack(one) for one in changes.put}
-    changed.update((one.encode(), None) for one in changes.delete)
-    return {record.kind: changed}
-
-
-def _kept(item: Item, before: Item | None, received_at: int) -> Item:
-    """The item with what an update that does not say it must not lose: when it came, and what a person said of its ties."""
-    kept: dict[str, Any] = {}
-    if item.published is None:
-        known = before.published if before is not None else None
-        kept["published"] = received_at if known is None else known
-    if item.confirmed is None and before is not None and before.confirmed:
-        kept["confirmed"] = before.confirmed
-    return msgspec.structs.replace(item, **kept) if kept else item
-
-
-def _decoded(record: Record, decoder: Any) -> Any:
-    try:
-        return decoder.decode(record.body)
-    except msgspec.DecodeError as exc:
-        raise Corrupt(f"a record of kind {record.kind} cannot be read: {exc}", code="log_corrupt") from exc
-
-
-def decode_item(raw: bytes) -> Item:
-    """An item as it rests in table ``items``.
-
-    Raises:
-        Corrupt: the bytes are not an item that we wrote.
-    """
-    try:
-        return _item_decoder.decode(raw)
-    except msgspec.DecodeError as exc:
-        raise Corrupt(f"an item of the store cannot be read: {exc}", code="store_corrupt") from exc
-
-
-# --- in memory ---------------------------------------------------------------------------------------------------------
 
 MASKS = 256  # conditions whose masks are kept
 FEW = 32  # changed rows that are cheaper to ask one by one than all at once
@@ -161,8 +64,8 @@ class Catalog:
     """All items, placements and audiences in memory; items by row. Used from one thread.
 
     An item keeps its row as long as the catalog lives, also after it was deleted (``live`` tells) and came back; rows
-    are never given to another item, and another catalog of the same items may have them in another order. Arrays that are handed out are views of length ``len(rows)``: do not write to
-    them, and do not keep them over a change.
+    are never given to another item, and another catalog of the same items may have them in another order. Arrays that are
+    handed out are views of length ``len(rows)``: do not write to them, and do not keep them over a change.
 
     Attributes:
         ids: id of each row.
@@ -199,8 +102,8 @@ class Catalog:
     def load(cls, snapshot: Snapshot) -> Catalog:
         """The catalog as of a snapshot; ``apply`` the log's records after ``snapshot.position``."""
         catalog = cls(
-            placements=(_placement_decoder.decode(raw) for _, raw in snapshot.scan("placements")),
-            audiences=(_audience_decoder.decode(raw) for _, raw in snapshot.scan("audiences")),
+            placements=(decode_placement(raw) for _, raw in snapshot.scan("placements")),
+            audiences=(decode_audience(raw) for _, raw in snapshot.scan("audiences")),
         )
         catalog._fill([raw for _, raw in snapshot.scan("items")])
         for placement in catalog.placements.values():
@@ -210,21 +113,17 @@ class Catalog:
 
     def apply(self, record: Record) -> None:
         """Take in a record of one of ``KINDS``, as the fold does; the same one twice changes nothing."""
+        changes = changes_of(record)
         if record.kind == "items":
-            changes = _decoded(record, _items_decoder)
-            self.upsert(_kept(item, self.get(item.id), record.received_at) for item in changes.put)
+            self.upsert(kept(item, self.get(item.id), record.received_at) for item in changes.put)
             self.delete(changes.delete)
-        elif record.kind == "placements":
-            changed = _decoded(record, _placements_decoder)
-            self.placements.update((one.id, one) for one in changed.put)
-            for one in changed.delete:
-                self.placements.pop(one, None)
+            return
+        named = self.placements if record.kind == "placements" else self.audiences
+        named.update((one.id, one) for one in changes.put)
+        for one in changes.delete:
+            named.pop(one, None)
+            if record.kind == "placements":
                 self.placements.update((had.id, had) for had in DEFAULT_PLACEMENTS if had.id == one)
-        elif record.kind == "audiences":
-            told = _decoded(record, _audiences_decoder)
-            self.audiences.update((one.id, one) for one in told.put)
-            for one in told.delete:
-                self.audiences.pop(one, None)
 
     def __len__(self) -> int:
         """How many items there are; deleted ones do not count."""
@@ -302,7 +201,7 @@ class Catalog:
         if raw is not None:
             self._size -= 1
             self._count_attributes(decode_item(raw).attributes, -1)
-        self._packed[row] = None if item is None else _pack(item)
+        self._packed[row] = None if item is None else packed(item)
         self._live.put(row, item is not None)
         if item is not None:
             self._size += 1

@@ -10,7 +10,8 @@ import httpx
 import msgspec
 import structlog
 
-from plait.catalog.items import ASIDE, Item, checked_item
+from plait.catalog.checks import checked_item
+from plait.catalog.items import ASIDE, Item
 from plait.errors import Rejected
 from plait.fetch import trusted
 from plait.intake.signals import load_signals

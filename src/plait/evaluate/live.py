@@ -19,7 +19,7 @@ from plait.evaluate.dataset import Dataset
 from plait.evaluate.split import BY_TIME
 from plait.keys import load_keys
 from plait.models.table import Table, table_of
-from plait.profiles import people
+from plait.profiles import everybody, people
 from plait.profiles.fragment import half_life_ms
 from plait.profiles.subjects import SEP
 from plait.settings import Settings
@@ -64,7 +64,7 @@ def evaluate_installation(
         snapshot = store.snapshot()
         try:
             catalog = Catalog.load(snapshot)
-            rows = people.training_rows(snapshot, settings, now=now)
+            rows = everybody.training_rows(snapshot, settings, now=now)
             whole = table_of(rows, catalog, now=now, half_life=half_life)
             moment = _moment(whole)
             # Read again as of then: what friends liked later would tell what was looked at before.

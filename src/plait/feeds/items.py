@@ -8,8 +8,9 @@ from typing import Any
 
 import msgspec
 
+from plait.catalog.checks import MAX_ATTRIBUTES, MAX_LIST, MAX_TEXT, MAX_TITLE, checked_item
 from plait.catalog.expressions import FIELDS
-from plait.catalog.items import MAX_ATTRIBUTES, MAX_LIST, MAX_TEXT, MAX_TITLE, PROMOTION, checked_item
+from plait.catalog.items import PROMOTION
 from plait.errors import Rejected
 from plait.feeds import values
 from plait.feeds.source import Row, name_of

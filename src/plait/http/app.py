@@ -107,6 +107,8 @@ class App:
 
     async def _guarded(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._check_key(scope)
+        if "\ufffd" in scope["path"] and b"%ef%bf%bd" not in scope["raw_path"].lower():
+            raise Rejected("the path is not UTF-8 behind its percent signs", code="invalid_text")
         scope["app"] = self
         await self._rest(scope, _limited(receive), _hardened(send))
 

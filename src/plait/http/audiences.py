@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from plait.catalog import Audience
-from plait.catalog.items import MAX_AUDIENCES, checked_audience
+from plait.catalog.checks import MAX_AUDIENCES, checked_audience
 from plait.errors import Rejected
 from plait.http.items import append, body_with_id, route, unknown
 from plait.http.plain import answer, installation

@@ -7,7 +7,6 @@ answered 200 once it is on disk and not before.
 
 from __future__ import annotations
 
-import asyncio
 import re
 import zlib
 from collections.abc import Mapping
@@ -19,8 +18,19 @@ import msgspec
 
 from plait.errors import PlaitError, Rejected, Unavailable
 from plait.events import MAX_BODY_BYTES, Record, encode_record
+from plait.http.cors import Cors
 from plait.http.protocol import Answer
-from plait.http.wire import SLOWEST, Gone, Receive, Send, read_body, send_error, send_json, told_later
+from plait.http.wire import (
+    SLOWEST,
+    Gone,
+    Receive,
+    Send,
+    read_body,
+    send_error,
+    send_json,
+    send_nothing,
+    told_later,
+)
 from plait.intake import Refusal, Taken
 from plait.intake.admission import Admission
 from plait.intake.calls import CALL_TYPES, CallIntake, CallType
@@ -55,7 +65,6 @@ HINTS = (
     b"sec-ch-ua-model",
 )
 LONGEST_HEADER = 512  # characters of an agent or a hint that we keep
-DRAINED = 16 << 20  # bytes of a body that is too large which we still read, so that its sender hears why
 # What a client may do nothing about and should not hear of as an error: the person said no.
 QUIET = frozenset({"no_consent", "erased"})
 _DONE = tuple(b'{"success":true,"accepted":%d}' % n for n in range(256))
@@ -70,19 +79,19 @@ class Collect:
         admission = Admission(installation.settings, installation.door)
         self._calls = CallIntake(admission, installation.signals)
         self._events = EventIntake(admission)
-        self._origins = frozenset(installation.settings.allowed_origins)
+        self._cors = Cors(installation.settings.allowed_origins)
         self._roles: dict[bytes, Role] = {}
         self._keys = installation.keys
 
     @staticmethod
     def takes(path: str) -> bool:
         """Whether a path is one of ours."""
-        return path in ROUTES or path.startswith((_SETTINGS, _SOURCE_CONFIG))
+        return path in ROUTES or path.startswith(_SETTINGS) or path.rstrip("/") == _SOURCE_CONFIG
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         headers: dict[bytes, bytes] = dict(scope["headers"])
-        cors = self._cors(headers)
+        cors = self._cors.of(headers)
         try:
             kind = ROUTES.get(scope["path"])
             if kind is not None and scope["method"] == "POST":
@@ -91,7 +100,7 @@ class Collect:
                 self._installation.metrics.observe(kind, perf_counter() - started)
                 await send_json(send, 200, body, cors)
             elif scope["method"] == "OPTIONS":
-                await _preflight(headers, cors, send)
+                await send_nothing(send, self._cors.preflight(headers))
             else:
                 body = self._get(scope, kind)
                 await send_json(send, 200, b"" if scope["method"] == "HEAD" else body, cors)
@@ -101,8 +110,6 @@ class Collect:
             await send_json(send, refused.status, refused.body, cors)
         except PlaitError as exc:
             self._installation.metrics.refused(exc.code)
-            if exc.code == "body_too_large":
-                await _drain(receive)
             if exc.status in (408, 413):
                 cors = (*cors, (b"connection", b"close"))
             await send_error(send, exc, cors)
@@ -125,7 +132,7 @@ class Collect:
             return False
         started = perf_counter()
         headers: dict[bytes, bytes] = dict(scope["headers"])
-        cors = self._cors(headers)
+        cors = self._cors.of(headers)
         here = self._installation
 
         def told(found: int | Exception) -> None:
@@ -281,14 +288,6 @@ class Collect:
         ):
             raise Rejected("the key is not a write key of this installation", code="unknown_key", status=404)
 
-    def _cors(self, headers: Mapping[bytes, bytes]) -> tuple[tuple[bytes, bytes], ...]:
-        if "*" in self._origins:
-            return _ANY_ORIGIN
-        origin = headers.get(b"origin")
-        if origin is None or origin.decode("latin-1") not in self._origins:
-            return ((b"vary", b"Origin"),)
-        return ((b"access-control-allow-origin", origin), (b"vary", b"Origin"), _MAY_READ)
-
 
 def _done(accepted: int) -> bytes:
     return _DONE[accepted] if accepted < 256 else b'{"success":true,"accepted":%d}' % accepted
@@ -301,11 +300,6 @@ class _Refused(Exception):
         super().__init__(status)
         self.status = status
         self.body = body
-
-
-# Without leave a page may not read when it should come again.
-_MAY_READ = (b"access-control-expose-headers", b"Retry-After")
-_ANY_ORIGIN = ((b"access-control-allow-origin", b"*"), _MAY_READ)
 
 
 def inflated(body: bytes, *, limit: int = MAX_BODY_BYTES) -> bytes:
@@ -392,29 +386,3 @@ def _sent_to(scope: Scope) -> dict[str, str]:
     """
     host = dict(scope["headers"]).get(b"host", b"")
     return {"apiHost": f"{host.decode()}/v1"} if _PUBLIC_HOST.fullmatch(host) else {}
-
-
-async def _preflight(
-    headers: Mapping[bytes, bytes], cors: tuple[tuple[bytes, bytes], ...], send: Send
-) -> None:
-    asked = headers.get(b"access-control-request-headers", b"authorization, content-type")
-    more = (
-        (b"access-control-allow-methods", b"GET, POST, OPTIONS"),
-        (b"access-control-allow-headers", asked[:1_000]),
-        (b"access-control-max-age", b"86400"),
-    )
-    await send({"type": "http.response.start", "status": 204, "headers": [*cors, *more]})
-    await send({"type": "http.response.body", "body": b""})
-
-
-async def _drain(receive: Receive) -> None:
-    left = DRAINED
-    try:
-        async with asyncio.timeout(10):
-            while left > 0:
-                message = await receive()
-                if message["type"] == "http.disconnect" or not message.get("more_body"):
-                    return
-                left -= len(message.get("body", b""))
-    except TimeoutError:
-        return

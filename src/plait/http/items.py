@@ -13,16 +13,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from plait.catalog.items import (
-    MAX_ITEMS,
-    POST,
-    Item,
-    Placement,
-    checked_id,
-    checked_item,
-    checked_placement,
-    checked_ties,
-)
+from plait.catalog.checks import MAX_ITEMS, checked_id, checked_item, checked_placement, checked_ties
+from plait.catalog.items import POST, Item, Placement
 from plait.errors import Rejected
 from plait.events import Record
 from plait.http.plain import answer, body, installation
@@ -40,7 +32,7 @@ MOST_LISTED = 1_000
 
 async def put_items(request: Request) -> Response:
     """Put many items; what is wrong is told by index, and the rest is taken. ``delete`` names items to take out."""
-    told = await body(request)
+    told = await body(request, of_many=True)
     check_names(told, ("items", "delete"))
     given, gone = _list(told, "items"), _list(told, "delete")
     items, refused = await _checked(
@@ -268,7 +260,8 @@ async def _checked(
 async def body_with_id(request: Request) -> dict[str, Any]:
     """The body of a PUT, with the id that the path says."""
     told, id = await body(request), request.path_params["id"]
-    if told.setdefault("id", id) not in (id, None):
+    given = told.get("id")
+    if given not in (id, None) and (isinstance(given, bool) or str(given) != id):  # numbers serve as ids, too
         raise Rejected(
             f"id is {str(told['id'])[:80]!r}, but the path says {id!r}", code="invalid_body", field="id"
         )

@@ -20,7 +20,7 @@ from plait.events import checked_identifier
 from plait.http import Installation
 from plait.http.openapi import document
 from plait.http.plain import answer, installation
-from plait.profiles import people
+from plait.profiles import history
 
 _SHOWN = 50  # events that a listener is told first
 _SILENCE = 15.0  # seconds; proxies close lines on which nothing is said
@@ -128,7 +128,7 @@ def _rows(here: Installation, identifier: str) -> list[bytes]:
 
 def _newest(here: Installation, identifier: str) -> list[dict[str, Any]]:
     with closing(here.store.snapshot()) as snapshot:
-        return people.recent(
+        return history.recent(
             snapshot, here.log, identifier, _SHOWN, settings=here.settings, signals=here.signals
         )
 

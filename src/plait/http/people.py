@@ -18,7 +18,7 @@ from plait.http import Installation
 from plait.http.plain import answer, body, installation
 from plait.identity import needs_opt_in
 from plait.intake.told import Told
-from plait.profiles import people
+from plait.profiles import history, people
 from plait.profiles.facts import belongs
 from plait.profiles.interests import follows, interests
 from plait.profiles.state import ASIDE
@@ -41,7 +41,7 @@ async def profile(request: Request) -> Response:
         told = _told(here, found, limit)
         told["audiences"] = _audiences(here, snapshot, identifier)
         if include:
-            told["events"] = people.recent(
+            told["events"] = history.recent(
                 snapshot, here.log, identifier, events, settings=here.settings, signals=here.signals
             )
     return answer(told)
@@ -79,7 +79,7 @@ async def export(request: Request) -> Response:
     """Everything that is known about a person."""
     here, identifier = installation(request), _identifier(request)
     with closing(here.store.snapshot()) as snapshot:
-        found = people.export(
+        found = history.export(
             snapshot, here.log, identifier, settings=here.settings, signals=here.signals, now=here.now()
         )
     if found is None:
@@ -88,7 +88,11 @@ async def export(request: Request) -> Response:
 
 
 async def erase(request: Request) -> Response:
-    """Forget a person; state, log and lake hold nothing of them once the answer is there."""
+    """Forget a person; state, log and lake hold nothing of them once the answer is there.
+
+    Also of somebody of whom nothing is known: what is still on its way from before is refused then. ``known`` tells, since a
+    misspelt name looks just like them.
+    """
     here, identifier = installation(request), _identifier(request)
     if identifier.endswith("/export"):  # whoever slips here must not be told that it is done
         raise HTTPException(405)
@@ -102,7 +106,8 @@ async def erase(request: Request) -> Response:
         here.codes.forget(set(known.identifiers if known else [identifier]))
     await settled(here, record_of(here, [event], now))
     await here.redact()
-    return answer({"erased": known.identifiers if known else [identifier], "id": event.id, "at": now})
+    erased = known.identifiers if known else [identifier]
+    return answer({"erased": erased, "known": known is not None, "id": event.id, "at": now})
 
 
 async def link(request: Request) -> Response:

@@ -13,12 +13,12 @@ import shutil
 import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs, unquote
+from urllib.parse import parse_qs
 
 import msgspec
 import numpy as np
 
-from plait.decide import Asked, Decider, Decision, Page, Question, question_of
+from plait.decide import Asked, Decider, Decision, Page, Question, check, question_of
 from plait.errors import PlaitError, Rejected
 from plait.events import (
     DAY,
@@ -30,9 +30,10 @@ from plait.events import (
     is_weak,
     strongest_first,
 )
+from plait.http.cors import Cors
 from plait.http.decided import SOURCE, Decided
 from plait.http.protocol import Answer
-from plait.http.wire import Gone, Receive, Send, read_body, send_error, send_json
+from plait.http.wire import Gone, Receive, Send, read_body, send_error, send_json, send_nothing
 from plait.intake.admission import Admission
 from plait.intake.device import UNKNOWN
 from plait.intake.own import EventIntake
@@ -54,6 +55,8 @@ if TYPE_CHECKING:
 GUESSABLE = 20
 _RESERVE = 64 << 20  # bytes; with less free space the log takes nothing any more
 ROUTE = "/v1/personalize"
+_PLACEMENTS = "/v1/placements/"
+_SHORTEST = len(_PLACEMENTS + "items")  # that is a placement of this name, and no question
 AT_ONCE = 20_000  # items that a new model is laid over within one answer: some milliseconds
 
 
@@ -70,7 +73,7 @@ class Personalize:
             half_life=half_life_ms(settings.half_life_days),
             muted=round(settings.complaint_mutes_days * DAY),
         )
-        self._origins = frozenset(settings.allowed_origins)
+        self._cors = Cors(settings.allowed_origins)
         self._decided = Decided(installation)
         self._lost = installation.committer.lost
         self._looked, self._full = 0.0, False
@@ -80,19 +83,18 @@ class Personalize:
     @staticmethod
     def takes(path: str) -> bool:
         """Whether a path is one of ours."""
-        return path == ROUTE or (path.startswith("/v1/placements/") and path.endswith("/items"))
+        if path == ROUTE:
+            return True
+        return path.endswith("/items") and path.startswith(_PLACEMENTS) and len(path) > _SHORTEST
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         headers: dict[bytes, bytes] = dict(scope["headers"])
-        cors = self._cors(headers)
+        cors = self._cors.of(headers)
         began = time.perf_counter()
         try:
             if scope["method"] == "OPTIONS":
-                await send(
-                    {"type": "http.response.start", "status": 204, "headers": [*cors, *_preflight(headers)]}
-                )
-                await send({"type": "http.response.body", "body": b""})
+                await send_nothing(send, self._cors.preflight(headers))
                 return
             question = await self._question(scope, receive)
             decision = await self._answer(question, scope, headers, began)
@@ -102,6 +104,8 @@ class Personalize:
             return
         except PlaitError as exc:
             self._here.metrics.refused(exc.code)
+            if exc.field is not None and scope["method"] == "GET":
+                exc.field = _in_query(exc.field)
             if exc.status in (408, 413):
                 cors = (*cors, (b"connection", b"close"))
             await send_error(send, exc, cors)
@@ -130,7 +134,7 @@ class Personalize:
         except Exception:  # the long way says what is wrong, also where the mistake is ours
             return False
         self._here.metrics.observe("personalize", time.perf_counter() - began)
-        answer(200, _encode(decision), self._cors(dict(scope["headers"])))
+        answer(200, _encode(decision), self._cors.of(dict(scope["headers"])))
         return True
 
     # --- reading
@@ -367,14 +371,6 @@ class Personalize:
             self._looked, self._full = clock, lost or _is_full(self._here.settings.data)
         return self._full
 
-    def _cors(self, headers: dict[bytes, bytes]) -> tuple[tuple[bytes, bytes], ...]:
-        if "*" in self._origins:
-            return ((b"access-control-allow-origin", b"*"),)
-        origin = headers.get(b"origin")
-        if origin is None or origin.decode("latin-1") not in self._origins:
-            return ((b"vary", b"Origin"),)
-        return ((b"access-control-allow-origin", origin), (b"vary", b"Origin"))
-
 
 _encode = msgspec.json.Encoder().encode
 _DRAWN = ("kind", "title", "url", "image", "price", "available", "attributes")
@@ -410,37 +406,59 @@ def guessable(identifier: str) -> bool:
     return len(value) < GUESSABLE or len(set(value)) < 8
 
 
+_IN_QUERY = frozenset(
+    ("identifier", "n", "where", "exclude", "item", "url", "explain", "details", "token", "writeKey")
+)
+_FLAGS = {None: False, "": True, "1": True, "true": True, "0": False, "false": False}
+
+
 def _asked_in(path: str, query: bytes) -> Question:
-    """The question that a GET asks."""
+    """The question that a GET asks.
+
+    Raises:
+        Rejected: a name that is not known, or a value that cannot be.
+    """
     told = parse_qs(query.decode("latin-1"), keep_blank_values=True)
+    for name in told:
+        if name not in _IN_QUERY:
+            raise Rejected(
+                f"{name[:80]} is not known here; {', '.join(sorted(_IN_QUERY))} are",
+                code="invalid_question", field=name[:80],
+            )  # fmt: skip
 
     def one(name: str) -> str | None:
         return told[name][0] if name in told else None
+
+    def flag(name: str) -> bool:
+        found = _FLAGS.get(one(name))
+        if found is None:
+            raise Rejected(
+                f"{name} must be 1 or 0, not {told[name][0][:20]!r}", code="invalid_question", field=name
+            )
+        return found
 
     n = one("n")
     if n is not None and not (n.isascii() and n.isdecimal() and len(n) < 6):
         raise Rejected(f"n must be a number, not {n[:20]!r}", code="invalid_question", field="n")
     excluded = tuple(item for text in told.get("exclude", []) for item in text.split(",") if item)
-    placement = unquote(path.removeprefix("/v1/placements/").removesuffix("/items"))
+    placement = path.removeprefix(_PLACEMENTS).removesuffix("/items")
     asked = Asked(placement, None if n is None else int(n), one("where"), item=one("item"))
-    return Question(
+    question = Question(
         placements=(asked,),
         identifiers=tuple(told.get("identifier", [])),
         page=Page(url=one("url"), item=one("item")),
         exclude=excluded,
-        explain=one("explain") in ("1", "true", ""),
-        details=one("details") in ("1", "true", ""),
+        explain=flag("explain"),
+        details=flag("details"),
         token=one("token"),
     )
+    check(question)
+    return question
 
 
-def _preflight(headers: dict[bytes, bytes]) -> list[tuple[bytes, bytes]]:
-    asked = headers.get(b"access-control-request-headers", b"authorization, content-type")
-    return [
-        (b"access-control-allow-methods", b"GET, POST, OPTIONS"),
-        (b"access-control-allow-headers", asked[:1_000]),
-        (b"access-control-max-age", b"86400"),
-    ]
+def _in_query(field: str) -> str:
+    """What a field of the question is called in the query of a GET."""
+    return field.removeprefix("placements[0].").replace("identifiers[0]", "identifier")
 
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"

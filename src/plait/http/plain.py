@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from plait.errors import Rejected
 from plait.http import Installation
+from plait.intake.checks import parsed, sound
 
 
 def installation(request: Request) -> Installation:
@@ -23,16 +24,21 @@ def answer(value: Any, status: int = 200) -> Response:
     return Response(msgspec.json.encode(value), status, media_type="application/json")
 
 
-async def body(request: Request) -> dict[str, Any]:
+async def body(request: Request, *, of_many: bool = False) -> dict[str, Any]:
     """The JSON object that a request carries.
 
+    Args:
+        request: it.
+        of_many: half characters (lone surrogates) are left for who checks each of many things: one costs no other.
+
     Raises:
-        Rejected: it is not JSON, or not an object.
+        Rejected: it is not JSON, not an object, or holds half a character; ``field`` says where.
     """
+    raw = await request.body()
     try:
-        told = msgspec.json.decode(await request.body())
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
-        raise Rejected(f"the body is not JSON: {exc}", code="invalid_json") from exc
+        told = msgspec.json.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        told = parsed(raw) if of_many else sound(raw)
     if not isinstance(told, dict):
         raise Rejected("the body must be a JSON object", code="invalid_body")
     return told

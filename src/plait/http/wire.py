@@ -18,6 +18,7 @@ Send = Callable[[Message], Awaitable[None]]
 Headers = Iterable[tuple[bytes, bytes]]
 
 SLOWEST = 30.0  # seconds that a sender may take over one body
+DRAINED = 16 << 20  # bytes of a body that is too large which we still read
 
 
 class Gone(Exception):
@@ -90,10 +91,20 @@ async def _chunks(receive: Receive, limit: int) -> bytes:
         chunk: bytes = message.get("body", b"")
         size += len(chunk)
         if size > limit:
+            chunks.clear()
+            await _drain(receive, size, more=message.get("more_body", False))
             raise Rejected(f"the body is larger than {limit} bytes", code="body_too_large", status=413)
         if not message.get("more_body"):
             return b"".join(chunks) + chunk if chunks else chunk
         chunks.append(chunk)
+
+
+async def _drain(receive: Receive, size: int, *, more: bool) -> None:
+    """Read on for a while: who is hung up on while they still send never hear why."""
+    while more and size < DRAINED:
+        message = await receive()
+        size += len(message.get("body", b""))
+        more = message.get("more_body", False)
 
 
 async def send_json(send: Send, status: int, body: bytes, headers: Headers = ()) -> None:
@@ -110,6 +121,12 @@ async def send_json(send: Send, status: int, body: bytes, headers: Headers = ())
         }
     )
     await send({"type": "http.response.body", "body": body})
+
+
+async def send_nothing(send: Send, headers: Headers = ()) -> None:
+    """Answer 204: all there is to say is in the head."""
+    await send({"type": "http.response.start", "status": 204, "headers": [*headers]})
+    await send({"type": "http.response.body", "body": b""})
 
 
 async def send_error(send: Send, error: PlaitError, headers: Headers = ()) -> None:

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 import msgspec
 
-from plait.errors import Rejected
+from plait.errors import Rejected, misfit
 from plait.events import (
     DAY,
     MAX_BATCH,
@@ -183,6 +183,33 @@ def parsed(body: bytes) -> Any:
         raise Rejected(f"the body is not JSON: {exc}"[:300], code="invalid_json") from None
 
 
+def sound(body: bytes) -> Any:
+    """JSON whose every text can be written as UTF-8.
+
+    Raises:
+        Rejected: as ``parsed``; ``invalid_text`` where one holds half a character (a lone surrogate), with its path.
+    """
+    told = parsed(body)
+    waiting: list[tuple[str, Any]] = [("", told)]  # no recursion: it may be as deep as parsers go
+    while waiting:
+        path, one = waiting.pop()
+        if isinstance(one, dict):
+            waiting += [("" if _halved(name) else under(path, name), value) for name, value in one.items()]
+            waiting += [(path, name) for name in one]
+        elif isinstance(one, list):
+            waiting += [(f"{path}[{at}]", value) for at, value in enumerate(one)]
+        elif isinstance(one, str) and _halved(one):
+            raise Rejected(
+                f"{path[:200] or 'a name'} holds half a character (a lone surrogate)",
+                code="invalid_text", field=path[:200] or None,
+            )  # fmt: skip
+    return told
+
+
+def _halved(text: str) -> bool:
+    return not text.isascii() and any("\ud800" <= one <= "\udfff" for one in text)
+
+
 def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no number of JSON")
 
@@ -241,13 +268,8 @@ def converted(clean: dict[str, Any], shape: type[Any], path: str) -> Any:
     try:
         return msgspec.convert(clean, shape)
     except msgspec.ValidationError as exc:
-        what, _, where = str(exc).partition(" - at `$")
-        field = path + where.rstrip("`").replace("[...]", "")
-        missing = re.search(r"missing required field `(\w+)`", what)
-        unknown = re.search(r"unknown field `(.+)`", what)
-        if missing or unknown:
-            field = under(field, (missing or unknown)[1])  # type: ignore[index]
-        raise Rejected(what, code="invalid_field", field=field.lstrip(".") or None) from None
+        what, field = misfit(exc, path)
+        raise Rejected(what, code="invalid_field", field=field) from None
 
 
 def encoded(clean: dict[str, Any], path: str) -> bytes:

@@ -68,6 +68,7 @@ class _Seen(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     record: str | None = None
 
 
+_ENVELOPE = ("events", "sent_at", "writeKey")
 _all_seen = msgspec.json.Decoder(list[_Seen])
 
 
@@ -115,6 +116,9 @@ class EventIntake:
         told = parsed(body)
         sent_at = None
         if isinstance(told, dict) and "events" in told:
+            for name in told:  # a misspelt sent_at would leave a wrong clock as it is, and tell nobody
+                if name not in _ENVELOPE:
+                    wrong(name[:80], f"{name[:80]} is not known beside events; sent_at is")
             sent_at, told = told.get("sent_at"), told["events"]
         elif isinstance(told, dict):
             told, prefix = [told], ""
