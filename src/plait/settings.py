@@ -14,9 +14,20 @@ from typing import Any
 
 import msgspec
 
-from plait.errors import Rejected
+from plait.errors import Rejected, Unavailable
 
 ENV_PREFIX = "PLAIT_"
+# What a number may be; all ends included.
+_BOUNDS: dict[str, tuple[float, float]] = {
+    "port": (0, 65_535),
+    "half_life_days": (0.001, 36_500),
+    "fit_every_minutes": (0, 1e6),
+    "refit_every_minutes": (0, 1e6),
+    "lake_every_seconds": (0.01, 1e6),
+    "lake_retention_days": (0, 36_500),
+    "complaint_mutes_days": (0, 3_650),
+    "lag_limit_events": (1, 1e12),
+}
 
 
 class ConsentDefaults(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -98,23 +109,30 @@ def load(
 
     Raises:
         Rejected: an unknown name, or a value of the wrong type; the message says where it was found.
+        Unavailable: ``plait.toml`` cannot be read.
     """
     env = os.environ if env is None else env
-    told: dict[str, Any] = {}
     folder = Path(data or env.get("PLAIT_DATA") or Settings().data)
-    path = folder / "plait.toml"
-    if path.exists():
-        try:
-            told = tomllib.loads(path.read_text())
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
-            raise Rejected(f"{path} is not TOML: {exc}", code="invalid_settings", field=str(path)) from exc
-        _checked(told, where=str(path))
+    told = _told_in(folder / "plait.toml")
     for name, text in env.items():
         if name.startswith(ENV_PREFIX) and name != "PLAIT_DATA":
             _put(told, name, text)
     told |= {name: value for name, value in (overrides or {}).items() if value is not None}
     told["data"] = str(folder)
     return _checked(told, where="the settings", strict=False)
+
+
+def _told_in(path: Path) -> dict[str, Any]:
+    try:
+        told = tomllib.loads(path.read_text("utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+        raise Rejected(f"{path} is not TOML: {exc}", code="invalid_settings", field=str(path)) from exc
+    except OSError as exc:
+        raise Unavailable(f"{path} cannot be read: {exc.strerror}", code="data_not_readable") from exc
+    _checked(told, where=str(path))
+    return told
 
 
 def _put(told: dict[str, Any], name: str, text: str) -> None:
@@ -140,16 +158,12 @@ def _checked(told: dict[str, Any], *, where: str, strict: bool = True) -> Settin
         settings = msgspec.convert(told, Settings, strict=strict)
     except msgspec.ValidationError as exc:
         raise Rejected(f"{where}: {exc}", code="invalid_settings", field=where) from exc
-    if settings.half_life_days <= 0:
-        raise Rejected(
-            f"{where}: half_life_days must be > 0, not {settings.half_life_days}",
-            code="invalid_settings",
-            field="half_life_days",
-        )
-    if not 0 <= settings.complaint_mutes_days <= 3_650:
-        raise Rejected(
-            f"{where}: complaint_mutes_days must be 0 to 3650, not {settings.complaint_mutes_days}",
-            code="invalid_settings",
-            field="complaint_mutes_days",
-        )
+    for name, (least, most) in _BOUNDS.items():
+        value = getattr(settings, name)
+        if not least <= value <= most:  # NaN too
+            raise Rejected(
+                f"{where}: {name} must be {least:g} to {most:g}, not {value:g}",
+                code="invalid_settings",
+                field=name,
+            )
     return settings
