@@ -38,6 +38,17 @@ class _Lossy:
             self._to.flush()
 
 
+class _Handed(logging.Handler):
+    """What libraries tell, in the form of our own lines."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        level = record.levelname.lower()
+        told = structlog.get_logger()
+        getattr(told, level if level in _LEVELS else "warning")(
+            "library", logger=record.name, message=record.getMessage(), exc_info=record.exc_info
+        )
+
+
 def configure(level: str = "info") -> None:
     """Set up structlog for this process.
 
@@ -52,7 +63,7 @@ def configure(level: str = "info") -> None:
         )
     # Before any library does so for itself: once one had switched everybody's on, httpx told the addresses that it asks for,
     # and in them whom it asks about.
-    logging.basicConfig(stream=sys.stderr, level=logging.WARNING)
+    logging.basicConfig(handlers=[_Handed()], level=logging.WARNING)
     people = sys.stderr.isatty()
     shown: list[structlog.typing.Processor] = (
         [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]

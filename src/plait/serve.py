@@ -356,7 +356,7 @@ def config(app: Any) -> uvicorn.Config:
     return uvicorn.Config(
         app, loop="none", http=Protocol, ws="none", lifespan="off", log_config=None, access_log=False,
         server_header=False, proxy_headers=False, timeout_keep_alive=75, timeout_graceful_shutdown=_DRAIN,
-        log_level=logging.WARNING, h11_max_incomplete_event_size=65_536,
+        log_level=logging.ERROR,  # what clients do wrong they are told; anybody could fill a disk with lines of it
     )  # fmt: skip
 
 

@@ -226,6 +226,45 @@ def test_what_is_no_http_is_refused_in_our_words(junk):
     assert asyncio.run(refused(junk)) == (400, "invalid_request")
 
 
+def test_who_sends_a_head_without_end_is_hung_up_on():
+    async def endless():
+        async with served(Application()) as address, asyncio.timeout(5):
+            reader, writer = await asyncio.open_connection(*address)
+
+            async def send():
+                while True:
+                    writer.write(b"a" * 1_000)
+                    await asyncio.sleep(0.001)
+
+            writer.write(post("/a") + b"POST /b HTTP/1.1\r\nhost: shop\r\nx: ")
+            first = await reader.readuntil(b"}")
+            sending = asyncio.create_task(send())
+            then = await reader.readuntil(b"}")
+            sending.cancel()
+            return first, then
+
+    first, then = asyncio.run(endless())
+
+    assert b"200 OK" in first
+    assert b'"code":"head_too_large"' in then
+
+
+@pytest.mark.parametrize("before", [b"", post("/a")])
+@pytest.mark.parametrize("offer", ["Upgrade: h2c", "upgrade:h2c "])
+def test_who_offers_http_2_is_answered_in_http_1_and_loses_no_body(before, offer):
+    async def asked():
+        async with served(Application()) as address, asyncio.timeout(5):
+            reader, writer = await asyncio.open_connection(*address)
+            if before:
+                writer.write(before)
+                await reader.readuntil(b"}")
+            more = "Connection: Upgrade, HTTP2-Settings", offer, "HTTP2-Settings: AAEAAEAAAAIAAAABAAMAAABkAAQ"
+            writer.write(post("/b", b'{"a": "h2c"}', *more))
+            return await reader.readuntil(b"}")
+
+    assert b'"path": "/b", "bytes": 12' in asyncio.run(asked())
+
+
 @pytest.mark.parametrize("before", [b"", b"POST /a HTTP/1.1\r\nhost: s", post("/a") + b"POST"])
 def test_who_does_not_finish_a_head_is_hung_up_on(before, monkeypatch):
     monkeypatch.setattr("plait.http.protocol.SLOWEST_HEAD", 0.1)

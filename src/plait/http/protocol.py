@@ -1,16 +1,19 @@
-"""uvicorn's protocol, with two ways to be quicker, and two to be told what is wrong.
+"""uvicorn's protocol, with two ways to be quicker, and what it leaves to whoever stands before it.
 
 - An answer's head and body leave in one write: uvicorn hands them to the transport one after the other, and each becomes
   a system call of its own, which wakes the client twice and cost a twelfth of a page's time.
 - A request that is here in one piece, as most are that bring events, is offered to ``app.at_once`` before a task is made for
   it (decision 0103). What is not taken there goes the ordinary way.
 - What is no HTTP is refused in our words, as JSON.
-- Who does not finish the head of a request is hung up on: uvicorn would wait for ever, and connections are few.
+- Who does not finish the head of a request is hung up on: uvicorn would wait for ever, and connections are few. So is whose head
+  has no end: uvicorn would keep all of it.
+- Who offers to go on with HTTP/2 is answered in HTTP/1.1. Java's client offers it with every first request, and its body was lost.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -20,6 +23,9 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from plait.errors import PlaitError, Rejected
 
 SLOWEST_HEAD = 30.0  # seconds in which the head of a request has to be here
+LARGEST_HEAD = 64 << 10  # bytes of a head that is not whole yet
+_BEGINS = re.compile(rb"[A-Z]+ [^\r\n]+ HTTP/1\.1\r\n")
+_H2C = re.compile(rb"\r\nupgrade:[ \t]*h2c[ \t]*(?=\r\n)", re.I)
 
 Headers = Iterable[tuple[bytes, bytes]]
 Answer = Callable[[int, bytes, Headers], None]  # status, JSON, more headers
@@ -31,6 +37,7 @@ class Protocol(HttpToolsProtocol):
     _at_once: Callable[[Any, bytes, Answer], bool] | None
     _reading = False
     _held: tuple[RequestResponseCycle, Any] | None = None
+    _head = 0  # bytes of one that is not whole
     _awaited: float | None = None  # since when the head of a request is awaited, s; None while there is none
     _watch: asyncio.TimerHandle | None = None
 
@@ -80,7 +87,10 @@ class Protocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Read what came; what is whole then may be answered without a task."""
-        self._reading = True
+        if b"h2c" in data and _BEGINS.match(data):
+            head, gap, rest = data.partition(b"\r\n\r\n")
+            data = _H2C.sub(b"", head + gap, 1) + rest
+        self._reading, awaited = True, self._awaited
         try:
             super().data_received(data)
         finally:
@@ -89,6 +99,10 @@ class Protocol(HttpToolsProtocol):
             (cycle, app), self._held = self._held, None
             if cycle.more_body or cycle.disconnected or not self._taken(cycle):
                 super()._start_asgi_task(cycle, app)
+        # Counted from the piece on after the one that it begins in: requests may stand before it there.
+        self._head = self._head + len(data) if self._awaited is not None and self._awaited == awaited else 0
+        if self._head > LARGEST_HEAD and not self.transport.is_closing():
+            self._refuse(Rejected("the head of the request is too large", code="head_too_large", status=431))
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         if self._reading and self._at_once and app is self.app and not cycle.waiting_for_100_continue:
