@@ -20,6 +20,11 @@ import pytest
 STARTS_WITHIN = 90.0  # seconds; a cold start compiles kernels, on a busy machine slowly
 
 
+def python_path(*folders: Path) -> str:
+    """``PYTHONPATH`` with folders in front, so that a process runs the same code as the test does."""
+    return os.pathsep.join([*map(str, folders), *filter(None, [os.environ.get("PYTHONPATH")])])
+
+
 @dataclass
 class Server:
     """A ``plait serve`` of its own process and data folder.

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Generator, Mapping
 from typing import Any
 
-from plait.connectors import Answer, Ask, Frame, Next, Open, Page, Recall
+from plait.connectors import Answer, Ask, Frame, Next, Open, Page, Recall, Renewed
 
 Reply = Answer | Callable[[Ask], Answer]
 
@@ -25,6 +25,7 @@ class Script:
         asked: every request, in order.
         pages: what was told.
         held: answers to ``Recall``, by (signal, post or account).
+        renewed: secrets that were to be kept at once, and how much had been asked by then.
     """
 
     def __init__(self, replies: Mapping[str, Reply | list[Reply]], frames: list[Frame] | None = None) -> None:
@@ -34,6 +35,7 @@ class Script:
         self.opened: list[Open] = []
         self.pages: list[Page] = []
         self.held: dict[tuple[str, str], list[tuple[str, str | None]]] = {}
+        self.renewed: list[tuple[Mapping[str, str], int]] = []
 
     def run(self, steps: Generator[Any, Any, Any]) -> Any:
         """Run to the end, or until a stream has no more frames; what the generator returned."""
@@ -52,6 +54,8 @@ class Script:
                 self.opened.append(step)
             elif isinstance(step, Page):
                 self.pages.append(step)
+            elif isinstance(step, Renewed):
+                self.renewed.append((step.secrets, len(self.asked)))
             elif isinstance(step, Next):
                 if not self.frames:
                     steps.close()

@@ -1,6 +1,7 @@
 """The accounts that are connected: one file each in ``sources/`` of the data folder, its secrets sealed.
 
-The file changes whole or not at all, so that a refresh token that the network has just rotated is never lost half way.
+The file changes whole or not at all, so that a refresh token that the network has just rotated is never lost half way. That one is
+on its way stands beside it, from before it leaves until what came for it is on disk.
 """
 
 from __future__ import annotations
@@ -119,6 +120,7 @@ class Accounts:
             sealed=self._seal.seal(msgspec.json.encode(secrets)).decode(),
         )  # fmt: skip
         write_whole(path, msgspec.json.encode(file))
+        _mark(path).unlink(missing_ok=True)  # afterwards: until then nobody knows what became of those before
 
     def renew(self, source: str, secrets: dict[str, str]) -> None:
         """Keep secrets in place of those there are; an account that was dropped meanwhile stays dropped."""
@@ -126,6 +128,21 @@ class Accounts:
         if file is not None and secrets != self.secrets(source):
             one = Connected(network=file.network, account=file.account, connected_at=file.connected_at)
             self.keep(one, secrets)
+
+    def spending(self, source: str, on: bool) -> None:
+        """Note that a secret which works once is on its way to the network; ``on=False`` when it was refused. Durable on return.
+
+        Who finds the note later knows that its answer was never kept (``interrupted``): to keep secrets takes it away.
+        """
+        path = _mark(self._path(source))
+        if on:
+            write_whole(path, b"")
+        else:
+            path.unlink(missing_ok=True)
+
+    def interrupted(self, source: str) -> bool:
+        """Whether a secret that works once was on its way when somebody died."""
+        return _mark(self._path(source)).exists()
 
     @asynccontextmanager
     async def alone(self, source: str) -> AsyncIterator[None]:
@@ -169,6 +186,7 @@ class Accounts:
             self._path(source).unlink()
         except FileNotFoundError:
             raise unknown(source) from None
+        _mark(self._path(source)).unlink(missing_ok=True)
         sync_folder(self._folder)
 
     def rotate(self, *, now: int) -> int:
@@ -200,6 +218,10 @@ class Accounts:
         if len(name) > 240:
             raise Rejected("the source is too long", code="invalid_source", field="source")
         return self._folder / f"{name}.json"
+
+
+def _mark(path: Path) -> Path:
+    return path.with_name(f".{path.stem}.spent")
 
 
 def _read(path: Path) -> _File | None:

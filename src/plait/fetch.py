@@ -79,8 +79,16 @@ class Fetcher:
         method: str = "GET",
         headers: Mapping[str, str] = {},
         body: bytes = b"",
+        redirects: bool = True,
     ) -> Fetched:
-        """Fetch a URL, following a few redirects of a GET.
+        """Fetch a URL.
+
+        Args:
+            url: to be fetched.
+            method: of the request.
+            headers: besides those that every request of ours has.
+            body: of the request.
+            redirects: whether a few redirects of a GET are followed; else they are the answer.
 
         Raises:
             Rejected: it must not be fetched (``forbidden_url``, ``private_address``), is too large, or redirects on
@@ -89,6 +97,8 @@ class Fetcher:
         """
         try:
             async with asyncio.timeout(self._seconds):
+                if not redirects:
+                    return await self._once(url, method, dict(headers), body)
                 return await self._followed(url, method, dict(headers), body)
         except TimeoutError:
             raise Unavailable(

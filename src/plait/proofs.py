@@ -38,12 +38,14 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True):
         account: the account they said is theirs, ``network:id``, where the shop knows it; another's is not taken then.
         network: that the code has to come from.
         until: ms since the epoch.
+        social: what they said when they were asked whether what they do there may be used; ``None`` when they were not.
     """
 
     identifier: str
     network: str
     account: str | None
     until: int
+    social: bool | None = None
 
     def __repr__(self) -> str:
         return f"Waiting({self.network}, {self.until})"
@@ -63,9 +65,6 @@ def codes_in(text: str) -> list[str]:
 class Codes:
     """The codes that wait to be sent, in one sealed file of the data folder. One process writes.
 
-    Attributes:
-        seal: of what has to do with proofs.
-
     Args:
         data: the data folder.
         now: ms since the epoch, for a key that is made now.
@@ -73,15 +72,17 @@ class Codes:
 
     def __init__(self, data: Path, *, now: int) -> None:
         self._path = data / FILE
-        self.seal = Seal.of(data, "proofs", now=now)
+        self._seal = Seal.of(data, "proofs", now=now)
         self._waiting: dict[str, Waiting] = {}
         if self._path.exists():
             try:
-                self._waiting = _decoder.decode(self.seal.open(self._path.read_bytes()))
+                self._waiting = _decoder.decode(self._seal.open(self._path.read_bytes()))
             except (Corrupt, msgspec.MsgspecError):
                 self._waiting = {}  # they last a day; who waits asks anew
 
-    def give(self, identifier: str, network: str, account: str | None, now: int) -> tuple[str, int]:
+    def give(
+        self, identifier: str, network: str, account: str | None, now: int, *, social: bool | None = None
+    ) -> tuple[str, int]:
         """A new code for somebody, and until when (ms since the epoch) it may be sent.
 
         Raises:
@@ -96,12 +97,12 @@ class Codes:
         letters = "".join(secrets.choice(_LETTERS) for _ in range(8))
         code = f"PLAIT-{letters[:4]}-{letters[4:]}"
         self._waiting[code] = Waiting(
-            identifier=identifier, network=network, account=account, until=now + LASTS
+            identifier=identifier, network=network, account=account, until=now + LASTS, social=social
         )
         self._write()
         return code, now + LASTS
 
-    def of(self, code: str, account: str, now: int) -> str | None:
+    def of(self, code: str, account: str, now: int) -> Waiting | None:
         """Who was given a code that came from ``account``, ``None`` when nobody was.
 
         One that comes from another account than the one that was named is nobody's: somebody else saw it.
@@ -109,7 +110,7 @@ class Codes:
         one = self._waiting.get(code)
         if one is None or one.until < now or one.network != account.partition(":")[0]:
             return None
-        return one.identifier if one.account in (None, account) else None
+        return one if one.account in (None, account) else None
 
     def spend(self, code: str) -> None:
         """Let a code work no more."""
@@ -129,7 +130,7 @@ class Codes:
             del self._waiting[code]
 
     def _write(self) -> None:
-        write_whole(self._path, self.seal.seal(msgspec.json.encode(self._waiting)))
+        write_whole(self._path, self._seal.seal(msgspec.json.encode(self._waiting)))
 
 
 # -- rel="me" --------------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 from plait.errors import Corrupt, Unavailable
 
-# Secrets of accounts; codes and states of proofs; deliveries that wait.
+# Secrets of accounts; codes of proofs; deliveries that wait.
 What = Literal["sources", "proofs", "inbox"]
 
 

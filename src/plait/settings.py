@@ -11,6 +11,7 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -87,6 +88,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     )
     allowed_origins: tuple[str, ...] = ("*",)
     private_hosts: tuple[str, ...] = ()
+    public_url: str = ""
     lag_limit_events: int = 200_000
     log_level: str = "info"
     consent: ConsentDefaults = ConsentDefaults()
@@ -166,4 +168,25 @@ def _checked(told: dict[str, Any], *, where: str, strict: bool = True) -> Settin
                 code="invalid_settings",
                 field=name,
             )
+    if settings.public_url and not _is_public(settings.public_url):
+        raise Rejected(
+            f"{where}: public_url must be like https://plait.shop.example, not {settings.public_url[:80]!r}",
+            code="invalid_settings", field="public_url",
+        )  # fmt: skip
     return settings
+
+
+def _is_public(url: str) -> bool:
+    """https, and nothing behind the path; http on this very machine, to try things out."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        return False
+    local = parts.scheme == "http" and parts.hostname in ("127.0.0.1", "::1")
+    plain = (
+        not (parts.query or parts.fragment or parts.username is not None)
+        and url.isprintable()
+        and " " not in url
+    )
+    return bool(parts.hostname) and plain and (parts.scheme == "https" or local)

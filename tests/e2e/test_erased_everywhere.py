@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.conftest import Server
+from tests.conftest import Server, python_path
 from tests.fakes.network import FakeNetwork
 
 from plait.events import decode_record
@@ -43,7 +43,7 @@ def long_ago(minutes: float = 10) -> int:
 @pytest.fixture
 def shop(own_server: Server) -> Iterator[tuple[Server, FakeNetwork]]:
     """A shop whose customers made it learn a model, and whose account on a network is connected."""
-    own_server.env = {"PYTHONPATH": str(FAKES), "PLAIT_LAKE_EVERY_SECONDS": "1", "PLAIT_CONSENT__LINK": "true",
+    own_server.env = {"PYTHONPATH": python_path(FAKES), "PLAIT_LAKE_EVERY_SECONDS": "1", "PLAIT_CONSENT__LINK": "true",
                       "PLAIT_CONSENT__SOCIAL": "true"}  # fmt: skip
     own_server.start()
     items = [{"id": f"tent-{n}", "title": f"Tent {n}", "topics": ["tents"]} for n in range(9)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import json
 import threading
 from base64 import urlsafe_b64encode
@@ -14,7 +15,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import httpx
 import pytest
-from tests.conftest import Server
+from tests.conftest import Server, python_path
 from tests.fakes.network import FakeNetwork
 
 FAKES = Path(__file__).parent.parent / "fakes"
@@ -33,7 +34,7 @@ def network(server: Server) -> Iterator[FakeNetwork]:
 
 @pytest.fixture
 def server(own_server: Server) -> Server:
-    own_server.env |= {"PYTHONPATH": str(FAKES), "PLAIT_PRIVATE_HOSTS": "localhost"}
+    own_server.env |= {"PYTHONPATH": python_path(FAKES), "PLAIT_PRIVATE_HOSTS": "localhost"}
     return own_server.start()
 
 
@@ -65,6 +66,8 @@ def test_a_code_sent_from_an_account_joins_it(server: Server, network: FakeNetwo
     assert joined(server, "fakenet:thief") == []
 
 
+SHOP = {"callback": "https://plait.shop.example/v1/proofs/callback", "back": "https://shop.example/"}
+HERE = {"callback": "http://127.0.0.1:1/v1/proofs/callback", "back": "https://shop.example/"}
 WRONG = [
     ({"consent": False}, 403, "consent_needed", "consent"),
     ({"consent": None}, 403, "consent_needed", "consent"),
@@ -77,10 +80,21 @@ WRONG = [
     ({"way": "rel_me", "url": "https://social.example/@a", "page": "shop"}, 400, "invalid_proof", "page"),
     ({"way": "rel_me", "url": "https://127.0.0.1/@a", "page": "https://shop.example/1"}, 400, "private_address", None),
     ({"more": 1}, 400, "invalid_proof", "more"),
-    ({"way": "sign_in", "host": "http://social.example"}, 400, "invalid_proof", "network"),
+    ({"way": "sign_in", "host": "http://social.example"}, 400, "invalid_proof", "host"),
     ({"way": "sign_in", "network": "mastodon", "host": "http://social.example"}, 400, "invalid_proof", "host"),
     ({"way": "sign_in", "network": "mastodon", "host": "https://social.example"}, 400, "invalid_proof", "callback"),
-    ({"way": "sign_in", "proof": "made up"}, 400, "invalid_state", "state"),
+    ({"way": "sign_in", "network": "mastodon", "host": "https://social.example/a?b"}, 400, "invalid_proof", "host"),
+    ({"way": "sign_in", "network": "mastodon", "host": "https://a@social.example"}, 400, "invalid_proof", "host"),
+    ({"way": "sign_in", "network": "bluesky", "directory": "ftp://x.example"}, 400, "invalid_proof", "directory"),
+    ({"way": "sign_in", "network": "bluesky", **SHOP}, 400, "no_public_url", "callback"),
+    ({"way": "sign_in", "network": "bluesky", "handle": "ann", **HERE}, 400, "invalid_handle", "handle"),
+    ({"way": "sign_in", "network": "bluesky", "host": "https://10.0.0.1", **HERE}, 400, "private_address", None),
+    ({"way": "sign_in", "network": "fakenet", **HERE}, 400, "invalid_proof", "network"),
+    ({"way": "sign_in", "proof": "made up"}, 400, "invalid_state", "proof"),
+    ({"consent": "yes"}, 400, "invalid_proof", "consent"),
+    ({"consent": {"social": True}}, 403, "consent_needed", "consent"),
+    ({"consent": {"link": True, "collect": True}}, 400, "invalid_proof", "consent"),
+    ({"consent": {"link": 1}}, 400, "invalid_proof", "consent"),
 ]  # fmt: skip
 
 
@@ -217,6 +231,36 @@ def test_signing_in_with_their_server_joins_an_account(server: Server, profile: 
     assert Fediverse.revoked[-1:] == ["a-token"]
 
 
+def test_what_they_said_about_social_comes_with_the_link(server: Server, profile: str) -> None:
+    known(server)
+    proof = signs_in(server, profile)["proof"]
+
+    assert asks(server, way="sign_in", proof=proof, consent={"link": True, "social": True})[0] == 200
+
+    for one in ("user:ann", f"mastodon:ann@{profile}"):
+        found = server.profile(one)
+        assert found is not None
+        assert found["consents"]["social"] is True
+    told = server.profile("user:ann", include="events") or {}
+    (link,) = [one for one in told["events"] if one["signal"] == "link"]
+    assert (link["properties"], link["consent"]) == ({"proof": "sign_in"}, {"link": True, "social": True})
+    assert link["at"] > 1_700_000_000_000
+
+
+def test_a_proof_works_once(server: Server, profile: str) -> None:
+    """Or the address that a browser remembers would link again what was unlinked."""
+    known(server)
+    proof = signs_in(server, profile)["proof"]
+    assert asks(server, way="sign_in", proof=proof)[0] == 200
+    pair = {"identifiers": ["user:ann", f"mastodon:ann@{profile}"]}
+    assert server.ask("POST", "/v1/unlink", pair).status_code == 200
+
+    status, answer = asks(server, way="sign_in", proof=proof)
+
+    assert (status, answer["code"]) == (400, "invalid_state")
+    assert joined(server, f"mastodon:ann@{profile}") == []
+
+
 def test_who_says_no_to_their_server_comes_back_unlinked(server: Server, profile: str) -> None:
     assert signs_in(server, profile, code=None) == {"tab": "2", "error": "denied"}
     assert signs_in(server, profile, code="a-guess") == {"tab": "2", "error": "not_proven"}
@@ -237,6 +281,52 @@ def test_a_state_that_is_not_ours_leads_nowhere(server: Server) -> None:
     )
 
     assert (answer.status_code, answer.json()["code"]) == (400, "invalid_state")
+
+
+def test_whose_sign_in_has_ended_is_told_so_on_a_page(server: Server) -> None:
+    answer = httpx.get(
+        f"{server.url}/v1/proofs/callback", params={"state": "<script>", "error": "<b>"}, trust_env=False,
+        headers={"accept": "text/html,*/*"},
+    )  # fmt: skip
+
+    assert answer.status_code == 400
+    assert answer.headers["content-type"].startswith("text/html")
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    assert "Nothing was linked" in answer.text
+    assert "<script>" not in answer.text
+
+
+def test_who_asks_can_be_read_by_networks_that_want_to_know(own_server: Server) -> None:
+    own_server.env["PLAIT_PUBLIC_URL"] = "https://shop.example/plait/"
+    own_server.start()
+
+    answer = own_server.ask("GET", "/v1/proofs/client.json", key=None)
+
+    told = answer.json()
+    assert answer.headers["content-type"] == "application/json"
+    assert told["client_id"] == "https://shop.example/plait/v1/proofs/client.json"
+    assert told["redirect_uris"] == ["https://shop.example/plait/v1/proofs/callback"]
+    assert (told["scope"], told["grant_types"]) == ("atproto", ["authorization_code"])
+    assert told["dpop_bound_access_tokens"] is True
+
+
+def test_nobody_is_told_where_things_lie_on_this_machine(server: Server, network: FakeNetwork) -> None:
+    (server.data / "inbox").write_bytes(b"in the way")
+    (server.data / "proofs.key").mkdir()
+    delivery = json.dumps({"acts": [{"id": "1", "actor": "ann", "at": 1_700_000_000_000}]})
+    signed = {"x-fake-signature": hmac.digest(b"fake secret", delivery.encode(), "sha256").hex()}
+
+    outside = httpx.post(
+        f"{server.url}/webhooks/fakenet/fakenet:shop", content=delivery, headers=signed, trust_env=False
+    )
+    ours = server.ask("POST", "/v1/proofs", ANN | {"way": "code", "network": "fakenet"})
+
+    assert (outside.status_code, outside.json()["code"]) == (503, "data_not_writable")
+    assert (ours.status_code, ours.json()["code"]) == (503, "data_not_readable")
+    assert "proofs.key cannot be read" in ours.json()["message"]
+    assert str(server.data) not in outside.text + ours.text
+    assert f"{server.data}/proofs.key" in server.words()
+    (server.data / "proofs.key").rmdir()
 
 
 def test_the_write_key_proves_nothing(server: Server) -> None:

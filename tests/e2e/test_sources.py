@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 import psutil
 import pytest
-from tests.conftest import Server
+from tests.conftest import Server, python_path
 from tests.fakes.network import FakeNetwork
 
 from plait.connectors import Fact, Page
@@ -68,7 +68,7 @@ class Shop:
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    one = Server(tmp_path_factory.mktemp("sources") / "data", env={"PYTHONPATH": str(FAKES)})
+    one = Server(tmp_path_factory.mktemp("sources") / "data", env={"PYTHONPATH": python_path(FAKES)})
     try:
         yield one.start()
     finally:
@@ -90,7 +90,7 @@ def shop(shared: Server) -> Iterator[Shop]:
 @pytest.fixture
 def own_shop(own_server: Server) -> Iterator[Shop]:
     """A shop whose server may be killed."""
-    own_server.env["PYTHONPATH"] = str(FAKES)
+    own_server.env["PYTHONPATH"] = python_path(FAKES)
     with FakeNetwork() as network:
         yield Shop(own_server.start(), network, "shop")
 
@@ -126,7 +126,7 @@ def plait(server: Server, *words: str, **env: str) -> subprocess.CompletedProces
     clean = {name: value for name, value in os.environ.items() if not name.startswith("PLAIT_")}
     return subprocess.run(
         [sys.executable, "-m", "plait", *words, "--data", str(server.data)],
-        capture_output=True, text=True, timeout=90, env=clean | {"PYTHONPATH": str(FAKES)} | env,
+        capture_output=True, text=True, timeout=90, env=clean | {"PYTHONPATH": python_path(FAKES)} | env,
     )  # fmt: skip
 
 

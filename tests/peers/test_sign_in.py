@@ -11,8 +11,10 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import contextmanager
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -27,10 +29,12 @@ from tests.peers.product import kill, state_of
 from tests.peers.test_mastodon_mock import url  # noqa: F401 - a fixture
 
 from plait.accounts import Accounts
-from plait.connectors import Account, Ask, Session, connector_of
-from plait.driver.line import Line
+from plait.connectors import Account, Ask, connector_of
+from plait.driver.line import Line, at_rest
 from plait.errors import Rejected
+from plait.events import decode_record
 from plait.fetch import Fetcher
+from plait.log import open_log
 
 pytestmark = [pytest.mark.peers, pytest.mark.timeout(400)]
 
@@ -179,13 +183,7 @@ def asked_by_a_process(data: str, source: str) -> tuple[int, str]:
     one = next(each for each in accounts.all() if each.source == source)
 
     async def run() -> tuple[int, str]:
-        async def renewed(session: Session) -> None:
-            accounts.renew(source, dict(session.secrets))
-
-        line = Line(
-            connector_of("bluesky"), one.account, lambda: accounts.secrets(source), fetcher=Fetcher(), renewed=renewed,
-            alone=lambda: accounts.alone(source),
-        )  # fmt: skip
+        line = Line(connector_of("bluesky"), one.account, fetcher=Fetcher(), **at_rest(accounts, source))
         try:
             found = await line.ask(Ask(url="/xrpc/app.bsky.notification.listNotifications"))
             return found.status, (await line.session()).headers["authorization"]
@@ -206,7 +204,8 @@ def test_who_ended_the_sign_in_is_asked_again_by_plait_sources(network: Network,
     command = [sys.executable, "-m", "plait", "sources", "--data", str(server.data)]
     told = subprocess.run(command, capture_output=True, text=True, timeout=60).stdout
 
-    assert f"Connect the account again: plait connect bluesky --with host={network.pds}" in told
+    again = f"plait connect bluesky --sign-in --with host={network.pds} --with identifier=endshop.test --with stream=firehose"
+    assert f"Connect the account again: {again} " in told
     # It is: the same account goes on where it was.
     assert connected(server, network, tab, shop) == source
     until(lambda: works(server, source), seconds=60, why="it works again")
@@ -231,7 +230,7 @@ def ended(secrets: dict[str, str], network: Network) -> None:
 
 def asked(steps: Any, host: str) -> Any:
     async def run() -> Any:
-        async def renewed(_: Session) -> None:
+        async def renewed(_: Any) -> None:
             return None
 
         account = Account(source="", host=host)
@@ -243,6 +242,151 @@ def asked(steps: Any, host: str) -> Any:
 
     with ThreadPoolExecutor(1) as pool:  # the browser's driver has a loop of its own in this thread
         return pool.submit(asyncio.run, run()).result()
+
+
+# -- a customer of the shop ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def shop(server: Server) -> Server:
+    """A shop whose customers may name servers on this machine."""
+    server.stop()
+    server.env["PLAIT_PRIVATE_HOSTS"] = "localhost"
+    return server.start()
+
+
+@contextmanager
+def own_tab(browser: Any) -> Iterator[Any]:
+    """A customer's browser, which is signed in nowhere."""
+    context = browser.new_context()
+    yield context.new_page()
+    context.close()
+
+
+def begins(shop: Server, network: Network, back: str, **more: Any) -> str:
+    """What a shop's server asks for when somebody presses the button; where their browser is sent."""
+    told = {
+        "identifier": "user:ann", "way": "sign_in", "network": "bluesky", "consent": {"link": True, "social": True},
+        "host": network.pds, "directory": network.plc, "callback": f"{shop.url.replace('localhost', '127.0.0.1')}/v1/proofs/callback",
+        "back": back,
+    }  # fmt: skip
+    answer = shop.ask("POST", "/v1/proofs", told | more)
+    assert answer.status_code == 200, answer.text
+    return answer.json()["send_to"]
+
+
+def on_the_network(
+    tab: Any, address: str, who: Person, button: str | re.Pattern[str], back: str
+) -> dict[str, str]:
+    """Signs in on the server's own page and presses a button; what they bring back to the shop."""
+    tab.goto(address)
+    name = tab.locator("input[name=username]")
+    tab.wait_for_selector("input[type=password]", timeout=60_000)
+    if name.count() and name.is_editable():
+        name.fill(who.handle)
+    tab.fill("input[type=password]", who.password)
+    tab.get_by_role("button", name="Sign in").click()
+    tab.get_by_role("button", name=button, exact=isinstance(button, str)).click(timeout=60_000)
+    tab.wait_for_url(f"{back}*", timeout=60_000)
+    return {name: value for name, (value,) in parse_qs(urlsplit(tab.url).query).items()}
+
+
+def hands_in(shop: Server, proof: str, who: str = "user:ann") -> tuple[int, dict[str, Any]]:
+    told = {"identifier": who, "way": "sign_in", "consent": {"link": True, "social": True}, "proof": proof}
+    answer = shop.ask("POST", "/v1/proofs", told)
+    return answer.status_code, answer.json()
+
+
+def test_a_customer_signs_in_with_bluesky_and_is_one_person_with_that_account(
+    network: Network, shop: Server, browser: Any, site: tuple[str, Any]
+):
+    ann, back = network.account("custann"), f"{site[0]}/account"
+    account = f"bluesky:{ann.did}"
+    acts = [
+        {"id": "v1", "signal": "view", "who": ["user:ann"], "about": {"item": "tent-1"}},
+        {"id": "l1", "signal": "like", "source": "bluesky:shop", "who": [account], "about": {"post": "p1"}},
+    ]
+    assert shop.ask("POST", "/v1/events", acts).status_code == 200
+    came: list[str] = []
+
+    with own_tab(browser) as tab:
+        tab.on("request", lambda one: came.append(one.url) if "/v1/proofs/callback" in one.url else None)
+        brought = on_the_network(
+            tab, begins(shop, network, back, handle=f"@{ann.handle}"), ann, "Authorize", back
+        )
+
+    # For nobody but whom it was begun for, once, and not by coming back again.
+    assert hands_in(shop, brought["proof"], "user:eve")[1]["code"] == "not_proven"
+    assert hands_in(shop, brought["proof"])[0] == 200
+    assert hands_in(shop, brought["proof"])[1]["code"] == "invalid_state"
+    again = httpx.get(came[0], trust_env=False, follow_redirects=False)
+    assert (again.status_code, again.json()["code"]) == (400, "invalid_state")
+    # One person, with both kinds of acts; and the event names proof, purposes and time.
+    found = shop.profile("user:ann", include="events") or {}
+    assert set(found["identifiers"]) == {"user:ann", account}
+    assert found["counts"] == {"view": 1, "like": 1}
+    assert found["consents"]["social"] is True
+    (link,) = [one for one in found["events"] if one["signal"] == "link"]
+    assert (link["properties"], link["consent"]) == ({"proof": "sign_in"}, {"link": True, "social": True})
+    assert abs(link["at"] / 1000 - time.time()) < 300
+    assert [one["how"] for one in found["links"]] == ["sign_in"]
+    # Of what the network gave nothing is left: no token or proof (JWTs), no code, no request, in any byte.
+    assert rests(shop, GIVEN) == []
+    assert not re.search(GIVEN.decode(), shop.words())
+
+
+GIVEN = rb"eyJ0eXAi|eyJhbGci|cod-\w{16}|ref-\w{16}|req-\w{16}"
+
+
+def rests(shop: Server, what: bytes) -> list[str]:
+    """Where something stands in the data folder, in the records of the log as well: these are packed."""
+    shop.stop()
+    found = [
+        str(path) for path in shop.data.rglob("*") if path.is_file() and re.search(what, path.read_bytes())
+    ]
+    records = open_log(f"lmdb://{shop.data}/log").read(0)
+    assert records
+    return found + [
+        f"record {position}" for position, raw in records if re.search(what, decode_record(raw).body)
+    ]
+
+
+def test_a_customer_who_says_no_to_bluesky_is_not_linked(
+    network: Network, shop: Server, browser: Any, site: tuple[str, Any]
+):
+    bob, back = network.account("custbob"), f"{site[0]}/account"
+
+    with own_tab(browser) as tab:
+        no = re.compile("deny|cancel|reject", re.I)
+        brought = on_the_network(tab, begins(shop, network, back, handle=bob.handle), bob, no, back)
+
+    assert brought == {"error": "denied"}
+    assert shop.profile("user:ann") is None
+
+
+def test_who_names_no_handle_may_use_any_account_of_the_server(
+    network: Network, shop: Server, browser: Any, site: tuple[str, Any]
+):
+    cleo, back = network.account("custcleo"), f"{site[0]}/account"
+
+    with own_tab(browser) as tab:
+        brought = on_the_network(tab, begins(shop, network, back), cleo, "Authorize", back)
+
+    assert hands_in(shop, brought["proof"])[1]["link"] == ["user:ann", f"bluesky:{cleo.did}"]
+
+
+def test_the_server_takes_the_document_that_says_who_we_are(network: Network, own_server: Server):
+    own_server.env["PLAIT_PUBLIC_URL"] = "https://plait.bsky-shop.com"
+    own_server.start()
+    told = own_server.ask("GET", "/v1/proofs/client.json", key=None).json()
+
+    good, bad = (
+        network.http.post(network.settle_url.replace("/settle", "/client"), json=one)
+        for one in (told, told | {"redirect_uris": ["https://elsewhere.com/v1/proofs/callback"]})
+    )
+
+    assert good.status_code == 200, good.text
+    assert bad.status_code == 500
 
 
 # -- Mastodon's API --------------------------------------------------------------------------------------------

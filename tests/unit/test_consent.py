@@ -57,6 +57,17 @@ def words(*args, **more):
     return {(one.identifier, one.purpose, one.granted) for one in statements_of(event(*args, **more))}
 
 
+def test_at_the_door_a_no_that_came_with_a_link_is_about_that_link_alone():
+    """As in the state, or a restart would change who is linked to whom."""
+    door = ConsentDoor(Settings())
+
+    door.tell_event(
+        event({"link": False, "social": False}, who=("user:u", "bluesky:b"), proven=True, signal="link")
+    )
+
+    assert {purpose for one in ("user:u", "bluesky:b") for purpose in door.statements(one)} == {"social"}
+
+
 def test_a_denial_holds_for_everybody_it_names():
     assert words({"personalize": False}) == {
         ("user:u", "personalize", False),

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
 from tests.fakes.connectors.fakenet import LIMIT, Connector
 from tests.fakes.network import FakeNetwork, answers
 
-from plait.connectors import Account, Ask, Frame, Next, Open, Page, Session
+from plait.connectors import Account, Ask, Frame, Next, Open, Page
 from plait.driver.line import Failed, Line, same_origin
 from plait.driver.pump import pump
-from plait.driver.streams import Ended, NotOpened, opened
+from plait.driver.streams import Ended, NotOpened, is_the_servers, opened
 from plait.errors import PlaitError, Rejected
 from plait.fetch import Fetcher
 
@@ -31,9 +31,9 @@ class Kept:
         self.secrets: dict[str, str] = {"user": "shop", "password": "right"}
         self.renewed = 0
 
-    async def renew(self, session: Session) -> None:
+    async def renew(self, secrets: Mapping[str, str]) -> None:
         self.renewed += 1
-        self.secrets = dict(session.secrets)
+        self.secrets = dict(secrets)
 
 
 def on_line(network: FakeNetwork, work: Callable[[Line], Awaitable[Any]], kept: Kept | None = None) -> Any:
@@ -338,3 +338,16 @@ def test_a_frame_that_is_waited_for_without_a_stream_is_the_streams_end(network)
 
 def test_the_fake_network_states_the_limit_that_these_tests_rely_on():
     assert Connector.statement.limits["default"].calls == LIMIT
+
+
+@pytest.mark.parametrize(
+    ("url", "its"),
+    [
+        ("https://social.example/api/v1/streaming", True), ("https://streaming.social.example/api", True),
+        ("https://streaming.social.example:444/api", False), ("http://streaming.social.example/api", False),
+        ("https://streaming.social.example.evil.example/", False), ("https://evilsocial.example/", False),
+        ("https://example/", False),
+    ],
+)  # fmt: skip
+def test_a_session_goes_to_streams_of_the_accounts_own_server(url, its):
+    assert is_the_servers(url, "https://social.example") is its

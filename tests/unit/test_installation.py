@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from plait.http import Lag, key_in
+from plait.http import Lag, key_in, places_of
+from plait.settings import Settings
 
 
 def request(*headers: tuple[bytes, bytes], query: bytes = b"") -> dict:
@@ -116,3 +117,27 @@ def test_a_full_disk_under_the_servers_own_words_stops_nothing():
         told = subprocess.run([sys.executable, "-c", works], stdout=subprocess.PIPE, stderr=full, text=True)
 
     assert told.stdout == "goes on\n"
+
+
+@pytest.mark.parametrize(
+    ("data", "told", "left"),
+    [
+        ("/srv/plait", "/srv/plait/inbox/1 cannot be written: no space", "inbox/1 cannot be written: no space"),
+        ("/srv/plait", "/srv/plait cannot be written", "the data folder cannot be written"),
+        ("/srv/plait/", "/srv/plait/log: the disk is full", "log: the disk is full"),
+        ("/srv/plait", "/srv/plaited/x and /srv/plait.old stay", "/srv/plaited/x and /srv/plait.old stay"),
+        ("data", "data/inbox cannot be written; all data stay, and metadata/x", "inbox cannot be written; all data stay, and metadata/x"),
+        (".", "a sentence. and/or ./x", "a sentence. and/or ./x"),
+    ],
+)  # fmt: skip
+def test_where_things_lie_is_taken_out_of_what_is_told(data, told, left):
+    def word(found):
+        return "" if found[0].endswith("/") else "the data folder"
+
+    assert places_of(Settings(data=data)).sub(word, told) == left
+
+
+def test_a_log_elsewhere_is_no_news_either():
+    found = places_of(Settings(data="/srv/plait", log="lmdb:///mnt/fast/log"))
+
+    assert found.sub("", "/mnt/fast/log/data.mdb: the disk is full") == "data.mdb: the disk is full"

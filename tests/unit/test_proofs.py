@@ -16,6 +16,10 @@ def codes(tmp_path):
     return Codes(tmp_path, now=NOW)
 
 
+def whose(waiting):
+    return waiting and waiting.identifier
+
+
 def test_a_code_is_found_however_it_is_typed(codes):
     code, _ = codes.give("user:ann", "bluesky", None, NOW)
 
@@ -31,8 +35,17 @@ def test_what_is_no_code_is_none(text):
 def test_a_code_says_who_was_given_it(codes):
     code, until = codes.give("user:ann", "bluesky", None, NOW)
 
-    assert codes.of(code, "bluesky:did:plc:a", NOW) == "user:ann"
+    assert whose(codes.of(code, "bluesky:did:plc:a", NOW)) == "user:ann"
     assert until == NOW + LASTS
+
+
+@pytest.mark.parametrize("social", [None, True, False])
+def test_what_they_said_about_social_waits_with_the_code(codes, tmp_path, social):
+    code, _ = codes.give("user:ann", "bluesky", None, NOW, social=social)
+
+    waiting = Codes(tmp_path, now=NOW).of(code, "bluesky:did:plc:a", NOW)
+
+    assert waiting.social is social
 
 
 def test_a_code_works_once_and_for_a_day(codes):
@@ -49,13 +62,13 @@ def test_a_code_that_somebody_else_sends_is_nobodys(codes):
 
     assert codes.of(code, "bluesky:did:plc:thief", NOW) is None
     assert codes.of(code, "mastodon:a@social.example", NOW) is None
-    assert codes.of(code, "bluesky:did:plc:a", NOW) == "user:ann"
+    assert whose(codes.of(code, "bluesky:did:plc:a", NOW)) == "user:ann"
 
 
 def test_codes_outlive_a_restart_and_rest_sealed(codes, tmp_path):
     code, _ = codes.give("user:ann", "bluesky", None, NOW)
 
-    assert Codes(tmp_path, now=NOW).of(code, "bluesky:did:plc:a", NOW) == "user:ann"
+    assert whose(Codes(tmp_path, now=NOW).of(code, "bluesky:did:plc:a", NOW)) == "user:ann"
     for file in tmp_path.iterdir():
         assert code.encode() not in file.read_bytes()
         assert b"user:ann" not in file.read_bytes()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from base64 import urlsafe_b64decode
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from tests.fakes.connectors.fakenet import Connector
 from tests.fakes.network import FakeNetwork
 
 from plait.accounts import Accounts
-from plait.connectors import Account, Ask, Session
+from plait.connectors import Account, Ask
 from plait.dpop import Proofs, bound, new_key
 from plait.driver.line import Line
 from plait.fetch import Fetcher
@@ -98,10 +98,10 @@ def test_a_request_is_asked_again_with_the_nonce_that_the_server_wants(network: 
 
 def on_line(network: FakeNetwork, work: Callable[[Line], Any], kept: list[Any] | None = None) -> Any:
     async def run() -> Any:
-        async def renewed(session: Session) -> None:
+        async def renewed(secrets: Mapping[str, str]) -> None:
             await asyncio.sleep(0.2)
             if kept is not None:
-                kept.append(session.secrets)
+                kept.append(secrets)
 
         account = Account(source="fakenet:shop", host=network.url)
         secrets = {"user": "shop", "password": "right"}

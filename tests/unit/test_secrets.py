@@ -38,6 +38,22 @@ def test_an_account_comes_back_with_its_secrets(tmp_path):
     assert again.secrets("fakenet:shop") == SECRETS
 
 
+def test_that_a_token_is_on_its_way_is_known_until_what_came_for_it_is_kept(tmp_path):
+    accounts = Accounts(tmp_path, now=NOW)
+    accounts.keep(account(), SECRETS)
+    found = []
+    for after in (lambda: accounts.renew("fakenet:shop", SECRETS | {"refresh": "next"}),
+                  lambda: accounts.spending("fakenet:shop", False),
+                  lambda: accounts.drop("fakenet:shop")):  # fmt: skip
+        accounts.spending("fakenet:shop", True)
+        found.append(Accounts(tmp_path, now=NOW).interrupted("fakenet:shop"))
+        after()
+        found.append(Accounts(tmp_path, now=NOW).interrupted("fakenet:shop"))
+
+    assert found == [True, False] * 3
+    assert accounts.all() == []
+
+
 def test_no_secret_rests_in_clear(tmp_path):
     Accounts(tmp_path, now=NOW).keep(account(), SECRETS)
 

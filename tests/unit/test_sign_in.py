@@ -106,6 +106,8 @@ def test_a_token_that_is_over_is_renewed_before_it_is_used():
     session = script.run(Mastodon.sign_in(HELD | {"expires_at": str(NOW)}, HOST, NOW))
 
     assert script.asked[0].url == "/oauth/token"
+    assert [(secrets["refresh_token"], asked) for secrets, asked in script.renewed] == [("r2", 1)]
+    assert script.asked[0].once
     assert session.secrets["refresh_token"] == "r2"
     assert session.expires_at == NOW // 1000 * 1000 + 7_200_000
 
@@ -228,6 +230,9 @@ def test_a_session_is_renewed_when_it_is_over_and_its_refresh_token_is_the_new_o
 
     again = later.run(Bluesky.sign_in({**first.secrets, "stream": "none"}, PDS, first.expires_at))
 
+    # On disk before anything else is asked: what is asked next may fail, and the old one is void.
+    assert [(secrets["refresh_token"], asked) for secrets, asked in later.renewed] == [("rt2", 1)]
+    assert [one.once for one in later.asked] == [True, False]
     assert first.expires_at == NOW + 3_600_000
     assert (again.headers["authorization"], again.secrets["refresh_token"]) == ("DPoP at2", "rt2")
     assert again.account.me == f"bluesky:{DID}"
@@ -245,7 +250,8 @@ def test_who_was_signed_out_of_bluesky_is_told_what_to_do():
         )
 
     assert told.value.code == "signed_out"
-    assert "plait connect bluesky" in told.value.message
+    # What the operator chose is said again, or the account would come back with defaults.
+    assert f"plait connect bluesky --sign-in --with host={PDS} --with stream=none" in told.value.message
 
 
 def test_a_host_that_signs_nobody_in_says_so():

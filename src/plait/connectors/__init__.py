@@ -8,6 +8,7 @@ frame, a page to keep) and are sent what came of it:
     Next    the stream's next frame     is sent a Frame, or None when nothing came in time
     Recall  who is known to have acted  is sent pairs (actor, record), or None where nobody keeps that
     Page    facts to keep, a cursor     is sent None once both are on disk
+    Renewed secrets that were renewed   is sent None once they are on disk
 
 What every network needs lives once, in the driver (``plait.driver``): HTTP and WebSockets, tokens, budgets, retries,
 backoff, cursors. So a connector reads like the network's manual, and a recorded transcript is a whole test of it.
@@ -47,7 +48,10 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
         budget: which of the statement's ``limits`` it counts against.
         signed: with the headers of the session; never sent to another host than the account's.
         guarded: the URL was named by somebody outside: it goes through the guarded fetcher.
+        redirects: whether a guarded GET follows them; no where only this very address may speak.
         dpop: a private key (JWK); the request proves that we hold it (RFC 9449).
+        once: the network takes what it sends a single time (a refresh token): it is noted on disk before it leaves, so
+            that a process that dies before the answer is kept can say afterwards what became of it.
     """
 
     url: str
@@ -59,7 +63,9 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     budget: str = "default"
     signed: bool = True
     guarded: bool = False
+    redirects: bool = True
     dpop: str = ""
+    once: bool = False
 
     def __repr__(self) -> str:
         return f"Ask({self.method} {self.url.partition('?')[0]})"
@@ -201,6 +207,18 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
     total: int = 0
 
 
+class Renewed(msgspec.Struct, frozen=True):
+    """Secrets in place of those there were, told by ``sign_in`` as soon as the network gave them.
+
+    The old ones are void from then on, and what is asked next may fail or be killed.
+    """
+
+    secrets: Mapping[str, str]
+
+    def __repr__(self) -> str:
+        return "Renewed()"
+
+
 Step = Ask | Open | Next | Recall | Page
 Steps = Generator[Step, Any, None]
 
@@ -321,6 +339,26 @@ class Fresh(msgspec.Struct, frozen=True, kw_only=True):
         return "Fresh()"
 
 
+class Visit(msgspec.Struct, frozen=True, kw_only=True):
+    """A customer on the way to the network, to show there that an account is theirs. What they typed is checked.
+
+    Attributes:
+        host: base URL of the server that they named; "" takes the network's own.
+        handle: what they say the account is called, or its id there; "" leaves that to the network.
+        directory: where accounts are looked up; "" takes the network's own.
+        client: URL of the document that says who we are, for networks that read one; "" where there is none.
+        back: our own address that their browser is sent to then.
+        name: whom they sign in to, as the network may show it.
+    """
+
+    host: str = ""
+    handle: str = ""
+    directory: str = ""
+    client: str = ""
+    back: str
+    name: str = ""
+
+
 class Leave(msgspec.Struct, frozen=True, kw_only=True):
     """Where the holder of the account is asked whether we may.
 
@@ -345,6 +383,9 @@ class Received(msgspec.Struct, frozen=True, kw_only=True):
     headers: Mapping[str, str] = {}
 
 
+SigningIn = Generator[Ask | Renewed, Any, Session]
+
+
 class Connector(Protocol):
     """One account on one network.
 
@@ -363,6 +404,10 @@ class Connector(Protocol):
     ``begin(credentials, host, back, fresh)`` returns a ``Leave`` (``back`` is where the browser is sent to then, "" shows a
     code instead), and ``finish(kept, answered, host)`` with what came back returns the credentials that ``sign_in`` takes. A third,
     ``sign_out(secrets, host)``, tells the network that we are done with them.
+
+    One where *customers* can show in the same way whose an account is has two static generators for that: ``ask_who(visit, fresh)``
+    returns a ``Leave``, and ``who(kept, answered)`` the account (``network:id``) of whoever came back. It keeps nothing of the access that
+    it is given for the purpose, and gives it back. Whatever they ask goes through the guarded fetcher.
     """
 
     statement: ClassVar[Statement]
@@ -372,8 +417,10 @@ class Connector(Protocol):
     ) -> None: ...
 
     @staticmethod
-    def sign_in(credentials: Mapping[str, str], host: str, now: int) -> Generator[Ask, Answer, Session]:
+    def sign_in(credentials: Mapping[str, str], host: str, now: int) -> SigningIn:
         """Open a session with what ``needs`` asked for, or with the secrets that the last one left.
+
+        Where the network voids secrets by giving new ones, the new ones are told (``Renewed``) before anything else is asked.
 
         Raises:
             Rejected: the network does not take them; the message says which and why.

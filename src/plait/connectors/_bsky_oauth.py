@@ -8,35 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping
 from typing import Any
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
 import msgspec
 
-from plait.connectors import Answer, Ask, Fresh, Leave
+from plait.connectors import Answer, Ask, Fresh, Leave, Renewed
+from plait.connectors._bsky_who import DIRECTORY, authority_of, home_of, is_on, read
 from plait.connectors._mastodon_oauth import challenge, checked_code, signed_out
 from plait.errors import Rejected, Unavailable
 
 LOOPBACK = "http://127.0.0.1/"  # its port does not count: servers leave it out of account
-DIRECTORY = "https://plc.directory"
 # What is kept of a sign-in; the key never leaves.
 KEPT = ("access_token", "refresh_token", "expires_at", "key", "issuer", "token_endpoint", "revocation_endpoint", "client_id", "pds", "did")  # fmt: skip
 
-
-class Authority(msgspec.Struct, frozen=True, kw_only=True):
-    """An authorization server, as it tells of itself."""
-
-    issuer: str
-    authorization_endpoint: str
-    token_endpoint: str
-    pushed_authorization_request_endpoint: str
-    revocation_endpoint: str = ""
+_CHOSEN = ("identifier", "stream", "relay", "messages", "hops", "directory")  # by the operator; no secrets
 
 
-class _Resource(msgspec.Struct, frozen=True):
-    authorization_servers: tuple[str, ...] = ()
+class Tokens(msgspec.Struct, frozen=True, kw_only=True):
+    """What a code or a refresh token is good for; ``sub`` is whose account it is."""
 
-
-class _Tokens(msgspec.Struct, frozen=True, kw_only=True):
     access_token: str
     token_type: str
     sub: str
@@ -56,10 +46,17 @@ def begin(
     scope = "atproto transition:generic"
     if credentials.get("messages") == "yes":
         scope += " transition:chat.bsky"
-    leave = yield from ask_leave(
-        host, client_id=loopback_client(scope), redirect=back or LOOPBACK, scope=scope, fresh=fresh,
-        hint=credentials.get("identifier", ""),
-    )  # fmt: skip
+    try:
+        leave = yield from ask_leave(
+            host, client_id=loopback_client(scope), redirect=back or LOOPBACK, scope=scope, fresh=fresh,
+            hint=credentials.get("identifier", ""),
+        )  # fmt: skip
+    except Rejected as error:
+        if error.code == "no_browser":
+            raise Rejected(
+                f"{error.message}; give an app password", code="no_browser", field="host"
+            ) from error
+        raise
     directory = credentials.get("directory") or DIRECTORY
     return msgspec.structs.replace(leave, kept={**leave.kept, "directory": directory.rstrip("/")})
 
@@ -67,13 +64,22 @@ def begin(
 def ask_leave(
     host: str, *, client_id: str, redirect: str, scope: str, fresh: Fresh, hint: str = ""
 ) -> Generator[Ask, Answer, Leave]:
-    """The same for any client of ours."""
+    """The same for any client of ours.
+
+    Args:
+        host: of the account.
+        client_id: of the client.
+        redirect: our address that the browser is sent to then; of the client.
+        scope: what we ask for.
+        fresh: of this sign-in.
+        hint: the account's handle, where it is known.
+    """
     authority = yield from authority_of(host, host)
     form = {
         "client_id": client_id, "response_type": "code", "redirect_uri": redirect, "scope": scope, "state": fresh.state,
         "code_challenge": challenge(fresh.verifier), "code_challenge_method": "S256",
     } | ({"login_hint": hint} if hint else {})  # fmt: skip
-    answer = yield _post(authority.pushed_authorization_request_endpoint, form, fresh.key, host)
+    answer = yield post(authority.pushed_authorization_request_endpoint, form, fresh.key, host)
     told = answer.json() if answer.ok else {}
     request = told.get("request_uri") if isinstance(told, Mapping) else None
     if not isinstance(request, str):
@@ -90,9 +96,9 @@ def ask_leave(
     return Leave(url=url, kept=kept)
 
 
-def loopback_client(scope: str) -> str:
+def loopback_client(scope: str, redirect: str = LOOPBACK) -> str:
     """The id of a client that has no document of its own: what it is stands in its name."""
-    return "http://localhost?" + urlencode({"redirect_uri": LOOPBACK, "scope": scope}, quote_via=quote)
+    return "http://localhost?" + urlencode({"redirect_uri": redirect, "scope": scope}, quote_via=quote)
 
 
 def finish(
@@ -103,13 +109,29 @@ def finish(
     Raises:
         Rejected: it is no code of this sign-in; or the account lives elsewhere (code ``not_proven``).
     """
+    tokens = yield from exchanged(kept, answered, host)
+    pds = yield from spoken_for(kept, tokens.sub, host)
+    found = {
+        name: kept[name] for name in ("key", "issuer", "token_endpoint", "revocation_endpoint", "client_id")
+    }
+    return found | {"did": tokens.sub, "pds": pds} | _kept(tokens)
+
+
+def exchanged(
+    kept: Mapping[str, str], answered: Mapping[str, str], host: str
+) -> Generator[Ask, Answer, Tokens]:
+    """What the code of this very sign-in, from the server that it was begun with, is good for.
+
+    Raises:
+        Rejected: it is of another sign-in or server (code ``invalid_state``), or not taken.
+    """
     code = checked_code(kept, answered)
     if answered.get("iss") != kept["issuer"]:
         raise Rejected("what came back is of another server", code="invalid_state", field="answered")
     form = {"grant_type": "authorization_code", "code": code} | {
         name: kept[name] for name in ("redirect_uri", "client_id", "code_verifier")
     }
-    answer = yield _post(kept["token_endpoint"], form, kept["key"], host)
+    answer = yield post(kept["token_endpoint"], form, kept["key"], host)
     if not answer.ok:
         raise Rejected(
             f"{kept['issuer']} does not take the code (status {answer.status}: {_why(answer)})",
@@ -118,14 +140,20 @@ def finish(
     tokens = _tokens(answer)
     if "atproto" not in tokens.scope.split():
         raise Rejected(f"{kept['issuer']} gave less than was asked for", code="sign_in_failed")
-    pds = yield from home_of(tokens.sub, kept["directory"], host)
+    return tokens
+
+
+def spoken_for(kept: Mapping[str, str], did: str, host: str) -> Generator[Ask, Answer, str]:
+    """Where an account lives, once it is sure that the server of this sign-in may speak for it.
+
+    Raises:
+        Rejected: it may not; code ``not_proven``.
+    """
+    pds = yield from home_of(did, kept["directory"], host)
     authority = yield from authority_of(pds, host)
     if authority.issuer != kept["issuer"]:  # any server can say that it speaks for anybody
         raise Rejected(f"{kept['issuer']} does not speak for this account", code="not_proven", status=403)
-    found = {
-        name: kept[name] for name in ("key", "issuer", "token_endpoint", "revocation_endpoint", "client_id")
-    }
-    return found | {"did": tokens.sub, "pds": pds} | _kept(tokens)
+    return pds
 
 
 def renewed(secrets: Mapping[str, str], host: str) -> Generator[Ask, Answer, dict[str, str]]:
@@ -137,9 +165,9 @@ def renewed(secrets: Mapping[str, str], host: str) -> Generator[Ask, Answer, dic
     form = {"grant_type": "refresh_token"} | {
         name: secrets.get(name, "") for name in ("refresh_token", "client_id")
     }
-    answer = yield _post(secrets["token_endpoint"], form, secrets["key"], host)
+    answer = yield post(secrets["token_endpoint"], form, secrets["key"], host, once=True)
     if not answer.ok:
-        raise signed_out("bluesky", secrets["issuer"])
+        raise _signed_out(secrets, host)
     tokens = _tokens(answer)
     if tokens.sub != secrets["did"]:
         raise Unavailable(f"{secrets['issuer']} gave a token of somebody else", code="invalid_answer")
@@ -148,7 +176,7 @@ def renewed(secrets: Mapping[str, str], host: str) -> Generator[Ask, Answer, dic
 
 def session(
     credentials: Mapping[str, str], host: str, now: int
-) -> Generator[Ask, Answer, tuple[Any, dict[str, str]]]:
+) -> Generator[Ask | Renewed, Any, tuple[Any, dict[str, str]]]:
     """What the account's host says of the session, and the secrets to be kept.
 
     Raises:
@@ -160,12 +188,14 @@ def session(
         secrets = _dated(secrets, now)
     elif ends.isdecimal() and int(ends) <= now + 60_000:
         secrets, fresh = _dated((yield from renewed(secrets, host)), now), True
+        yield Renewed(secrets)
     answer = yield _who(secrets)
     if answer.status == 401 and not fresh:
         secrets = _dated((yield from renewed(secrets, host)), now)
+        yield Renewed(secrets)
         answer = yield _who(secrets)
     if answer.status in (400, 401, 403):
-        raise signed_out("bluesky", secrets["issuer"])
+        raise _signed_out(secrets, host)
     if not answer.ok:
         raise Unavailable(f"{secrets['pds']} answered {answer.status}", code="invalid_answer")
     return answer.json(), secrets
@@ -176,95 +206,22 @@ def sign_out(secrets: Mapping[str, str], host: str) -> Generator[Ask, Answer, No
     if secrets.get("key"):
         if secrets.get("revocation_endpoint"):
             form = {"token": secrets.get("refresh_token", ""), "client_id": secrets["client_id"]}
-            yield _post(secrets["revocation_endpoint"], form, secrets["key"], host)
+            yield post(secrets["revocation_endpoint"], form, secrets["key"], host)
     elif secrets.get("refresh"):
         headers = {"authorization": f"Bearer {secrets['refresh']}"}
         url = f"{host}/xrpc/com.atproto.server.deleteSession"
         yield Ask(method="POST", url=url, headers=headers, signed=False, budget="session")
 
 
-# -- who speaks for whom ---------------------------------------------------------------------------------------
-
-
-def authority_of(host: str, ours: str) -> Generator[Ask, Answer, Authority]:
-    """Who signs people in for a host: the one that it names, or itself.
-
-    Args:
-        host: base URL of a server of accounts, or of an authorization server.
-        ours: the host that the operator named; every other one is somebody else's word.
-
-    Raises:
-        Rejected: nobody does; code ``no_browser``.
-    """
-    answer = yield _get(f"{host}/.well-known/oauth-protected-resource", ours)
-    named = _read(answer, _Resource) if answer.ok else None
-    issuer = named.authorization_servers[0].rstrip("/") if named and named.authorization_servers else host
-    answer = yield _get(f"{issuer}/.well-known/oauth-authorization-server", ours)
-    found: Authority | None = _read(answer, Authority) if answer.ok else None
-    if found is None or found.issuer.rstrip("/") != issuer:
-        raise Rejected(
-            f"{host} signs nobody in with a browser; give an app password", code="no_browser", field="host"
-        )
-    return found
-
-
-def home_of(did: str, directory: str, ours: str) -> Generator[Ask, Answer, str]:
-    """Where an account lives, as its own document says.
-
-    Raises:
-        Rejected: it has no document, or lives nowhere; code ``not_proven``.
-    """
-    if did.startswith("did:plc:"):
-        url = f"{directory}/{did}"
-    elif did.startswith("did:web:") and ":" not in did.removeprefix("did:web:"):
-        url = f"https://{did.removeprefix('did:web:')}/.well-known/did.json"
-    else:
-        raise Rejected("the account's identifier is none that we know", code="not_proven", status=403)
-    # The directory was named by the operator, or is the network's own.
-    answer = yield Ask(url=url, signed=False, budget="session", guarded=not did.startswith("did:plc:"))
-    told = answer.json() if answer.ok else {}
-    home = pds_of(told, did) if isinstance(told, Mapping) else ""
-    if not home or not _may(home, ours):
-        raise Rejected("the account's document does not say where it lives", code="not_proven", status=403)
-    return home
-
-
-def pds_of(document: Mapping[str, Any], did: str) -> str:
-    """The server that a document of an identity names; "" when it names none."""
-    if document.get("id") != did:
-        return ""
-    for one in document.get("service") or ():
-        match one:
-            case {"id": str(name), "serviceEndpoint": str(url)} if name.endswith("#atproto_pds"):
-                return url.rstrip("/")
-    return ""
-
-
-def _may(url: str, ours: str) -> bool:
-    """https; http where the operator's own host is on this machine, too."""
-    parts, own = urlsplit(url), urlsplit(ours)
-    return parts.scheme == "https" or (
-        parts.scheme == own.scheme == "http" and parts.hostname == own.hostname
-    )
-
-
 # -- asking ----------------------------------------------------------------------------------------------------
 
 
-def _get(url: str, ours: str) -> Ask:
-    return Ask(url=url, signed=False, budget="session", guarded=not _is_on(url, ours))
-
-
-def _post(url: str, form: Mapping[str, str], key: str, ours: str) -> Ask:
+def post(url: str, form: Mapping[str, str], key: str, ours: str, *, once: bool = False) -> Ask:
+    """A form, with the proof that we hold the key; guarded, where it goes to another host than the operator's."""
     return Ask(
-        url=url,
-        method="POST",
-        form=form,
-        dpop=key,
-        signed=False,
-        budget="session",
-        guarded=not _is_on(url, ours),
-    )
+        url=url, method="POST", form=form, dpop=key, once=once, signed=False, budget="session",
+        guarded=not is_on(url, ours),
+    )  # fmt: skip
 
 
 def _who(secrets: Mapping[str, str]) -> Ask:
@@ -274,29 +231,21 @@ def _who(secrets: Mapping[str, str]) -> Ask:
     )  # fmt: skip
 
 
-def _is_on(url: str, host: str) -> bool:
-    """Whether a URL is the operator's own host's, or on the same machine as that."""
-    one, other = urlsplit(url), urlsplit(host)
-    return one.hostname == other.hostname and one.scheme == other.scheme
-
-
-def _read(answer: Answer, kind: type[Any]) -> Any:
-    try:
-        return msgspec.json.decode(answer.body, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
-
-
-def _tokens(answer: Answer) -> _Tokens:
-    found: _Tokens | None = _read(answer, _Tokens)
+def _tokens(answer: Answer) -> Tokens:
+    found: Tokens | None = read(answer, Tokens)
     if found is None or found.token_type.lower() != "dpop":
         raise Unavailable("the server's answer is no token that is bound to our key", code="invalid_answer")
     return found
 
 
-def _kept(tokens: _Tokens) -> dict[str, str]:
+def _kept(tokens: Tokens) -> dict[str, str]:
     found = {"access_token": tokens.access_token, "expires_in": str(tokens.expires_in or 300)}
     return found | ({"refresh_token": tokens.refresh_token} if tokens.refresh_token else {})
+
+
+def _signed_out(secrets: Mapping[str, str], host: str) -> Rejected:
+    told = {"host": host} | {name: secrets.get(name, "") for name in _CHOSEN}
+    return signed_out("bluesky", secrets["issuer"], told)
 
 
 def _dated(secrets: dict[str, str], now: int) -> dict[str, str]:
@@ -306,7 +255,7 @@ def _dated(secrets: dict[str, str], now: int) -> dict[str, str]:
 
 
 def _why(answer: Answer) -> str:
-    told = _read(answer, dict)
+    told = read(answer, dict)
     return (
         str(told.get("error_description") or told.get("error") or "")[:200] if isinstance(told, dict) else ""
     )

@@ -6,7 +6,18 @@ import re
 from collections.abc import Generator, Mapping
 from typing import Any
 
-from plait.connectors import Account, Answer, Ask, Credential, Gives, Limit, Session, Statement
+from plait.connectors import (
+    Account,
+    Answer,
+    Ask,
+    Credential,
+    Gives,
+    Limit,
+    Renewed,
+    Session,
+    SigningIn,
+    Statement,
+)
 from plait.connectors._fediverse import Ignored, account_of, is_web
 from plait.connectors._mastodon import entity
 from plait.connectors._mastodon_oauth import BY_BROWSER, is_over, renewed, signed_out
@@ -54,7 +65,7 @@ STATEMENT = Statement(
 )  # fmt: skip
 
 
-def sign_in(credentials: Mapping[str, str], host: str, now: int) -> Generator[Ask, Answer, Session]:
+def sign_in(credentials: Mapping[str, str], host: str, now: int) -> SigningIn:
     """Check an access token and find out whose it is, on what server, and how that server streams.
 
     One that a browser gave is renewed when it is over, or not taken any more.
@@ -70,13 +81,15 @@ def sign_in(credentials: Mapping[str, str], host: str, now: int) -> Generator[As
     fresh = is_over(secrets, now)
     if fresh:
         secrets = yield from renewed(secrets, host)
+        yield Renewed(secrets)
     answer = yield _mine(secrets)
     if answer.status == 401 and secrets.get("refresh_token") and not fresh:
         secrets = yield from renewed(secrets, host)
+        yield Renewed(secrets)
         answer = yield _mine(secrets)
     if answer.status in (401, 403):
         if secrets.get("client_id"):
-            raise signed_out("mastodon", host)
+            raise signed_out("mastodon", host, {"host": host})
         raise Rejected(
             f"{host} does not take the access token (status {answer.status}): make one that may `read`",
             code="unauthorized", field="access_token", status=401,
@@ -91,7 +104,7 @@ def sign_in(credentials: Mapping[str, str], host: str, now: int) -> Generator[As
         raise Unavailable(f"{host} told no account: {exc}", code="invalid_answer") from exc
     handle = me.partition(":")[2]
     settings = {"id": str(mine.get("id") or ""), "domain": domain, **_streaming(instance, host)}
-    settings |= yield from _actor(mine, handle)
+    settings |= yield from _actor(mine, handle, host)
     return Session(
         account=Account(source=me, host=host, me=me, handle=f"@{handle}", settings=settings),
         headers=headers,
@@ -110,7 +123,7 @@ def _mine(secrets: Mapping[str, str]) -> Ask:
     return Ask(url="/api/v1/accounts/verify_credentials", headers=_bearer(secrets))
 
 
-def _actor(mine: Mapping[str, Any], handle: str) -> Generator[Ask, Answer, dict[str, str]]:
+def _actor(mine: Mapping[str, Any], handle: str, host: str) -> Generator[Ask, Answer, dict[str, str]]:
     """The account's actor and its inboxes: needed where the server passes deliveries on to us, and only there."""
     uri = mine.get("uri") if is_web(mine.get("uri")) else None
     if uri is None:
@@ -121,7 +134,14 @@ def _actor(mine: Mapping[str, Any], handle: str) -> Generator[Ask, Answer, dict[
                 uri = one.get("href")
     if not is_web(uri):
         return {}
-    actor = _object((yield Ask(url=str(uri), headers={"accept": TYPE}, signed=False)))
+    elsewhere = not str(uri).startswith(
+        f"{host}/"
+    )  # the server's word, and not an address that we were given
+    try:
+        told = yield Ask(url=str(uri), headers={"accept": TYPE}, signed=False, guarded=elsewhere)
+    except Rejected:  # it must not be asked there; then nothing can be passed on
+        return {}
+    actor = _object(told)
     endpoints = actor.get("endpoints")
     inboxes = (actor.get("inbox"), endpoints.get("sharedInbox") if isinstance(endpoints, Mapping) else None)
     found = " ".join(str(one) for one in inboxes if is_web(one) and " " not in str(one))

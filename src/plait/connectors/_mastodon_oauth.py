@@ -6,6 +6,7 @@ from base64 import urlsafe_b64encode
 from collections.abc import Generator, Mapping
 from hashlib import sha256
 from hmac import compare_digest
+from shlex import quote
 from typing import Any
 from urllib.parse import urlencode
 
@@ -79,9 +80,9 @@ def renewed(secrets: Mapping[str, str], host: str) -> Generator[Ask, Answer, dic
     form = {"grant_type": "refresh_token"} | {
         name: secrets[name] for name in ("refresh_token", "client_id", "client_secret") if secrets.get(name)
     }
-    answer = yield Ask(url="/oauth/token", method="POST", form=form, signed=False)
+    answer = yield Ask(url="/oauth/token", method="POST", form=form, signed=False, once=True)
     if not answer.ok:
-        raise signed_out("mastodon", host)
+        raise signed_out("mastodon", host, {"host": host})
     return {**secrets, **_tokens(answer.json(), host)}
 
 
@@ -100,11 +101,18 @@ def is_over(secrets: Mapping[str, str], now: int) -> bool:
     return bool(secrets.get("refresh_token")) and ends.isdecimal() and int(ends) <= now + 60_000
 
 
-def signed_out(network: str, host: str) -> Rejected:
-    """That the holder has to say yes again."""
+def signed_out(network: str, server: str, told: Mapping[str, str]) -> Rejected:
+    """That the holder has to say yes again.
+
+    Args:
+        network: whose connector.
+        server: that does not take us any more.
+        told: what the operator said when the account was connected, to be said again; "" is left out.
+    """
+    options = "".join(f" --with {quote(f'{name}={value}')}" for name, value in told.items() if value)
     return Rejected(
-        f"{host} does not take our sign-in any more: it expired or was revoked. Connect the account again: "
-        f"plait connect {network} --with host={host}",
+        f"{server} does not take our sign-in any more: it expired or was revoked. Connect the account again: "
+        f"plait connect {network} --sign-in{options}",
         code="signed_out", status=401,
     )  # fmt: skip
 

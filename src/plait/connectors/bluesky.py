@@ -25,6 +25,7 @@ from plait.connectors import (
     Open,
     Received,
     Session,
+    SigningIn,
     Statement,
     Steps,
 )
@@ -38,6 +39,7 @@ from plait.connectors._atproto import (
 from plait.connectors._bsky_looks import Heard, Looks
 from plait.connectors._bsky_oauth import begin, finish, session, sign_out
 from plait.connectors._bsky_past import backfill
+from plait.connectors._bsky_proof import ask_who, who
 from plait.connectors._bsky_records import NETWORK
 from plait.connectors._bsky_stream import Gathered
 from plait.errors import Rejected
@@ -143,7 +145,7 @@ class Connector:
     # -- signing in --------------------------------------------------------------------------------------------
 
     @staticmethod
-    def sign_in(credentials: Mapping[str, str], host: str, now: int) -> Generator[Ask, Answer, Session]:
+    def sign_in(credentials: Mapping[str, str], host: str, now: int) -> SigningIn:
         """Open a session with the app password, or renew the last one; or go on with what a browser gave.
 
         Raises:
@@ -178,6 +180,8 @@ class Connector:
     begin = staticmethod(begin)
     finish = staticmethod(finish)
     sign_out = staticmethod(sign_out)
+    ask_who = staticmethod(ask_who)
+    who = staticmethod(who)
 
     # -- as it happens -----------------------------------------------------------------------------------------
 
@@ -260,9 +264,7 @@ class _Signed(_Who, rename="camel", kw_only=True):
     refresh_jwt: str
 
 
-def _by_browser(
-    credentials: Mapping[str, str], host: str, now: int, stream: str
-) -> Generator[Ask, Answer, Session]:
+def _by_browser(credentials: Mapping[str, str], host: str, now: int, stream: str) -> SigningIn:
     told, secrets = yield from session(credentials, host, now)
     who: _Who = _converted(told, _Who)
     if who.did != secrets["did"]:

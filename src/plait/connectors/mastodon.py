@@ -31,6 +31,7 @@ from plait.connectors._mastodon import count_of, entity, is_mine, ms_of, newer, 
 from plait.connectors._mastodon_account import STATEMENT, sign_in
 from plait.connectors._mastodon_oauth import begin, finish, sign_out
 from plait.connectors._mastodon_past import Place, backfill
+from plait.connectors._mastodon_proof import ask_who, who
 from plait.connectors._mastodon_view import MOST_PAGES, View
 from plait.errors import Rejected
 from plait.events import About, Signal
@@ -62,6 +63,8 @@ class Connector:
     begin = staticmethod(begin)
     finish = staticmethod(finish)
     sign_out = staticmethod(sign_out)
+    ask_who = staticmethod(ask_who)
+    who = staticmethod(who)
 
     def __init__(self, account: Account, *, watched: Callable[[str], bool], now: Callable[[], int]) -> None:
         self.view = View(account, now)

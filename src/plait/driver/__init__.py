@@ -23,13 +23,13 @@ from pathlib import Path
 import structlog
 
 from plait.accounts import Accounts, Connected
-from plait.connectors import Session, connector_of
+from plait.connectors import connector_of
 from plait.driver.account import Running
 from plait.driver.deliveries import Deliveries
 from plait.driver.forgotten import Forgotten
 from plait.driver.held import Held
 from plait.driver.keeper import Keeper
-from plait.driver.line import Line
+from plait.driver.line import Line, at_rest
 from plait.driver.made import made_for
 from plait.driver.shelf import Shelf
 from plait.driver.told import Told, read_told, write_told
@@ -140,17 +140,13 @@ class _House:
     async def _run_once(self, one: Connected, state: Told) -> None:
         made = connector_of(one.network)
 
-        async def renewed(session: Session) -> None:
-            if session.secrets:
-                await asyncio.to_thread(self._accounts.renew, one.source, dict(session.secrets))
-
         def secrets() -> dict[str, str]:
             return self._accounts.secrets(one.source)
 
         before = self._before.get(one.source)
         line = Line(
-            made, one.account, secrets, fetcher=self._fetcher, renewed=renewed,
-            alone=lambda: self._accounts.alone(one.source), spent=before.spent if before else None,
+            made, one.account, fetcher=self._fetcher, spent=before.spent if before else None,
+            **at_rest(self._accounts, one.source),
         )  # fmt: skip
         keeper = Keeper(self._served, one.source, state, self._shelf)
         try:

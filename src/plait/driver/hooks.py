@@ -14,9 +14,9 @@ from typing import Any
 import structlog
 
 from plait.accounts import Accounts, Connected
-from plait.connectors import Received, Session, connector_of
+from plait.connectors import Received, connector_of
 from plait.driver.inbox import FOLDER, Delivery, Inbox
-from plait.driver.line import Line
+from plait.driver.line import Line, at_rest
 from plait.driver.made import made_for
 from plait.driver.told import Told
 from plait.errors import Rejected, Unavailable
@@ -187,13 +187,8 @@ class Hooks:
             await line.close()
 
     def _line(self, one: Connected) -> Line:
-        async def renewed(session: Session) -> None:
-            if session.secrets:
-                await asyncio.to_thread(self._accounts().renew, one.source, dict(session.secrets))
-
         return Line(
-            connector_of(one.network), one.account, lambda: self._accounts().secrets(one.source),
-            fetcher=self._fetcher, renewed=renewed,
+            connector_of(one.network), one.account, fetcher=self._fetcher, **at_rest(self._accounts(), one.source)
         )  # fmt: skip
 
     def _secrets(self, one: Connected) -> Callable[[], Mapping[str, str]]:

@@ -14,7 +14,8 @@ import httpx
 import msgspec
 import structlog
 
-from plait.connectors import Account, Answer, Ask, Connector, Session
+from plait.accounts import Accounts
+from plait.connectors import Account, Answer, Ask, Connector, Renewed, Session
 from plait.dpop import Proofs, bound
 from plait.driver.budget import Budget, Spent, patience
 from plait.errors import PlaitError, Rejected, Unavailable
@@ -33,7 +34,7 @@ _RENEW_BEFORE = 60_000  # ms that a session may still be good for when it is ren
 _LATER = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529})
 _EXPIRED = frozenset({"ExpiredToken", "invalid_token", "token_expired"})  # told with 400 by some
 
-Steps = Generator[Ask, Answer, T]
+Steps = Generator[Ask | Renewed, Any, T]
 
 
 class Failed(Unavailable):
@@ -56,8 +57,10 @@ class Line:
         secrets: Callable[[], Mapping[str, str]],
         *,
         fetcher: Fetcher,
-        renewed: Callable[[Session], Awaitable[None]],
+        renewed: Callable[[Mapping[str, str]], Awaitable[None]],
         alone: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
+        spending: Callable[[bool], Awaitable[None]] | None = None,
+        interrupted: Callable[[], bool] = lambda: False,
         spent: Mapping[str, Spent] | None = None,
         clock: Callable[[], float] = time.time,
         chance: Callable[[], float] = random.random,
@@ -69,8 +72,10 @@ class Line:
             account: whose.
             secrets: for ``sign_in``, asked for each time: another process may have renewed them.
             fetcher: for URLs that others named.
-            renewed: keeps the secrets of a new session before it is used.
+            renewed: keeps the secrets of a new session before it is used, or anything else is asked.
             alone: held while a session is renewed: no other process renews the same one meanwhile.
+            spending: notes on disk that a secret which works once is on its way (true), or was refused (false).
+            interrupted: whether one was on its way when somebody died before its answer was kept.
             spent: of the budgets, before a restart.
             clock: s since the epoch.
             chance: 0..1, for jitter.
@@ -91,6 +96,8 @@ class Line:
         self._taking = asyncio.Lock()
         self._proofs = Proofs()
         self._alone = alone
+        self._spending, self._interrupted = spending, interrupted
+        self._cut = False  # an answer was lost that would have renewed the session
         self._http = httpx.AsyncClient(
             timeout=_TIMEOUT,
             headers={"user-agent": AGENT},
@@ -133,33 +140,51 @@ class Line:
             self._alone()
         ):  # and only then look at what there is: another process may have just renewed it
             self._signed_at = int(self._clock() * 1000)
+            self._cut = self._cut or self._interrupted()
             steps = self._connector.sign_in(dict(self._secrets()), self.account.host, self._signed_at)
-            one = await self.asked(steps, signed=False)
-            await self._renewed(
-                one
-            )  # on disk before its first use: the old refresh token may be void already
+            try:
+                one = await self.asked(steps, signed=False)
+            except Rejected as error:
+                if self._cut and error.code == "signed_out":
+                    raise _after_a_cut(error) from error
+                raise
+            await self._keep(one.secrets)  # on disk before its first use
             return one
+
+    async def _keep(self, secrets: Mapping[str, str]) -> None:
+        if secrets:
+            await self._renewed(secrets)
+        self._cut = False
 
     # -- requests ----------------------------------------------------------------------------------------------
 
     async def asked(self, steps: Steps[T], *, signed: bool = True, tries: int = TRIES) -> T:
-        """Run a generator that asks and nothing else, and return what it returns."""
+        """Run a generator that asks and nothing else, and return what it returns.
+
+        What goes wrong with a question is raised where it was asked. Secrets that were renewed are on disk before it goes on.
+        """
         answer: Any = None
+        trouble: PlaitError | None = None
         try:
             while True:
-                ask = steps.send(answer)
-                if not isinstance(ask, Ask):
-                    raise TypeError(f"it asked for {type(ask).__name__}")
+                step = steps.send(answer) if trouble is None else steps.throw(trouble)
+                answer, trouble = None, None
+                if isinstance(step, Renewed):
+                    await self._keep(step.secrets)
+                    continue
+                if not isinstance(step, Ask):
+                    raise TypeError(f"it asked for {type(step).__name__}")
                 if not signed:
-                    ask = msgspec.structs.replace(ask, signed=False)
+                    step = msgspec.structs.replace(step, signed=False)
                 try:
-                    answer = await self.ask(ask, tries=tries)
+                    answer = await self.ask(step, tries=tries)
                 except PlaitError as error:
-                    steps.throw(error)
-                    raise
+                    trouble = error
         except StopIteration as done:
             found: T = done.value
             return found
+        finally:
+            steps.close()
 
     async def ask(self, ask: Ask, *, keep: float = 0.0, tries: int = TRIES) -> Answer:
         """One request's answer that does not ask for patience.
@@ -178,11 +203,16 @@ class Line:
         while True:
             session = await self.session() if self._signs(ask) else None
             await self._within(ask.budget, keep)
+            if ask.once and self._spending is not None:
+                await self._spending(True)
             try:
                 answer = await self._once(ask, session)
             except (httpx.RequestError, Unavailable) as exc:
                 pause, why = self._pause(tried), f"{type(exc).__name__}"
+                self._cut = self._cut or (ask.once and not isinstance(exc, httpx.ConnectError))
             else:
+                if ask.once and self._spending is not None and 400 <= answer.status < 500 and not self._cut:
+                    await self._spending(False)
                 now = self._clock()
                 self._budget(ask.budget).hear(answer.headers, now)
                 if session is not None and not renewed and _has_expired(answer):
@@ -191,6 +221,7 @@ class Line:
                     continue
                 if answer.status not in _LATER:
                     return answer
+                self._cut = self._cut or (ask.once and answer.status >= 500)
                 asked = patience(answer.headers, now)
                 pause, why = self._pause(tried) if asked is None else asked, str(answer.status)
                 if answer.status == 429:
@@ -227,7 +258,7 @@ class Line:
                 body = urlencode(ask.form).encode()
             found = await self._fetcher.fetch(
                 str(httpx.URL(url).copy_merge_params(params)) if params else url,
-                method=ask.method, headers=headers, body=body,
+                method=ask.method, headers=headers, body=body, redirects=ask.redirects,
             )  # fmt: skip
             return Answer(found.status, found.headers, found.body)
         request = self._http.build_request(
@@ -279,6 +310,30 @@ class Line:
     async def _patient(self, seconds: float) -> None:
         self.waits = max(self.waits, self._clock() + seconds)
         await asyncio.sleep(seconds)
+
+
+def at_rest(accounts: Accounts, source: str) -> dict[str, Any]:
+    """How a line reads and keeps the secrets of a connected account: for the arguments of ``Line``."""
+
+    async def renewed(secrets: Mapping[str, str]) -> None:
+        await asyncio.to_thread(accounts.renew, source, dict(secrets))
+
+    async def spending(on: bool) -> None:
+        await asyncio.to_thread(accounts.spending, source, on)
+
+    return {
+        "secrets": lambda: accounts.secrets(source), "renewed": renewed, "alone": lambda: accounts.alone(source),
+        "spending": spending, "interrupted": lambda: accounts.interrupted(source),
+    }  # fmt: skip
+
+
+def _after_a_cut(error: Rejected) -> Rejected:
+    """A refusal, with what most likely became of the session: nobody can get it back then."""
+    return Rejected(
+        "The answer that would have renewed the session was lost (Plait was killed just then, or the line was cut), and "
+        f"what it was asked with works once: {error.message}",
+        code=error.code, status=error.status,
+    )  # fmt: skip
 
 
 async def _to_its_end(work: Coroutine[Any, Any, T]) -> T:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from secrets import token_urlsafe
 from typing import Any, TypeVar
@@ -13,10 +13,10 @@ from urllib.parse import urlsplit
 import msgspec
 
 from plait.accounts import FOLDER, Accounts, Connected, unknown
-from plait.connectors import Account, Answer, Ask, Connector, Fresh, Leave, Session, connector_of
+from plait.connectors import Account, Connector, Fresh, Leave, connector_of
 from plait.dpop import new_key
 from plait.driver.hooks import Hooks
-from plait.driver.line import Failed, Line
+from plait.driver.line import Failed, Line, Steps
 from plait.driver.told import Told, read_told
 from plait.errors import Corrupt, PlaitError, Rejected, Unavailable
 from plait.fetch import Fetcher
@@ -161,8 +161,8 @@ class Sources:
         self.changed.set()
         return one
 
-    async def _asked(self, made: type[Connector], host: str, steps: Generator[Ask, Answer, T]) -> T:
-        async def renewed(_: Session) -> None:
+    async def _asked(self, made: type[Connector], host: str, steps: Steps[T]) -> T:
+        async def renewed(_: Mapping[str, str]) -> None:
             return None
 
         line = Line(made, Account(source="", host=host), dict, fetcher=self._fetcher, renewed=renewed)

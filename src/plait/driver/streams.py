@@ -60,7 +60,7 @@ async def opened(wanted: Open, line: Line) -> Stream:
         Rejected: the credentials are not taken any more.
     """
     url = _url(wanted, line)
-    signs = wanted.signed and same_origin(_as_http(url), line.account.host)
+    signs = wanted.signed and is_the_servers(_as_http(url), line.account.host)
     session = await line.session() if signs else None
     try:
         return await _open(wanted, url, session)
@@ -85,6 +85,16 @@ def _url(wanted: Open, line: Line) -> str:
     if wanted.kind == "ws" and url.startswith("http"):
         url = "ws" + url.removeprefix("http")
     return url
+
+
+def is_the_servers(url: str, host: str) -> bool:
+    """Whether a stream is the account's own server's: there, or under a name below its own.
+
+    Large servers stream from a machine of its own (``streaming.social.example``), and want the same token there.
+    """
+    one, own = urlsplit(url), urlsplit(host)
+    below = (one.hostname or "").endswith(f".{own.hostname}") and one.scheme == own.scheme == "https"
+    return same_origin(url, host) or (below and one.port in (None, 443))
 
 
 def _as_http(url: str) -> str:

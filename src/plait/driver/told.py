@@ -15,6 +15,7 @@ from plait.driver.budget import Spent
 FILE = "driver.json"
 _SAMPLES = 5  # of what was dropped
 _ERRORS = 5
+_LONGEST = 600  # characters of what is told of one; a command that mends it is whole
 
 State = Literal["starting", "backfilling", "streaming", "polling", "waiting", "refused", "failed", "stopped"]
 
@@ -90,7 +91,7 @@ class Told(msgspec.Struct, kw_only=True):
     def trouble(self, code: str, message: str, now: int) -> None:
         """Note what went wrong; the newest few are shown."""
         self.errors += 1
-        self.last_errors = list(deque([*self.last_errors, Trouble(now, code, message[:300])], _ERRORS))
+        self.last_errors = list(deque([*self.last_errors, Trouble(now, code, message[:_LONGEST])], _ERRORS))
 
     def drop(self, reason: str, sample: str = "", n: int = 1) -> bool:
         """Count facts that were left out; whether this one is among the few that are worth a line in the log."""

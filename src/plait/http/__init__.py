@@ -15,6 +15,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
 from contextlib import closing
+from copy import copy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -33,6 +34,7 @@ from plait.explore import prior as unexplored
 from plait.fetch import Fetcher
 from plait.http.arrivals import Arrivals
 from plait.http.metrics import Metrics
+from plait.http.signin import SignIns
 from plait.intake.records import events_of
 from plait.keys import Keys, Role
 from plait.members import Asked
@@ -146,6 +148,8 @@ class Installation:
     arrivals: Arrivals = field(default_factory=Arrivals)
     _now: int = 0
     _codes: Codes | None = None
+    _sign_ins: SignIns | None = None
+    _places: re.Pattern[str] | None = None
     _fitting: asyncio.Task[dict[str, Any]] | None = None
     _decides: bool = False  # whether that is a fit, and not rows alone
     _counting: dict[str, asyncio.Task[dict[str, Any]]] = field(default_factory=dict)
@@ -165,6 +169,13 @@ class Installation:
         if self._codes is None:
             self._codes = Codes(Path(self.settings.data), now=self.now())
         return self._codes
+
+    @property
+    def sign_ins(self) -> SignIns:
+        """Of customers, with their networks."""
+        if self._sign_ins is None:
+            self._sign_ins = SignIns(self.fetcher)
+        return self._sign_ins
 
     @property
     def gave_codes(self) -> bool:
@@ -209,7 +220,21 @@ class Installation:
         if isinstance(error, Corrupt):
             _log.critical("corrupt", code=error.code, message=error.message)
             self.stop()
-        return error
+        return self.outside(error)
+
+    def outside(self, error: PlaitError) -> PlaitError:
+        """The error as whoever asked is told it: where things lie on this machine is for the log alone."""
+        if self._places is None:
+            self._places = places_of(self.settings)
+        message = self._places.sub(
+            lambda found: "" if found[0].endswith("/") else "the data folder", error.message
+        )
+        if message == error.message:
+            return error
+        _log.warning("told_without_paths", code=error.code, message=error.message)
+        told = copy(error)
+        told.message, told.args = message, (message,)
+        return told
 
     def take_in(self, record: Record) -> None:
         """Bring what lives in memory up to date with a durable record; the same one twice changes nothing."""
@@ -433,6 +458,20 @@ class Lag:
     def seconds_to(self, events: int) -> int:
         """Whole seconds until the lag should be down to ``events``, 1..60."""
         return int(min(60, max(1, (self.events - events) / max(self._rate, 1_000) + 1)))
+
+
+def places_of(settings: Settings) -> re.Pattern[str]:
+    """Finds the folders of an installation in a text, with the slash that follows."""
+    folders = {settings.data, str(Path(settings.data).resolve())}
+    folders |= {settings.url(part).partition("://")[2] for part in ("log", "store", "lake")}
+    whole = sorted({one.rstrip("/") for one in folders if one.startswith("/")}, key=len)
+    whole = [one for one in whole if not any(one.startswith(f"{other}/") for other in whole)]
+    found = [rf"{re.escape(one)}(?:/|(?![\w.-]))" for one in whole if one]
+    # A folder that was named from where the server was started is a word like any other, but for what follows.
+    found += [
+        rf"(?<![\w./-]){re.escape(one.rstrip('/'))}/" for one in folders if one[:1] not in ("", "/", ".")
+    ]
+    return re.compile("|".join(found) or "(?!)")
 
 
 def key_in(scope: Scope) -> str | None:

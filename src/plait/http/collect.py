@@ -112,7 +112,7 @@ class Collect:
             self._installation.metrics.refused(exc.code)
             if exc.status in (408, 413):
                 cors = (*cors, (b"connection", b"close"))
-            await send_error(send, exc, cors)
+            await send_error(send, self._installation.outside(exc), cors)
 
     # -- taking events ------------------------------------------------------------------------------------
 

@@ -104,6 +104,7 @@ async def erase(request: Request) -> Response:
     )
     if here.gave_codes:
         here.codes.forget(set(known.identifiers if known else [identifier]))
+    here.sign_ins.forget(set(known.identifiers if known else [identifier]))
     await settled(here, record_of(here, [event], now))
     await here.redact()
     erased = known.identifiers if known else [identifier]

@@ -108,7 +108,7 @@ class Personalize:
                 exc.field = _in_query(exc.field)
             if exc.status in (408, 413):
                 cors = (*cors, (b"connection", b"close"))
-            await send_error(send, exc, cors)
+            await send_error(send, self._here.outside(exc), cors)
 
     def at_once(self, scope: Scope, body: bytes, answer: Answer) -> bool:
         """Answer a question that is all here and waits for nothing, without a task of its own (decision 0103).

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlsplit
 
+import msgspec
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from plait import proofs
+from plait.connectors import Visit
 from plait.errors import Rejected
 from plait.events import (
     Record,
@@ -23,7 +25,6 @@ from plait.events import (
 from plait.http import Installation
 from plait.http.people import link_event, record_of, settled
 from plait.http.plain import answer, body, installation
-from plait.http.signin import NETWORK, SignIn
 
 WAYS = ("code", "rel_me", "sign_in")
 _NAMES = (
@@ -35,12 +36,16 @@ _NAMES = (
     "url",
     "page",
     "host",
+    "handle",
+    "directory",
     "callback",
     "back",
     "proof",
 )
 _LONGEST = 8_192  # characters of an address or a proof
-OPEN = ("/v1/proofs/callback",)  # who comes back from their server has no key, but a state that we sealed
+CALLBACK, CLIENT = "/v1/proofs/callback", "/v1/proofs/client.json"
+OPEN = (CALLBACK, CLIENT)  # who comes back from their network has no key, but a state that we gave out
+NETWORK = "mastodon"  # where none is named
 _PROFILE = "application/activity+json, text/html;q=0.9"
 
 
@@ -53,19 +58,38 @@ async def prove(request: Request) -> Response:
     identifier = checked_identifier(told.get("identifier"), field="identifier")
     if is_weak(identifier) or is_network(identifier):
         raise _wrong("identifier", "identifier must be a customer's: user, email or phone")
-    if told.get("consent") is not True:
-        raise Rejected(
-            "an account is joined with the person's own yes: ask them, and send consent: true",
-            code="consent_needed", field="consent", status=403,
-        )  # fmt: skip
+    social = _consented(told.get("consent"))
     way = told.get("way")
     if way not in WAYS:
         raise _wrong("way", f"way is {' or '.join(WAYS)}")
     by = {"code": _code, "rel_me": _rel_me, "sign_in": _sign_in}[way]
-    return answer(await by(here, identifier, told))
+    return answer(await by(here, identifier, told, social))
 
 
-async def _code(here: Installation, identifier: str, told: dict[str, Any]) -> dict[str, Any]:
+def _consented(told: Any) -> bool | None:
+    """What they said about ``social``, ``None`` when they were not asked; they have said yes to ``link``.
+
+    Raises:
+        Rejected: they have not; 403 ``consent_needed``.
+    """
+    said = {"link": told} if isinstance(told, bool) else told
+    if isinstance(said, dict):
+        for purpose, granted in said.items():
+            if purpose not in ("link", "social") or not isinstance(granted, bool):
+                raise _wrong("consent", "consent is true, or says true or false about link and social")
+    elif said is not None:
+        raise _wrong("consent", "consent is true, or says true or false about link and social")
+    if not said or not said.get("link"):
+        raise Rejected(
+            "an account is joined with the person's own yes: ask them, and send consent: true",
+            code="consent_needed", field="consent", status=403,
+        )  # fmt: skip
+    return said.get("social")
+
+
+async def _code(
+    here: Installation, identifier: str, told: dict[str, Any], social: bool | None
+) -> dict[str, Any]:
     account = told.get("account")
     if account is not None:
         account = checked_identifier(account, field="account")
@@ -75,12 +99,14 @@ async def _code(here: Installation, identifier: str, told: dict[str, Any]) -> di
         raise _wrong("network", "network must be one that an account is connected on: the code is sent to it")
     if account is not None and identifier_type(account) != network:
         raise _wrong("account", f"account must be one of {network}")
-    code, until = here.codes.give(identifier, str(network), account, here.now())
+    code, until = here.codes.give(identifier, str(network), account, here.now(), social=social)
     to = [{"source": one.source, "handle": one.account.handle} for one in connected]
     return {"way": "code", "code": code, "expires_at": until, "send_to": to}
 
 
-async def _rel_me(here: Installation, identifier: str, told: dict[str, Any]) -> dict[str, Any]:
+async def _rel_me(
+    here: Installation, identifier: str, told: dict[str, Any], social: bool | None
+) -> dict[str, Any]:
     url, page = told.get("url"), told.get("page")
     if not isinstance(url, str) or len(url) > 2_048:
         raise _wrong("url", "url must be the address of the profile")
@@ -92,39 +118,92 @@ async def _rel_me(here: Installation, identifier: str, told: dict[str, Any]) -> 
         raise _unproven(f"{url} answered {found.status}" if found.status != 200 else f"{url} leads elsewhere")
     if not proofs.links_to(found.body, found.headers.get("content-type", ""), page):
         raise _unproven(f'{url} does not link to {page} with rel="me"')
-    return {"way": "rel_me"} | await _joined(here, identifier, account, "rel_me", wait=True)
+    return {"way": "rel_me"} | await _joined(here, identifier, account, "rel_me", social, wait=True)
 
 
-async def _sign_in(here: Installation, identifier: str, told: dict[str, Any]) -> dict[str, Any]:
+async def _sign_in(
+    here: Installation, identifier: str, told: dict[str, Any], social: bool | None
+) -> dict[str, Any]:
+    signing = here.sign_ins
     if told.get("proof") is not None:
-        account = _signing(here).finish(_text(told, "proof"), identifier, here.now())
-        return {"way": "sign_in"} | await _joined(here, identifier, account, "sign_in", wait=True)
-    if told.get("network", NETWORK) != NETWORK:
-        raise _wrong("network", f"signing in is built for {NETWORK}")
-    host, callback, back = (_address(told, name) for name in ("host", "callback", "back"))
+        proof = _text(told, "proof")
+        account = signing.proven(proof, identifier, here.now())
+        joined = await _joined(here, identifier, account, "sign_in", social, wait=True)
+        signing.spend(proof)
+        return {"way": "sign_in"} | joined
+    public = here.settings.public_url.rstrip("/")
+    told = {"callback": public + CALLBACK, **told} if public else told
+    visit = Visit(
+        host=_server(told, "host"), directory=_server(told, "directory"), back=_address(told, "callback"),
+        handle=_text(told, "handle") if told.get("handle") is not None else "",
+        client=public + CLIENT if public and told["callback"] == public + CALLBACK else "",
+    )  # fmt: skip
+    network = _text({"network": NETWORK, **told}, "network")
     return {
         "way": "sign_in",
-        "send_to": await _signing(here).begin(identifier, host, callback, back, here.now()),
+        "send_to": await signing.begin(identifier, network, visit, _address(told, "back"), here.now()),
     }
 
 
 async def come_back(request: Request) -> Response:
-    """Whoever comes back from their server is sent on to the shop."""
+    """Whoever comes back from their network is sent on to the shop."""
     here, asked = installation(request), request.query_params
-    to = await _signing(here).callback(asked.get("state", ""), asked.get("code"), here.now())
+    if any(len(value) > _LONGEST for value in asked.values()):
+        raise _wrong("state", "what came back is too long")
+    try:
+        to = await here.sign_ins.come_back(dict(asked), here.now())
+    except Rejected as error:
+        if "text/html" not in request.headers.get("accept", ""):
+            raise
+        return HTMLResponse(_LOST, error.status, {"cache-control": "no-store"})
     return RedirectResponse(to, 303, {"cache-control": "no-store"})
 
 
-def _signing(here: Installation) -> SignIn:
-    return SignIn(here.codes.seal, here.fetcher)
+# Nobody knows where they came from, so nothing leads there.
+_LOST = (
+    "<!doctype html><html lang=en><meta charset=utf-8><title>Sign-in</title><h1>This sign-in has ended</h1>"
+    "<p>It took longer than ten minutes, or was used before. Nothing was linked. Go back to the shop and begin anew."
+)
+
+
+async def who_we_are(request: Request) -> Response:
+    """The document that says who asks, for networks that read one; our id there is its address."""
+    public = installation(request).settings.public_url.rstrip("/")
+    if not public.startswith("https://"):
+        raise Rejected("public_url is not set, so nobody is asked from here", code="not_found", status=404)
+    return Response(
+        msgspec.json.encode(
+            {
+                "client_id": public + CLIENT, "client_name": urlsplit(public).hostname, "client_uri": public,
+                "redirect_uris": [public + CALLBACK], "scope": "atproto", "grant_types": ["authorization_code"],
+                "response_types": ["code"], "token_endpoint_auth_method": "none", "application_type": "web",
+                "dpop_bound_access_tokens": True,
+            }
+        ),
+        media_type="application/json", headers={"cache-control": "max-age=600"},
+    )  # fmt: skip
 
 
 def _address(told: dict[str, Any], name: str) -> str:
     url = _text(told, name)
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        raise _wrong(name, f"{name} must be an https address") from None
     local = parts.scheme == "http" and parts.hostname in ("localhost", "127.0.0.1")
-    if not parts.hostname or not (parts.scheme == "https" or local) or parts.fragment:
+    if not parts.hostname or not (parts.scheme == "https" or local) or parts.fragment or "@" in parts.netloc:
         raise _wrong(name, f"{name} must be an https address")
+    return url
+
+
+def _server(told: dict[str, Any], name: str) -> str:
+    """The base URL of a server; "" where none is named."""
+    if told.get(name) is None:
+        return ""
+    url = _address(told, name).rstrip("/")
+    if urlsplit(url).query or urlsplit(url).path:
+        raise _wrong(name, f"{name} must be a server's address, https://social.example")
     return url
 
 
@@ -141,19 +220,22 @@ async def redeem(here: Installation, account: str, code: str) -> bool:
     Raises:
         Unavailable: the link is not in the log, and the code still works.
     """
-    identifier = here.codes.of(code, account, here.now())
-    if identifier is None:
+    waiting = here.codes.of(code, account, here.now())
+    if waiting is None:
         return False
-    await _joined(here, identifier, account, "code", wait=False)
+    await _joined(here, waiting.identifier, account, "code", waiting.social, wait=False)
     here.codes.spend(code)
     return True
 
 
 async def _joined(
-    here: Installation, identifier: str, account: str, proof: str, *, wait: bool
+    here: Installation, identifier: str, account: str, proof: str, social: bool | None, *, wait: bool
 ) -> dict[str, Any]:
+    """Append the link: how it was proven, what it is for, and when; with what they said about ``social``, of both."""
     pair = strongest_first([identifier, account])
     event = link_event(pair, Signal.LINK, at=here.now(), consent=True, proof=proof)
+    if social is not None:
+        event = msgspec.structs.replace(event, consent={"link": True, "social": social})
     record: Record = record_of(here, [event], here.now())
     if wait:
         await settled(here, record)
@@ -173,5 +255,6 @@ def _unproven(message: str) -> Rejected:
 
 routes = [
     Route("/v1/proofs", prove, methods=["POST"]),
-    Route("/v1/proofs/callback", come_back, methods=["GET"]),
+    Route(CALLBACK, come_back, methods=["GET"]),
+    Route(CLIENT, who_we_are, methods=["GET"]),
 ]

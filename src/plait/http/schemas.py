@@ -247,8 +247,9 @@ def _people() -> dict[str, Schema]:
         "Unlink": closed(["identifiers"], identifiers=pair, consent=maybe(FLAG)),
         "Proof": closed(
             ["identifier", "way", "consent"], identifier=ref("Identifier"), way={"enum": ["code", "rel_me", "sign_in"]},
-            consent={"const": True}, account=ref("Identifier"),
-            **dict.fromkeys(("network", "url", "page", "host", "callback", "back", "proof"), TEXT),
+            consent={"anyOf": [{"const": True}, closed(["link"], link={"const": True}, social={"type": "boolean"})]},
+            account=ref("Identifier"),
+            **dict.fromkeys(("network", "url", "page", "host", "handle", "directory", "callback", "back", "proof"), TEXT),
         ),
         "Interest": fields(["weight", "because"], item=TEXT, topic=TEXT, weight=NUMBER, because=many(because)),
         "Profile": fields(

@@ -180,15 +180,19 @@ class ConsentDoor:
             proven: whether it may grant for others than anonymous identifiers.
         """
         for one in _statements(who, consent, at, id, proven):
-            said = self._said.setdefault(one.identifier, {})
-            told = (one.at, one.id, one.granted)
-            known = said.get(one.purpose)
-            if known is None or stated_order(told) > stated_order(known):
-                said[one.purpose] = told
+            self._hear(one)
+
+    def _hear(self, one: Statement) -> None:
+        said = self._said.setdefault(one.identifier, {})
+        told = (one.at, one.id, one.granted)
+        known = said.get(one.purpose)
+        if known is None or stated_order(told) > stated_order(known):
+            said[one.purpose] = told
 
     def tell_event(self, event: Event) -> None:
-        """``tell`` with what an event says."""
-        self.tell(event.who, event.consent, event.at, event.id, proven=event.proven)
+        """``tell`` with what an event says; what comes with a link about linking is about that edge, and not told here."""
+        for one in statements_of(event):
+            self._hear(one)
 
     def forget(self, identifiers: Iterable[str], cutoff: int) -> None:
         """Take up an erasure: nothing of these identifiers from up to ``cutoff`` (ms) is let in again."""

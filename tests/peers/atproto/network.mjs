@@ -1,12 +1,20 @@
 // The official Bluesky servers, all of them on this machine: PLC, PDS and AppView, as their makers test them.
-// Says where they are in one line of JSON; GET /settle answers once the AppView has read all that the PDS told.
+// Says where they are in one line of JSON; GET /settle answers once the AppView has read all that the PDS told, and POST /client what
+// the PDS thinks of a client's document, as if it had fetched it.
 import { createServer } from 'node:http'
+import { json } from 'node:stream/consumers'
 import { TestNetwork } from '@atproto/dev-env'
+import { oauthClientMetadataSchema } from '@atproto/oauth-types'
 
 const network = await TestNetwork.create({ pds: { hostname: 'localhost' }, bsky: {}, plc: {} })
-const judge = createServer(async (_, answer) => {
+const judge = createServer(async (asked, answer) => {
   try {
-    await network.processAll(300_000)
+    if (asked.url === '/client') {
+      const told = oauthClientMetadataSchema.parse(await json(asked))
+      network.pds.ctx.oauthProvider.clientManager.validateClientMetadata(told.client_id, told)
+    } else {
+      await network.processAll(300_000)
+    }
     answer.writeHead(200).end('{}')
   } catch (error) {
     answer.writeHead(500).end(JSON.stringify({ error: String(error) }))
