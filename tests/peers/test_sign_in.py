@@ -280,8 +280,12 @@ def on_the_network(
 ) -> dict[str, str]:
     """Signs in on the server's own page and presses a button; what they bring back to the shop."""
     tab.goto(address)
-    name = tab.locator("input[name=username]")
-    tab.wait_for_selector("input[type=password]", timeout=60_000)
+    password, name = tab.locator("input[type=password]"), tab.locator("input[name=username]")
+    sign_in = tab.get_by_role("button", name="Sign in")
+    password.or_(sign_in).first.wait_for(timeout=60_000)
+    if not password.count():  # nobody said who comes, so it asks what they came for
+        sign_in.click()
+    password.wait_for(timeout=60_000)
     if name.count() and name.is_editable():
         name.fill(who.handle)
     tab.fill("input[type=password]", who.password)
@@ -324,7 +328,7 @@ def test_a_customer_signs_in_with_bluesky_and_is_one_person_with_that_account(
     # One person, with both kinds of acts; and the event names proof, purposes and time.
     found = shop.profile("user:ann", include="events") or {}
     assert set(found["identifiers"]) == {"user:ann", account}
-    assert found["counts"] == {"view": 1, "like": 1}
+    assert (found["counts"]["view"], found["counts"]["like"]) == (1, 1)
     assert found["consents"]["social"] is True
     (link,) = [one for one in found["events"] if one["signal"] == "link"]
     assert (link["properties"], link["consent"]) == ({"proof": "sign_in"}, {"link": True, "social": True})
@@ -382,7 +386,7 @@ def test_the_server_takes_the_document_that_says_who_we_are(network: Network, ow
 
     good, bad = (
         network.http.post(network.settle_url.replace("/settle", "/client"), json=one)
-        for one in (told, told | {"redirect_uris": ["https://elsewhere.com/v1/proofs/callback"]})
+        for one in (told, told | {"dpop_bound_access_tokens": False})
     )
 
     assert good.status_code == 200, good.text
