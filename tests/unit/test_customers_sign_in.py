@@ -16,7 +16,7 @@ from plait.connectors.bluesky import Connector as Bluesky
 from plait.connectors.mastodon import Connector as Mastodon
 from plait.dpop import new_key
 from plait.errors import PlaitError, Rejected
-from plait.fetch import Fetched
+from plait.fetch import Fetched, Fetcher
 from plait.http.signin import LASTS, MOST_EACH, SignIns
 
 NOW = 1_790_000_000_000
@@ -442,3 +442,21 @@ def test_every_question_about_a_customer_names_its_own_host_or_the_one_that_was_
     assert isinstance(script.asked[0], Ask)
     assert leave.url.startswith(f"{host}/oauth/authorize?")
     assert parse_qs(urlsplit(leave.url).query)["scope"] == ["read:accounts"]
+
+
+def test_a_handle_that_leads_to_a_machine_of_ours_is_followed_nowhere():
+    looked: list[str] = []
+
+    async def resolve(host: str, _: int) -> list[str]:
+        looked.append(host)
+        return ["10.0.0.7"]
+
+    with pytest.raises(Rejected) as told:
+        asyncio.run(
+            SignIns(Fetcher(resolve=resolve)).begin(
+                "user:ann", "bluesky", VISIT, "https://shop.example/", NOW
+            )
+        )
+
+    assert told.value.code == "private_address"
+    assert looked == ["ann.example", "public.api.bsky.app"]
