@@ -147,6 +147,25 @@ def test_a_claimed_device_cannot_undo_what_the_person_withdrew():
     assert shop.interests("user:u") == set()
 
 
+def test_an_account_on_a_network_is_never_joined_without_a_word_of_how():
+    shop = Shop()
+    shop.tell(
+        {"signal": "identify", "who": ["user:u", "bluesky:b"], "at": NOW - 5},
+        {"signal": "identify", "who": ["user:u", "email:e"], "at": NOW - 5},
+        {"signal": "link", "who": ["user:u", "mastodon:m"], "properties": {"proof": "code"}, "at": NOW - 3},
+    )
+
+    links = {
+        link["identifiers"][0]: (link.get("how"), link.get("at")) for link in shop.profile("user:u").links
+    }
+
+    assert links == {
+        "bluesky:b": ("statement", NOW - 5),
+        "email:e": (None, None),
+        "mastodon:m": ("code", NOW - 3),
+    }
+
+
 def test_links_of_a_shared_device_are_not_shown_to_who_shares_it():
     shop = Shop()
     shop.tell(LOGIN, {"signal": "identify", "who": ["user:v", "anonymous:a"]})

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from plait import identity
-from plait.events import Event, is_weak
+from plait.events import Event, is_network, is_weak
 from plait.graph import SOMEONE
 from plait.identity import Link
 from plait.profiles import acts
@@ -177,15 +177,22 @@ def _links(reader: Reader, members: Mapping[str, str], settings: Settings) -> li
                 found[pair] = {
                     "identifiers": list(pair),
                     "proof": link.proof,
-                    **(
-                        {"how": link.how[2], "at": link.how[0]} if link.how and link.proof == "proven" else {}
-                    ),
+                    **_how(link, pair),
                     "counts": one in members and other in members,
                     "quarantined": any(
                         identity.quarantined(end, reader.neighbours, settings.identity) for end in pair
                     ),
                 }
     return [found[pair] for pair in sorted(found)]
+
+
+def _how(link: Link, pair: tuple[str, ...]) -> dict[str, Any]:
+    """How a proven edge was, and when. Whoever joins a network's account by the secret key and says no more vouches for it."""
+    if link.proof != "proven":
+        return {}
+    if link.how is not None:
+        return {"how": link.how[2], "at": link.how[0]}
+    return {"how": "statement", "at": link.proven} if any(map(is_network, pair)) else {}
 
 
 def _overlay(reader: Reader, inline: Sequence[Event], settings: Settings) -> None:
