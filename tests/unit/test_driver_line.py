@@ -14,7 +14,7 @@ from plait.connectors import Account, Ask, Frame, Next, Open, Page
 from plait.driver.line import Failed, Line, same_origin
 from plait.driver.pump import pump
 from plait.driver.streams import Ended, NotOpened, is_the_servers, opened
-from plait.errors import PlaitError, Rejected
+from plait.errors import PlaitError, Rejected, Unavailable
 from plait.fetch import Fetcher
 
 
@@ -43,7 +43,7 @@ def on_line(network: FakeNetwork, work: Callable[[Line], Awaitable[Any]], kept: 
     async def run() -> Any:
         line = Line(
             Connector, Account(source="fakenet:shop", host=network.url), lambda: kept.secrets,
-            fetcher=Fetcher(), renewed=kept.renew, chance=lambda: 0.0,
+            fetcher=Fetcher(), renewed=lambda secrets: kept.renew(secrets), chance=lambda: 0.0,
         )  # fmt: skip
         try:
             return await work(line)
@@ -99,6 +99,27 @@ def test_a_rotated_secret_is_kept_before_it_is_used(network):
     on_line(network, work, kept)
 
     assert seen == [{"user": "shop", "refresh": "refresh-1"}]
+
+
+def test_a_renewed_secret_that_the_disk_did_not_take_is_not_lost(network):
+    """The one before it is void: who went back to that would be signed out."""
+    kept, network.password = Kept(), "right"
+    written = kept.renew
+
+    async def full(_: Mapping[str, str]) -> None:
+        kept.renew = written
+        network.password = "nobody's any more"
+        raise Unavailable("the disk is full", code="data_not_writable")
+
+    async def work(line: Line) -> None:
+        with pytest.raises(Unavailable):
+            await line.session()
+        await line.session()
+
+    kept.renew = full
+    on_line(network, work, kept)
+
+    assert (kept.secrets["refresh"], network.sessions) == ("refresh-2", 2)
 
 
 def test_credentials_that_are_not_taken_are_told_by_the_connector(network):

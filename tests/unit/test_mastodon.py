@@ -333,6 +333,32 @@ def test_servers_are_streamed_from_in_the_way_they_can(version: str, kind: str):
     assert signed_in(version).settings["streams"] == kind
 
 
+@pytest.mark.parametrize(
+    ("told", "base"),
+    [
+        ("wss://streaming.social.example", "https://streaming.social.example"),
+        ("wss://social.example", "https://social.example"),
+        ("wss://streaming.evil.example", "https://social.example"), ("ws://127.0.0.1:6379", "https://social.example"),
+        ("wss://notsocial.example", "https://social.example"), ("wss://[", "https://social.example"),
+    ],
+)  # fmt: skip
+def test_a_server_names_a_stream_of_its_own_and_no_other(told: str, base: str):
+    found = signed_in("4.5.0", configuration={"urls": {"streaming": told}})
+
+    assert found.settings["streaming"] == base
+
+
+def test_an_actor_that_a_server_puts_elsewhere_is_asked_for_guardedly():
+    script = Script({
+        "/api/v1/accounts/verify_credentials": answer({"id": "7", "acct": "Shop", "uri": "https://10.0.0.1/users/shop"}),
+        "/api/v2/instance": answer({"domain": "example.org", "version": "4.5.0"}),
+    })  # fmt: skip
+
+    script.run(Connector.sign_in({"access_token": "t0ken"}, "https://social.example", NOW))
+
+    assert [one.url for one in script.asked if one.guarded] == ["https://10.0.0.1/users/shop"]
+
+
 def test_a_token_that_is_not_taken_is_told_to_whoever_connects():
     script = Script({"/api/v1/accounts/verify_credentials": answer({"error": "invalid"}, 401)})
 

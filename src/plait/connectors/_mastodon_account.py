@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Generator, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from plait.connectors import (
     Account,
@@ -178,6 +179,15 @@ def _domain(instance: Mapping[str, Any], host: str) -> str:
     return told.partition("://")[2].partition("/")[0].lower() if "://" in told else told.lower()
 
 
+def _is_its_own(url: str, host: str) -> bool:
+    """Whether an address is the server's, or under a name below its own: large ones stream from there."""
+    try:
+        one, own = urlsplit(url).hostname or "", urlsplit(host).hostname or ""
+    except ValueError:
+        return False
+    return one == own or one.endswith(f".{own}")
+
+
 _MASTODON = re.compile(r"\d+\.\d+\.\d+[\w.+\-]*")  # others name themselves besides, in brackets or words
 _KIN = re.compile(
     r"\(compatible|not true|gotosocial|\+git|snac|pleroma|akkoma|friendica|pixelfed", re.IGNORECASE
@@ -196,6 +206,8 @@ def _streaming(instance: Mapping[str, Any], host: str) -> dict[str, str]:
     found = found or (older.get("streaming_api") if isinstance(older, Mapping) else None)
     if "snac" in version.lower():
         return {"version": version[:80], "streams": "none"}
+    if not _is_its_own(str(found or ""), host):
+        found = None  # nobody gets our token there, and it may be anybody's
     base = str(found or host).replace("wss://", "https://", 1).replace("ws://", "http://", 1).rstrip("/")
     kind = "sse" if _MASTODON.fullmatch(version) and not _KIN.search(version) else "ws"
     return {"version": version[:80], "streams": kind, "streaming": base.partition("?")[0]}

@@ -98,6 +98,7 @@ class Line:
         self._alone = alone
         self._spending, self._interrupted = spending, interrupted
         self._cut = False  # an answer was lost that would have renewed the session
+        self._unkept: Mapping[str, str] | None = None  # secrets that could not be written yet
         self._http = httpx.AsyncClient(
             timeout=_TIMEOUT,
             headers={"user-agent": AGENT},
@@ -141,7 +142,8 @@ class Line:
         ):  # and only then look at what there is: another process may have just renewed it
             self._signed_at = int(self._clock() * 1000)
             self._cut = self._cut or self._interrupted()
-            steps = self._connector.sign_in(dict(self._secrets()), self.account.host, self._signed_at)
+            secrets = self._unkept or self._secrets()
+            steps = self._connector.sign_in(dict(secrets), self.account.host, self._signed_at)
             try:
                 one = await self.asked(steps, signed=False)
             except Rejected as error:
@@ -153,8 +155,9 @@ class Line:
 
     async def _keep(self, secrets: Mapping[str, str]) -> None:
         if secrets:
+            self._unkept = secrets  # should the disk be full: those there are void, so it goes on with these
             await self._renewed(secrets)
-        self._cut = False
+        self._cut, self._unkept = False, None
 
     # -- requests ----------------------------------------------------------------------------------------------
 
