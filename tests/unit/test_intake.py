@@ -319,7 +319,9 @@ def test_one_event_many_or_an_envelope_are_all_fine(wrap):
 
 def test_a_misspelt_name_beside_events_is_refused():
     with pytest.raises(Rejected) as refused:
-        OWN.events(b'{"events": [{"signal": "view", "who": ["user:u1"]}], "sentAt": 1}', trusted=False, now=NOW)
+        OWN.events(
+            b'{"events": [{"signal": "view", "who": ["user:u1"]}], "sentAt": 1}', trusted=False, now=NOW
+        )
 
     assert (refused.value.code, refused.value.field) == ("invalid_field", "sentAt")
 
