@@ -279,6 +279,9 @@ def _people() -> dict[str, Any]:
                 body=ref("Proof"),
             )
         },
+        "/v1/proofs/client.json": {
+            "get": _operation("Who asks, for networks that read it", _answers(ANY, 404), security=[], tags=["people"])
+        },
     }  # fmt: skip
 
 
