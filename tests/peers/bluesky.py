@@ -12,23 +12,33 @@ import tempfile
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from tests.peers.setup import ATPROTO, node, postgres
 
+OUTSIDE = "plait.no-such-shop.com"
 STARTS_WITHIN = 180.0  # seconds, on a busy machine
 
 
 @dataclass
 class Network:
-    """Running servers: ``plc``, ``pds`` and ``appview`` are their URLs."""
+    """Running servers: ``plc``, ``pds`` and ``appview`` are their URLs.
+
+    To them ``https://plait.no-such-shop.com`` is on this machine, for whoever has ``certificate`` (with its key in one file).
+    """
 
     plc: str = ""
     pds: str = ""
     appview: str = ""
     settle_url: str = ""
+    certificate: Path = Path()
     http: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=120, trust_env=False))
     _running: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
@@ -36,6 +46,7 @@ class Network:
         self._folder = Path(tempfile.mkdtemp(prefix="plait-bluesky-"))
         self._folder.chmod(0o755)
         try:
+            self.certificate = _certificate(self._folder / "outside.pem", OUTSIDE)
             database, redis = self._postgres(), self._redis()
             self._servers(database, redis)
         except BaseException:
@@ -129,7 +140,7 @@ class Network:
             cwd=ATPROTO, stdout=subprocess.PIPE, stderr=words,
             env=env | {
                 "DB_POSTGRES_URL": database, "DB_POSTGRES_SCHEMA": "plait", "REDIS_HOST": redis,
-                "LOG_ENABLED": "false", "TMPDIR": str(self._folder), "NODE_ENV": "development",
+                "LOG_ENABLED": "false", "NODE_EXTRA_CA_CERTS": str(self.certificate), "TMPDIR": str(self._folder), "NODE_ENV": "development",
             },
         )  # fmt: skip
         began = time.monotonic()
@@ -211,6 +222,24 @@ def stamp() -> str:
     """Now, as records write it."""
     now = time.time()
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now * 1000) % 1000:03d}Z"
+
+
+def _certificate(path: Path, name: str) -> Path:
+    """A certificate for a name and its key, in one file; signed by itself."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    who, now = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]), datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder(who, who, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    secret = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    path.write_bytes(made.public_bytes(pem) + secret)
+    return path
 
 
 def _nobody() -> int | None:

@@ -9,21 +9,25 @@ import asyncio
 import html
 import os
 import re
+import shutil
+import ssl
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
 from tests.conftest import Server
-from tests.peers.bluesky import Network, Person
+from tests.peers.bluesky import OUTSIDE, Network, Person
 from tests.peers.fediverse import Snac, until
 from tests.peers.product import kill, state_of
 from tests.peers.test_mastodon_mock import url  # noqa: F401 - a fixture
@@ -379,8 +383,75 @@ def test_who_names_no_handle_may_use_any_account_of_the_server(
     assert hands_in(shop, brought["proof"])[1]["link"] == ["user:ann", f"bluesky:{cleo.did}"]
 
 
+class _Proxy(BaseHTTPRequestHandler):
+    """The proxy before a shop's server, as far as customers and networks come; it lets nobody else in."""
+
+    behind: ClassVar[str] = ""
+    came: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        self.came.append(urlsplit(self.path).path)
+        told = httpx.get(
+            self.behind + self.path, trust_env=False, headers={"accept": self.headers.get("accept", "")}
+        )
+        self.send_response(told.status_code)
+        for name in ("content-type", "location", "cache-control"):
+            if name in told.headers:
+                self.send_header(name, told.headers[name])
+        self.send_header("content-length", str(len(told.content)))
+        self.end_headers()
+        self.wfile.write(told.content)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def outside(network: Network, server: Server) -> Iterator[str]:
+    """Where the shop's server is reached from outside, over TLS, under a name of the open internet."""
+    proxy = ThreadingHTTPServer(("127.0.0.1", 0), _Proxy)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(network.certificate)
+    proxy.socket = context.wrap_socket(proxy.socket, server_side=True)
+    threading.Thread(target=proxy.serve_forever, daemon=True).start()
+    server.stop()
+    reached = f"https://{OUTSIDE}:{proxy.server_port}"
+    server.env |= {"PLAIT_PRIVATE_HOSTS": "localhost", "PLAIT_PUBLIC_URL": reached}
+    _Proxy.behind = server.start().url
+    _Proxy.came.clear()
+    yield reached
+    proxy.shutdown()
+    proxy.server_close()
+
+
+def test_a_server_reads_who_asks_at_a_public_address_and_sends_the_customer_back_there(
+    network: Network, server: Server, outside: str, browser: Any, site: tuple[str, Any]
+):
+    dora, back = network.account("custdora"), f"{site[0]}/account"
+    told = {
+        "identifier": "user:dora", "way": "sign_in", "network": "bluesky", "consent": True, "handle": dora.handle, "back": back,
+        "host": network.pds, "directory": network.plc,
+    }  # fmt: skip
+    asked = server.ask("POST", "/v1/proofs", told)
+    assert asked.status_code == 200, asked.text
+    assert _Proxy.came == ["/v1/proofs/client.json"]
+
+    rules = f"MAP {OUTSIDE} 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost"
+    other = browser.browser_type.launch(
+        executable_path=shutil.which("chromium"), args=["--no-sandbox", f"--host-resolver-rules={rules}"]
+    )
+    try:
+        tab = other.new_context(ignore_https_errors=True).new_page()
+        brought = on_the_network(tab, asked.json()["send_to"], dora, "Authorize", back)
+    finally:
+        other.close()
+
+    assert _Proxy.came[-1] == "/v1/proofs/callback"
+    assert hands_in(server, brought["proof"], "user:dora")[1]["link"] == ["user:dora", f"bluesky:{dora.did}"]
+
+
 def test_the_server_takes_the_document_that_says_who_we_are(network: Network, own_server: Server):
-    own_server.env["PLAIT_PUBLIC_URL"] = "https://plait.bsky-shop.com"
+    own_server.env["PLAIT_PUBLIC_URL"] = "https://shop.example.com/plait"
     own_server.start()
     told = own_server.ask("GET", "/v1/proofs/client.json", key=None).json()
 

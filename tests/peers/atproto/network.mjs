@@ -1,10 +1,15 @@
 // The official Bluesky servers, all of them on this machine: PLC, PDS and AppView, as their makers test them.
 // Says where they are in one line of JSON; GET /settle answers once the AppView has read all that the PDS told, and POST /client what
 // the PDS thinks of a client's document, as if it had fetched it.
+import dns from 'node:dns'
 import { createServer } from 'node:http'
 import { json } from 'node:stream/consumers'
 import { TestNetwork } from '@atproto/dev-env'
 import { oauthClientMetadataSchema } from '@atproto/oauth-types'
+
+// A name of the open internet that stands for this machine: where a shop's server would be reached from outside.
+const { lookup } = dns
+dns.lookup = (host, ...more) => lookup(host === 'plait.no-such-shop.com' ? '127.0.0.1' : host, ...more)
 
 const network = await TestNetwork.create({ pds: { hostname: 'localhost' }, bsky: {}, plc: {} })
 const judge = createServer(async (asked, answer) => {
