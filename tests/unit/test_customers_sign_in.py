@@ -245,6 +245,57 @@ def test_a_server_speaks_for_nobody_who_does_not_say_so_himself(wrong):
     assert given_back(script) == ["an-access-token"]
 
 
+RESOURCE = f"{PDS}/.well-known/oauth-protected-resource"
+AUTH = f"{ISSUER}/.well-known/oauth-authorization-server"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *({f"{DIRECTORY}/{DID}": answer({"id": DID, "alsoKnownAs": ["at://ann.example"], "service": one})}
+          for one in (5, "x", {"a": 1}, [1], [[]], [{"id": "#atproto_pds", "serviceEndpoint": "https://[x"}],
+                      [{"id": "#atproto_pds", "serviceEndpoint": {"uri": PDS}}], [{"id": "#atproto_pds", "serviceEndpoint": "https://a:99999"}])),
+        *({RESOURCE: answer({"authorization_servers": [one]})}
+          for one in ("http://[", "evil.example", ".evil.example", "javascript:x", "https://a@b.example", "https://a.example?x=", "", "//x")),
+        *({AUTH: one} for one in (answer(5), answer([]), answer(b"\xff\xfe"), answer({"issuer": ISSUER}), answer(b"[" * 100_000))),
+        *({f"{DIRECTORY}/{DID}": one} for one in (answer([]), answer(b"<html>"), answer({"id": 5}), answer({}, 500))),
+        *({f"{ISSUER}/oauth/par": one} for one in (answer([], 201), answer({"request_uri": 5}, 201), answer(b"x", 201), answer({}, 302))),
+    ],
+)  # fmt: skip
+def test_nonsense_of_others_is_refused_and_no_mistake_of_ours(wrong):
+    with pytest.raises(PlaitError) as told:
+        asks(**wrong)
+
+    assert told.value.code in (
+        "no_browser",
+        "not_proven",
+        "sign_in_failed",
+        "invalid_answer",
+        "unknown_handle",
+    )
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        5,
+        [],
+        "x",
+        {"sub": DID},
+        TOKENS | {"sub": 5},
+        TOKENS | {"token_type": "Bearer"},
+        TOKENS | {"scope": None},
+    ],
+)
+def test_a_token_that_is_none_proves_nothing(token):
+    leave, _ = asks()
+
+    with pytest.raises(PlaitError) as told:
+        Script(NETWORK | {f"{ISSUER}/oauth/token": answer(token)}).run(Bluesky.who(leave.kept, ANSWERED))
+
+    assert told.value.code == "invalid_answer"
+
+
 def test_an_identity_that_is_none_is_looked_up_nowhere():
     _, script = comes_back(
         visit=ANY, **{f"{ISSUER}/oauth/token": answer(TOKENS | {"sub": "did:web:10.0.0.1"})}
@@ -460,3 +511,42 @@ def test_a_handle_that_leads_to_a_machine_of_ours_is_followed_nowhere():
 
     assert told.value.code == "private_address"
     assert looked == ["ann.example", "public.api.bsky.app"]
+
+
+SOCIAL = "https://social.example"
+KIN: dict[str, Any] = {
+    f"{SOCIAL}/oauth/token": answer({"access_token": "t0ken"}), f"{SOCIAL}/oauth/revoke": answer({}),
+    "/api/v1/accounts/verify_credentials": answer({"id": "7", "acct": "Ann", "uri": f"{SOCIAL}/users/ann"}),
+    "/api/v2/instance": answer({"domain": "example.org", "version": "4.5.0"}),
+}  # fmt: skip
+FINGER = "https://example.org/.well-known/webfinger"
+
+
+def vouched(*links: Any) -> tuple[str, Script]:
+    kept = {
+        "host": SOCIAL,
+        "client_id": "c",
+        "client_secret": "s",
+        "redirect_uri": CALLBACK,
+        "state": "the-state",
+        "code_verifier": "v",
+    }
+    script = Script(KIN | {FINGER: answer({"links": [*links]})})
+    try:
+        return script.run(Mastodon.who(kept, {"code": "x", "state": "the-state"})), script
+    except Rejected as error:
+        return error.code, script
+
+
+def test_a_domain_elsewhere_has_to_say_that_its_accounts_are_at_this_server():
+    assert vouched({"rel": "self", "href": f"{SOCIAL}/users/ann"})[0] == "mastodon:ann@example.org"
+    for href in (
+        "https://other.example/users/ann",
+        "https://social.example.evil.example/",
+        "http://[",
+        5,
+        None,
+    ):
+        code, script = vouched({"rel": "self", "href": href}, "x", 5)
+        assert code == "not_proven"
+        assert given_back(script) == ["t0ken"]

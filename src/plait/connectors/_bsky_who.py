@@ -49,6 +49,8 @@ def authority_of(host: str, ours: str) -> Generator[Ask, Answer, Authority]:
     answer = yield get(f"{host}/.well-known/oauth-protected-resource", ours)
     named = read(answer, _Resource) if answer.ok else None
     issuer = named.authorization_servers[0].rstrip("/") if named and named.authorization_servers else host
+    if not _may(issuer, ours) or urlsplit(issuer).query:
+        raise Rejected(f"{host} names a server that is not https", code="no_browser", field="host")
     answer = yield get(f"{issuer}/.well-known/oauth-authorization-server", ours)
     found: Authority | None = read(answer, Authority) if answer.ok else None
     if found is None or found.issuer.rstrip("/") != issuer:
@@ -139,7 +141,8 @@ def home_in(document: Mapping[str, Any], ours: str) -> str:
     Raises:
         Rejected: none, or none that may be asked; code ``not_proven``.
     """
-    for one in document.get("service") or ():
+    services = document.get("service")
+    for one in services if isinstance(services, list) else ():
         match one:
             case {"id": str(name), "serviceEndpoint": str(url)} if name.endswith("#atproto_pds"):
                 home = url.rstrip("/")

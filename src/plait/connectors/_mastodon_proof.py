@@ -82,7 +82,7 @@ def _vouched(account: str, host: str) -> Asks:
         if (
             isinstance(one, dict)
             and one.get("rel") == "self"
-            and urlsplit(str(one.get("href"))).netloc == parts.netloc
+            and str(one.get("href")).startswith(f"{parts.scheme}://{parts.netloc}/")
         ):
             return
     raise Rejected(f"{domain} does not say that its accounts are at {host}", code="not_proven", status=403)
