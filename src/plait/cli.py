@@ -6,7 +6,6 @@ need it, so that a job does the same whether the shop is open or closed.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sys
 import time
@@ -29,11 +28,10 @@ from rich.progress import (
 
 from plait import __version__
 from plait.connect import connect, disconnect, sources
-from plait.errors import Corrupt, PlaitError, Rejected, Unavailable
+from plait.errors import PlaitError, Unavailable
 from plait.settings import Settings, load
+from plait.supervise import EXITS
 
-# What sysexits.h calls them, so that a script can tell "wrong" from "later" from "stop and look".
-_EXITS: tuple[tuple[type[PlaitError], int], ...] = ((Rejected, 2), (Unavailable, 75), (Corrupt, 70))
 _BATCH = 500  # rows a request; a batch of events stays well below the protocol's 500 KB
 
 _TOLD = 20  # refused rows that are told one by one
@@ -49,7 +47,7 @@ class _Plain(click.Group):
             return super().invoke(ctx)
         except PlaitError as error:
             click.echo(f"plait: {error.message} ({error.code})", err=True)
-            sys.exit(next((number for kind, number in _EXITS if isinstance(error, kind)), 1))
+            sys.exit(next((number for kind, number in EXITS if isinstance(error, kind)), 1))
         except BrokenPipeError:  # `plait export … | head`
             sys.stderr.close()
             sys.exit(0)
@@ -77,6 +75,7 @@ for _one in (connect, sources, disconnect):
 def serve(data: str | None, host: str | None, port: int | None, log_level: str | None) -> None:
     """Run the server on a data folder until SIGTERM or Ctrl-C."""
     from plait.logs import configure
+    from plait.serve import run
     from plait.serve import serve as work
 
     settings = load(data, overrides={"host": host, "port": port, "log_level": log_level})
@@ -407,16 +406,6 @@ def _now() -> int:
 def _batches(rows: Iterator[Any]) -> Iterator[list[Any]]:
     while batch := list(islice(rows, _BATCH)):
         yield batch
-
-
-def run(work: Any) -> None:
-    """Run a coroutine on uvloop, where there is one."""
-    try:
-        import uvloop
-    except ImportError:  # pragma: no cover - Windows
-        asyncio.run(work)
-        return
-    uvloop.run(work)
 
 
 def _working(what: str) -> Progress:

@@ -170,7 +170,9 @@ def _clock(settings: Settings) -> Check:
     if (Path(settings.data) / "log").exists():
         log = open_log(settings.url("log"))
         try:
-            newest = [decode_record(raw).received_at for _, raw in log.read(max(0, log.last - 1))]
+            newest = [
+                decode_record(raw, position).received_at for position, raw in log.read(max(0, log.last - 1))
+            ]
         finally:
             log.close()
         if newest and newest[-1] / 1000 > now + 60:
@@ -196,8 +198,8 @@ def _log(settings: Settings) -> Check:
     log = open_log(settings.url("log"))
     try:
         last = log.last
-        for _, raw in log.read(max(0, last - 1_000)):
-            decode_record(raw)
+        for position, raw in log.read(max(0, last - 1_000)):
+            decode_record(raw, position)
     finally:
         log.close()
     return Check("log", "ok", f"{last:,} records; the newest can be read")

@@ -230,8 +230,12 @@ def encode_record(record: Record) -> bytes:
     return _zip.pack(raw) if len(raw) > SHORT else _zip.pack_short(raw)
 
 
-def decode_record(raw: bytes) -> Record:
+def decode_record(raw: bytes, position: int | None = None) -> Record:
     """The inverse of ``encode_record``.
+
+    Args:
+        raw: as it rests.
+        position: where, so that an error can say so.
 
     Raises:
         Corrupt: the bytes are not a record that we wrote.
@@ -239,7 +243,11 @@ def decode_record(raw: bytes) -> Record:
     try:
         return _record_decoder.decode(_zip.unpack(raw))
     except (zstandard.ZstdError, msgspec.DecodeError) as exc:
-        raise Corrupt(f"a record of the log cannot be read: {exc}", code="log_corrupt") from exc
+        which = "a record" if position is None else f"record {position}"
+        raise Corrupt(
+            f"{which} of the log cannot be read, the disk may have changed it ({exc}); put back a backup of the log",
+            code="log_corrupt",
+        ) from exc
 
 
 # Strength order of identifier types: user, then networks, e-mail, phone, then anonymous. Any type not named

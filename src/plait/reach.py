@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Any
 
 import httpx
+import msgspec
 
 from plait.client.core import refused
 from plait.errors import PlaitError, Rejected, Unavailable
 from plait.serving import Serving, serving
 from plait.settings import Settings
+from plait.supervise import EXITS, failed
 
 _STARTS_WITHIN = 60.0  # seconds; a cold start may have to compile kernels
 _TRIES = 8
@@ -88,7 +89,7 @@ def reach(settings: Settings) -> Iterator[Api]:
     """The server of a data folder; started, and stopped again, when none is running.
 
     Raises:
-        Unavailable: it cannot be started; its own words.
+        Rejected, Unavailable, Corrupt: it cannot be started; its own words.
     """
     told = serving(Path(settings.data))
     if told is not None:
@@ -110,20 +111,29 @@ def reach(settings: Settings) -> Iterator[Api]:
 
 @contextmanager
 def _started(settings: Settings) -> Iterator[Serving]:
-    where = ["--data", settings.data, "--host", "127.0.0.1", "--port", "0"]
+    own = msgspec.structs.replace(
+        settings, host="127.0.0.1", port=0, log_level="error", fit_every_minutes=0.0
+    )
+    # A child that leaves with us, even if we are killed: one that stayed would hold the folder, and nobody would know who it is.
     with TemporaryFile() as words:
-        process = subprocess.Popen(  # noqa: S603 - our own command
-            [sys.executable, "-m", "plait", "serve", *where],
-            env={**os.environ, "PLAIT_LOG_LEVEL": "error", "PLAIT_FIT_EVERY_MINUTES": "0"},
-            stdout=subprocess.DEVNULL,
-            stderr=words,
+        process = subprocess.Popen(
+            [sys.executable, "-m", "plait.supervise", "serve"],
+            stdin=subprocess.PIPE,
+            stdout=words,
+            stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
+        assert process.stdin is not None
         try:
+            with suppress(BrokenPipeError):  # it is dead already, and is found to be
+                process.stdin.write(msgspec.json.encode(own) + b"\n")
+                process.stdin.flush()
             yield _waited_for(process, Path(settings.data), words)
         finally:
             process.terminate()
             process.wait()
+            with suppress(BrokenPipeError):
+                process.stdin.close()
 
 
 def _waited_for(process: subprocess.Popen[bytes], data: Path, words: IO[bytes]) -> Serving:
@@ -135,8 +145,9 @@ def _waited_for(process: subprocess.Popen[bytes], data: Path, words: IO[bytes]) 
                 return told
         elif process.poll() is not None:
             words.seek(0)
-            last = words.read().decode(errors="replace").strip().splitlines()[-1:]
-            raise Unavailable("".join(last) or "the server did not start", code="not_started")
+            why = failed("serve", process.returncode, words.read())
+            kind = next((one for one, number in EXITS if number == process.returncode), Unavailable)
+            raise kind(why.message, code=why.code)
         time.sleep(0.02)
     raise Unavailable(f"the server did not start within {_STARTS_WITHIN:g} s", code="not_started")
 

@@ -15,7 +15,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -51,6 +51,7 @@ from plait.workers import UNLEARN, compact_erased, pending_erasures, redact_eras
 _log = structlog.get_logger()
 
 _DRAIN = 10  # seconds that answers under way get when the server stops
+_CLOCKS_DIFFER = 60_000  # ms that the clock may be behind the newest record before it is told
 _SWEEP = 15.0  # seconds between two looks for deliveries that are too old
 _UNLEARN_AFTER = 30.0  # seconds after an erasure when the model is learned anew without the person
 
@@ -145,13 +146,20 @@ def _catch_up(here: Installation, folded: int) -> None:
     """Take into memory what stands in the log and not yet in the state."""
     newest = 0
     for position, raw in here.log.scan(max(0, min(folded, here.log.last - 1))):
-        record = decode_record(raw)
+        record = decode_record(raw, position)
         newest = max(newest, record.received_at)
         if position > folded:
             try:
                 here.take_in(record)
             except Corrupt as error:  # the fold sets it aside and tells; to refuse to start would help nobody
                 _log.error("record_not_taken_in", position=position, code=error.code)
+    behind = newest - here.clock()
+    if behind > _CLOCKS_DIFFER:
+        _log.warning(
+            "clock_behind_the_log",
+            seconds=behind // 1_000,
+            advice="set it: what comes in is dated like the newest record",
+        )
     here.not_before(newest)
 
 
@@ -307,6 +315,16 @@ def _redaction(settings: Settings, log: Log, store: Store, door: ConsentDoor) ->
 
 
 # The network.
+
+
+def run(work: Coroutine[Any, Any, None]) -> None:
+    """Run a coroutine on uvloop, where there is one."""
+    try:
+        import uvloop
+    except ImportError:  # pragma: no cover - Windows
+        asyncio.run(work)
+        return
+    uvloop.run(work)
 
 
 async def serve(

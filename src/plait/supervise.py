@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import structlog
 
-from plait.errors import PlaitError, Unavailable
+from plait.errors import Corrupt, PlaitError, Rejected, Unavailable
 from plait.settings import Settings
 
 if TYPE_CHECKING:  # a child imports only what it is for
@@ -28,6 +28,8 @@ if TYPE_CHECKING:  # a child imports only what it is for
 
 _log = structlog.get_logger()
 
+# What sysexits.h calls them, so that a script can tell "wrong" from "later" from "stop and look".
+EXITS: tuple[tuple[type[PlaitError], int], ...] = ((Rejected, 2), (Unavailable, 75), (Corrupt, 70))
 _AT_WORK = b"at work\n"  # what a child says once it does what it is for
 _PATIENCE = 10.0  # seconds a child has to end by itself before it is killed
 _BLOCK = 1 << 16  # bytes that are passed on at a time
@@ -120,7 +122,7 @@ async def once(work: str, settings: Settings, asked: Any = None) -> dict[str, An
         await _end(process)
         raise
     if code != 0:
-        raise _failed(work, code, told)
+        raise failed(work, code, told)
     return _answer(told)
 
 
@@ -139,7 +141,7 @@ async def blocks(work: str, settings: Settings, asked: Any = None) -> AsyncItera
             held = block
         code = await process.wait()
         if code != 0:
-            raise _failed(work, code, held)
+            raise failed(work, code, held)
         if held:
             yield held
     finally:
@@ -154,7 +156,8 @@ def _answer(told: bytes) -> dict[str, Any]:
     return answer if isinstance(answer, dict) else {}
 
 
-def _failed(work: str, code: int, told: bytes) -> Unavailable:
+def failed(work: str, code: int, told: bytes) -> Unavailable:
+    """What is to be said of a child that ended with ``code``, and with what it told at the end of its output."""
     answer = _answer(told)
     return Unavailable(
         answer.get("message") or f"{work} ended with {code}", code=answer.get("code") or f"{work}_failed"
@@ -240,9 +243,15 @@ def _members(settings: Settings, asked: str) -> None:
     tell(settings, msgspec.json.decode(asked, type=Asked))
 
 
+def _serve(settings: Settings) -> None:
+    from plait.serve import run, serve
+
+    run(serve(settings))
+
+
 WORK: dict[str, Callable[..., Any]] = {
     "fold": _fold, "fit": _fit, "refit": _refit, "forget": _forget, "drive": _drive, "count": _count,
-    "members": _members,
+    "members": _members, "serve": _serve,
 }  # fmt: skip
 
 
@@ -276,7 +285,7 @@ def main(work: str, *asked: str) -> int:
     except PlaitError as error:
         _log.error("child_failed", child=work, code=error.code, message=error.message)
         sys.stdout.buffer.write(msgspec.json.encode(error.as_json()) + b"\n")
-        return 1
+        return next((number for kind, number in EXITS if isinstance(error, kind)), 1)
     if answer is not None:
         sys.stdout.buffer.write(msgspec.json.encode(answer) + b"\n")
     return 0

@@ -244,7 +244,7 @@ def _leave(lake: Lake, store: Store, *, after: int = 0) -> None:
 def _counted(snapshot: Snapshot, position: int, raw: bytes, signals: SignalMap) -> Iterator[Event]:
     if snapshot.get("meta", ASIDE + position.to_bytes(8, "big")) is not None:
         return
-    for _, event in numbered_events_of(decode_record(raw), signals):
+    for _, event in numbered_events_of(decode_record(raw, position), signals):
         rest = row_key(event.at, mark_of(event))
         for one in event.who or [NOBODY]:  # the first of them may be blocked
             row = snapshot.get("timeline", prefix_of(one) + rest)
@@ -306,7 +306,7 @@ def redact_erased(log: Log, lake: Lake | None, snapshot: Snapshot, settings: Set
         if lake is not None and erasure.who:
             lake.redact(erasure.who, up_to=position)
         for one, raw in log.get([one for one in erasure.records if one not in changes]).items():
-            changes[one] = decode_record(raw)
+            changes[one] = decode_record(raw, one)
         for one, numbers in erasure.records.items():
             if one in changes:
                 changes[one] = _redacted(changes[one], set(numbers), erasure if one == position else None)

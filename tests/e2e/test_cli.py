@@ -6,7 +6,9 @@ import json
 import os
 import subprocess
 import sys
+import time
 
+import psutil
 import pytest
 
 from plait.doctor import checks
@@ -95,6 +97,25 @@ def test_forgetting_leaves_nobody_to_export(shop):
 
     assert told.returncode == 2
     assert "user:ann" in told.stderr
+
+
+def test_a_command_that_is_killed_leaves_no_server_behind(tmp_path):
+    rows = tmp_path / "events.csv"
+    rows.write_text("signal,user,item\n" + "view,u,tent\n" * 200_000)
+    command = subprocess.Popen(
+        [sys.executable, "-m", "plait", "import", "events", str(rows), "--data", str(tmp_path / "data")],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    until = time.monotonic() + 60
+    while not (tmp_path / "data" / "serve.json").exists() and time.monotonic() < until:
+        time.sleep(0.02)
+    (server,) = psutil.Process(command.pid).children()
+    below = [server, *server.children(recursive=True)]
+
+    command.kill()
+    command.wait()
+
+    assert psutil.wait_procs(below, timeout=20)[1] == []
 
 
 def test_the_keys_are_shown(shop):

@@ -14,7 +14,9 @@ import httpx
 import psutil
 import pytest
 
+from plait.events import Record, decode_record, encode_record
 from plait.keys import Keys
+from plait.log import open_log
 
 
 def view(person: str, item: str = "tent-1", **more):
@@ -140,8 +142,7 @@ def disk(tmp_path):
 
 
 def test_a_folder_that_cannot_be_written_is_told_in_one_line(own_server, disk):
-    where, remount = disk
-    own_server.data = where / "data"
+    own_server.data, remount = disk
     own_server.start()
     own_server.collect(view("ann"))
     assert own_server.stop() == 0
@@ -165,6 +166,43 @@ def test_a_folder_that_cannot_be_written_is_told_in_one_line(own_server, disk):
     remount("rw")
     own_server.start()
     assert own_server.profile("user:ann")["counts"] == {"view": 1}
+
+
+def append(server, *records: bytes) -> None:
+    log = open_log(f"lmdb://{server.data / 'log'}", write=True)
+    log.append(list(records))
+    log.close()
+
+
+def told(person: str, at: int) -> bytes:
+    body = json.dumps(
+        [{"id": person, "signal": "view", "who": [f"user:{person}"], "about": {"item": "tent"}}]
+    )
+    return encode_record(
+        Record(kind="events", source="web", received_at=at, trusted=True, body=body.encode())
+    )
+
+
+def test_a_clock_that_went_back_is_told_and_loses_nothing(own_server):
+    append(own_server, told("before", int(time.time() * 1000) + 86_400_000))
+
+    own_server.start()
+    own_server.collect(view("after"))
+
+    assert own_server.eventually(lambda: own_server.profile("user:after"))["counts"] == {"view": 1}
+    assert own_server.profile("user:before")["counts"] == {"view": 1}
+    assert "clock_behind_the_log" in own_server.words()
+
+
+def test_a_record_that_the_disk_changed_is_told_by_its_number(own_server):
+    append(own_server, told("before", 1), b"what the disk made of it")
+
+    words = plait("serve", "--data", str(own_server.data), "--port", "0", PLAIT_LOG_LEVEL="error")
+
+    assert words.returncode == 70
+    assert "record 2 of the log" in words.stderr
+    assert "backup" in words.stderr
+    assert "Traceback" not in words.stderr
 
 
 def test_stopping_lets_requests_under_way_finish(own_server):
@@ -355,9 +393,6 @@ def test_no_byte_of_an_erased_person_is_left_in_the_folder(own_server):
     own_server.ask("DELETE", "/v1/profiles/user:wanda-the-forgotten")
 
     own_server.stop()
-    from plait.events import decode_record
-    from plait.log import open_log
-
     log = open_log(f"lmdb://{own_server.data / 'log'}")
     bodies = b"".join(decode_record(raw).body for _, raw in log.scan())
     log.close()

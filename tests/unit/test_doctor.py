@@ -38,6 +38,7 @@ def test_a_record_that_cannot_be_read_is_found(tmp_path):
     written(tmp_path, b"not a record")
 
     assert found(tmp_path, "log").verdict == "fail"
+    assert found(tmp_path, "log").message.startswith("record 1 of the log cannot be read")
 
 
 def test_a_state_of_another_log_is_found(tmp_path):

@@ -175,7 +175,7 @@ class Fold:
             self._state = Pending(snapshot)
             self._again = dict(records)
             for position, raw in records:
-                self._record(position, decode_record(raw))
+                self._record(position, decode_record(raw, position))
             began = self._clock()
             self._fragments.flush(self._state)
             self.packing = self._clock() - began
@@ -363,7 +363,9 @@ class Fold:
         gone |= {pseudonym(one, self._pepper) for one in gone if is_network(one)}
         named = self._calls(forgetting.places(self._state, gone))
         for position_, raw in self._raw(forgetting.set_aside(self._state)).items():
-            named |= {(position_, each): [] for each in forgetting.calls_with(decode_record(raw), gone)}
+            named |= {
+                (position_, each): [] for each in forgetting.calls_with(decode_record(raw, position_), gone)
+            }
         cutoff = max(event.received_at, *(self._fragment(one).last_at for one in gone))
         left = {one for events in named.values() for each in events for one in each.who} - gone
         for identifier in gone:
@@ -401,7 +403,7 @@ class Fold:
     def _records(self, positions: Collection[int]) -> dict[int, list[tuple[int, Event]]]:
         """Events with their numbers by position, read again."""
         return {
-            one: numbered_events_of(decode_record(record), self._signals)
+            one: numbered_events_of(decode_record(record, one), self._signals)
             for one, record in self._raw(positions).items()
         }
 

@@ -190,7 +190,7 @@ def _again(identifier: str) -> bytes:
 def is_done(erasure: Erasure, log: Records) -> bool:
     """Whether an erasure has left the log."""
     for position, raw in log.get(list(erasure.records)).items():
-        left = calls_of(decode_record(raw))
+        left = calls_of(decode_record(raw, position))
         for number in erasure.records[position]:
             call = left[number]
             if call is not None and not _is_closed(call):

@@ -67,7 +67,7 @@ def _events(log: Records, signals: SignalMap, rows: Sequence[Row]) -> Iterator[E
         some = rows[start : start + _AT_ONCE]
         found: dict[tuple[int, int, int, str], Event] = {}
         for position, raw in log.get(sorted({row.position for row in some})).items():
-            for number, event in numbered_events_of(decode_record(raw), signals):
+            for number, event in numbered_events_of(decode_record(raw, position), signals):
                 found[position, number, event.part, event.id] = event
         for row in some:
             event_ = found.get((row.position, row.number, row.part, row.id))
