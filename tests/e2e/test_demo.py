@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterator
 
@@ -11,7 +12,7 @@ from tests.demo import Browser, Demo
 
 from plait.demo.shelf import shelf
 from plait.demo.social import SocialDay
-from plait.demo.visitors import account_of
+from plait.demo.visitors import FRIENDS, account_of
 from plait.reach import Api
 from plait.serving import Serving
 
@@ -363,6 +364,22 @@ def test_a_day_on_bluesky_changes_what_a_guest_is_shown(demo):
 
     browser.eventually(lambda: replies() > replied)
     assert [(one["item"], one["score"]) for one in shown()] != [(one["item"], one["score"]) for one in before]
+
+
+def test_a_guest_hears_how_many_of_those_they_follow_liked_a_post_and_not_who(demo):
+    owner = Api(Serving(pid=0, url=demo.url, key=demo.secret))
+    SocialDay(owner, lasts=3).play()
+
+    def told(guest):
+        asked = {"identifiers": [f"user:{guest}"], "placements": [{"id": "home.grid"}], "explain": True}
+        items = owner.ask("POST", "/v1/personalize", json=asked)["placements"]["home.grid"]["items"]
+        return [str(one.get("about")) for item in items for one in item["because"]]
+
+    demo.browser().eventually(
+        lambda: any(re.fullmatch(r"[3-8] people you follow liked this", one) for one in told("mara"))
+    )
+    names = [account_of("bluesky", one.user) for one in FRIENDS]
+    assert not [one for one in told("mara") for name in names if name in one]
 
 
 def _watching(demo):

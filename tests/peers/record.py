@@ -143,6 +143,17 @@ WORDS = [
 ]  # fmt: skip
 
 
+# Who follows whom: three guests of the demo, and customers whom they know (``plait.demo.visitors``).
+FOLLOWS = {
+    "mara": ("lotte", "thandi", "bruno", "sanna", "kasimir", "edda", "pavel"),
+    "aylin": ("edda", "lotte", "ines", "sanna", "thandi"),
+    "noor": ("pavel", "ines", "bruno", "kasimir", "sanna", "lotte"),
+    "lotte": ("thandi", "bruno", "kasimir", "mara"), "thandi": ("lotte", "mara", "pavel"), "bruno": ("sanna", "ines"),
+    "sanna": ("edda", "pavel", "noor"), "pavel": ("ines", "thandi"), "ines": ("kasimir", "aylin"),
+    "kasimir": ("edda", "lotte"), "edda": ("aylin", "sanna"),
+}  # fmt: skip
+
+
 def record_day() -> None:
     """Posts of the shop over a day, and what people do with them: some change their minds, some leave."""
     chance = random.Random(164)
@@ -151,20 +162,22 @@ def record_day() -> None:
     plan: list[int] = []  # seconds of the day of each frame
     try:
         shop = network.account("skerryoutdoor")
-        people = [network.account(f"{name}outside") for name in NAMES]
-        everybody = list(people)
+        people = {name: network.account(f"{name}outside") for name in NAMES}
         before = len(frames(network, cursor=0, until=1))
         made: list[tuple[Person, dict[str, str]]] = []
         shown: list[dict[str, str]] = []
         names: dict[str, str] = {}
-        for moment in sorted(chance.sample(range(7 * 3_600, 23 * 3_600), 260)):
+        for moment, tie in moments(chance):
             plan.append(moment)
+            if tie is not None:
+                people[tie[0]].follow(people[tie[1]].did)
+                continue
             if len(shown) < len(posts) and chance.random() < (1 if not shown else 0.07):
                 post = posts[len(shown)]
                 shown.append(shop.post(post.text))
                 names[shown[-1]["uri"]] = post.id
                 continue
-            who = chance.choice(people)
+            who = chance.choice(list(people.values()))
             # New posts are seen more.
             post_ref = shown[-1 - min(int(chance.expovariate(0.7)), len(shown) - 1)]
             kind = chance.choices(
@@ -182,7 +195,7 @@ def record_day() -> None:
         told = frames(network, cursor=0, until=before + len(plan))[before:]
     finally:
         network.stop()
-    who_is = {name: one.did for name, one in zip(NAMES, everybody, strict=True)}
+    who_is = {name: one.did for name, one in people.items()}
     lines = [{"me": shop.did, "posts": names, "people": who_is}]
     lines += [line for one in told if (line := jetstream(one))]
     # What says nothing (following whom one follows) makes no frame: spread what there is over the day.
@@ -194,10 +207,22 @@ def record_day() -> None:
     print(f"{len(lines) - 1} acts, {DAY.stat().st_size} bytes")
 
 
+def moments(chance: random.Random) -> list[tuple[int, tuple[str, str] | None]]:
+    """Seconds of the day at which something happens; where it is somebody following somebody, who whom."""
+    acts = [(one, None) for one in chance.sample(range(7 * 3_600, 23 * 3_600), 260)]
+    pairs = [(who, whom) for who, some in FOLLOWS.items() for whom in some]
+    chance.shuffle(pairs)
+    ties = zip(chance.sample(range(9 * 3_600, 13 * 3_600), len(pairs)), pairs, strict=True)
+    return sorted([*acts, *ties], key=lambda one: one[0])
+
+
 def jetstream(raw: bytes) -> dict[str, Any]:
-    """A frame of one act in the words of Jetstream; empty when it is none."""
+    """A frame of one act, or of what became of an account, in the words of Jetstream; empty when it is neither."""
     header, body = libipld.decode_dag_cbor_multi(raw)
-    if header["t"] != "#commit":
+    if header["t"] == "#account":
+        told = {name: body[name] for name in ("active", "did", "seq", "status", "time") if name in body}
+        return {"did": body["did"], "time_us": body["seq"], "kind": "account", "account": told}
+    if header["t"] != "#commit" or not body["ops"]:  # a repo begins with a commit of nothing
         return {}
     records = libipld.decode_car(body["blocks"])[1]
     [op, *_] = sorted(body["ops"], key=lambda one: one["action"] == "delete")

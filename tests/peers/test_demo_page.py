@@ -191,3 +191,24 @@ def test_on_a_phone_the_drawer_is_a_sheet_that_escape_closes(browser, demo):
     page.wait_for_selector("#drawer", state="hidden")
     assert page.evaluate("document.activeElement.id") == "eye"
     context.close()
+
+
+def test_the_day_on_bluesky_tells_a_guest_how_many_of_those_they_follow_liked_a_post(page, demo):
+    shop = demo.browser()
+    day = shop.shop("day", do="again")
+    heard: list[tuple[str, int]] = []  # (guest, place)
+    while not heard and day["done"] < day["of"]:
+        day = shop.shop("day", do="step")
+        heard = [
+            (seen["guest"], place)
+            for seen in day["guests"]
+            for place, one in enumerate(seen["now"])
+            if any(re.match(r"[3-8] people you follow", str(cause.get("about"))) for cause in one["because"])
+        ]
+    assert heard
+    guest, place = heard[0]
+
+    opened(page, demo.url + "/social")
+    page.click(f".seen[data-guest={guest}] .now .shown-one >> nth={place} >> .why")
+
+    assert re.search(r"[3-8] people you follow liked this on Bluesky", page.inner_text("#sheet .sum"))

@@ -2,7 +2,7 @@
 
 What happened was done by invented people on Bluesky's own server and recorded once (``tests/peers/record.py``). It goes the way it
 goes in life: through the connector, as what Jetstream says, and in pages to the API. Only the clock is quicker, and a few of the
-people are the demo's guests.
+people are the demo's guests and customers whom these follow.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import msgspec
 from plait import bridge
 from plait.connectors import Account, Fact, Frame, Next, Page
 from plait.connectors.bluesky import Connector
-from plait.demo.visitors import account_of
+from plait.demo.visitors import FRIENDS, account_of
 from plait.errors import PlaitError
 from plait.reach import Api
 
@@ -32,6 +32,7 @@ LATEST = 14  # acts that are told by name
 _PATIENCE = 2.0  # seconds
 SHOWN = 3  # products a guest is looked at with
 _GUESTS = ("mara", "aylin", "noor")
+_OURS = (*_GUESTS, *(one.user for one in FRIENDS))  # customers of the shop, whose accounts are linked
 
 
 class Recorded:
@@ -49,7 +50,8 @@ class Recorded:
         self.me: str = told["me"]
         self._posts: dict[str, str] = told["posts"]
         self.names = {did: name.capitalize() for name, did in told["people"].items()}
-        for name in _GUESTS:
+        self._ours = {f"bluesky:{account_of('bluesky', name)}" for name in _OURS}
+        for name in _OURS:
             self.names[account_of("bluesky", name)] = name.capitalize()
             rest = rest.replace(told["people"][name], account_of("bluesky", name))
         lines = [json.loads(line) for line in rest.splitlines()]
@@ -59,7 +61,7 @@ class Recorded:
     def pages(self, heard: Iterator[dict[str, Any] | None], now: Callable[[], int]) -> Iterator[list[Fact]]:
         """Facts of what is heard, as the connector tells them; ``None`` is that nothing came for a moment."""
         account = Account(source=SOURCE, host="", me=f"bluesky:{self.me}", settings={"stream": "jetstream"})
-        steps = Connector(account, watched=lambda _: False, now=now).stream(None)
+        steps = Connector(account, watched=self._ours.__contains__, now=now).stream(None)
         step = steps.send(None)
         for message in chain(heard, (None, None)):
             while not isinstance(step, Next):
@@ -242,13 +244,16 @@ class SocialDay:
 
     def _line(self, fact: Fact, standing: dict[str | None, Fact]) -> dict[str, Any]:
         about = standing[fact.record] if fact.op == "retract" and fact.record in standing else fact
-        account = fact.actor.removeprefix("bluesky:") if fact.actor else ""
         return {
-            "who": self._names.get(account, "somebody"),
+            "who": self._called(fact.actor) or "somebody",
             "signal": fact.signal,
             "op": fact.op,
             "post": about.about.post,
+            "whom": self._called(about.about.account),  # None is the shop
         }
+
+    def _called(self, account: str | None) -> str | None:
+        return self._names.get((account or "").removeprefix("bluesky:"))
 
 
 def _breathing(messages: list[tuple[float, dict[str, Any]]]) -> Iterator[dict[str, Any] | None]:

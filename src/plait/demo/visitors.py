@@ -8,7 +8,7 @@ shop's networks becomes events in our own words. Pure: nothing here reads a cloc
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -74,7 +74,7 @@ class Visitor(NamedTuple):
 
 
 class Guest(NamedTuple):
-    """Somebody whose eyes the person at the demo may borrow."""
+    """Somebody with a name: a guest, whose eyes the person at the demo may borrow, or a friend of theirs."""
 
     user: str
     name: str
@@ -94,6 +94,17 @@ GUESTS = (
     Guest("noor", "Noor Haddad", "Never came here; likes posts about lakes and slow evenings", {"paddler": 1.0}, ("instagram", "bluesky"), 0, 5),
     Guest("tom", "Tom Berger", "Rides gravel; keeps his accounts to himself", {"gravel rider": 1.0}, ("mastodon",), 6, 6, False),
 )  # fmt: skip
+# Customers whom guests follow: the recorded day on Bluesky has them like the shop's posts, and they said that it may be used.
+FRIENDS = (
+    Guest("lotte", "Lotte Maas", "Walks from hut to hut", {"hut walker": 1.0}, ("bluesky",), 2, 2),
+    Guest("thandi", "Thandi Nkosi", "Counts grams, too", {"gram counter": 1.0}, ("bluesky",), 3, 2),
+    Guest("bruno", "Bruno Keller", "Climbs indoors until May", {"climber": 1.0}, ("bluesky",), 2, 2),
+    Guest("sanna", "Sanna Virtanen", "Swims in winter", {"winter person": 1.0}, ("bluesky",), 1, 2),
+    Guest("pavel", "Pavel Dvorak", "Sleeps outside on weekdays", {"slow camper": 1.0}, ("bluesky",), 2, 2),
+    Guest("ines", "Ines Carvalho", "Takes the train to the trail", {"traveller": 1.0}, ("bluesky",), 2, 2),
+    Guest("kasimir", "Kasimir Wolny", "Mends his own gear", {"hut walker": 0.6, "gravel rider": 0.6}, ("bluesky",), 2, 2),
+    Guest("edda", "Edda Brandt", "Runs before work", {"trail runner": 1.0}, ("bluesky",), 2, 2),
+)  # fmt: skip
 
 
 class Story(NamedTuple):
@@ -104,25 +115,10 @@ class Story(NamedTuple):
 
 
 def visitors(count: int, *, seed: int) -> list[Visitor]:
-    """``count`` visitors and the guests before them; the same seed always makes the same people."""
+    """``count`` visitors, the guests before them and their friends behind; the same seed always makes the same people."""
     chance = random.Random(seed)  # noqa: S311 - made-up people, not secrets
     agents, weights = zip(*AGENTS, strict=True)
-    found = []
-    for guest in GUESTS:
-        accounts = tuple(f"{network}:{account_of(network, guest.user)}" for network in guest.networks)
-        found.append(
-            Visitor(
-                _device(chance),
-                guest.user,
-                guest.name,
-                accounts,
-                guest.tastes,
-                guest.visits,
-                guest.social,
-                agents[chance.randrange(4)],
-                guest.linked,
-            )
-        )
+    found = [_called(guest, agents, chance) for guest in GUESTS]
     names = list(TASTES)
     for number in range(count):
         main, side = chance.choices(names, SHARES)[0], chance.choice(names)
@@ -143,7 +139,16 @@ def visitors(count: int, *, seed: int) -> list[Visitor]:
                 linked=bool(accounts) and user is not None and chance.random() < 0.85,
             )
         )
-    return found
+    return found + [_called(friend, agents, chance) for friend in FRIENDS]
+
+
+def _called(one: Guest, agents: Sequence[str], chance: random.Random) -> Visitor:
+    """Somebody who has a name, as a visitor."""
+    accounts = tuple(f"{network}:{account_of(network, one.user)}" for network in one.networks)
+    device, agent = _device(chance), agents[chance.randrange(4)]
+    return Visitor(
+        device, one.user, one.name, accounts, one.tastes, one.visits, one.social, agent, one.linked
+    )
 
 
 def account_of(network: str, name: str) -> str:

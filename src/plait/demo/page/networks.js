@@ -6,8 +6,8 @@ import { el, face, icon, picture } from "./dom.js";
 import { attempt } from "./social.js";
 import { ago, line, network, sign } from "./words.js";
 
-const DID = { like: "liked", share: "reposted", reply: "replied to", quote: "quoted", follow: "followed the shop" };
-const UNDONE = { like: "took back the like of", share: "took back the repost of", follow: "no longer follows the shop" };
+const DID = { like: "liked", share: "reposted", reply: "replied to", quote: "quoted", follow: "followed" };
+const UNDONE = { like: "took back the like of", share: "took back the repost of", follow: "no longer follows" };
 const SUMS = [["like", "heart", "likes"], ["share", "share", "reposts"], ["reply", "talk", "replies"]];
 
 export function networks() {
@@ -69,10 +69,10 @@ export function networks() {
   ] };
 }
 
-function act({ who, signal, op, post }) {
+function act({ who, signal, op, post, whom }) {
   const undone = op === "retract", about = shelf.posts.get(post);
   const words = undone ? UNDONE[signal] : DID[signal];
-  return el(undone ? "li.undone" : "li", {}, el("span.sign", {}, icon(sign(signal))), el("p", {}, el("b", {}, who), ` ${words} `, about ? `“${about.text.slice(0, 48).replace(/\s+\S*$/, "")}…”` : ""));
+  return el(undone ? "li.undone" : "li", {}, el("span.sign", {}, icon(sign(signal))), el("p", {}, el("b", {}, who), ` ${words} `, about ? `“${about.text.slice(0, 48).replace(/\s+\S*$/, "")}…”` : signal === "follow" ? whom ?? "the shop" : ""));
 }
 
 function post(one) {
