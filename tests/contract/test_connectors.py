@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import inspect
 import re
+from base64 import b64decode
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,19 @@ import msgspec
 import pytest
 
 from plait.connect import as_markdown
-from plait.connectors import Account, Answer, Ask, Frame, Next, Open, Page, Statement, connector_of, networks
+from plait.connectors import (
+    Account,
+    Answer,
+    Ask,
+    Fact,
+    Frame,
+    Next,
+    Open,
+    Page,
+    Statement,
+    connector_of,
+    networks,
+)
 from plait.errors import PlaitError
 from plait.events import SOCIAL, Signal
 from plait.fetch import AGENT
@@ -124,7 +138,14 @@ class Turn(msgspec.Struct, kw_only=True):
     headers: dict[str, str] = {}
     body: Any = None
     frame: str | None = None
+    packed: bool = False  # the frame is bytes, here as base64
     event: str = ""
+
+    def framed(self) -> Frame | None:
+        """The frame that came, ``None`` when none did."""
+        if self.frame is None:
+            return None
+        return Frame(b64decode(self.frame) if self.packed else self.frame, self.event)
 
 
 class Transcript(msgspec.Struct, kw_only=True):
@@ -158,15 +179,23 @@ def replayed(told: Transcript) -> list[Any]:
         if turn is None:
             break
         if isinstance(step, Ask):
-            url = step.url if "://" in step.url else told.account.host + step.url
-            assert f"{step.method} {url}" == turn.asks
-            raw = turn.body if isinstance(turn.body, str) else msgspec.json.encode(turn.body).decode()
-            answer = Answer(turn.status, turn.headers, raw.encode())
+            assert asked(step, told) == turn.asks
+            answer = answer_of(turn)
         elif isinstance(step, Open):
             assert step.url == turn.asks
         elif isinstance(step, Next):
-            answer = None if turn.frame is None else Frame(turn.frame, turn.event)
+            answer = turn.framed()
     return pages
+
+
+def asked(step: Ask, told: Transcript) -> str:
+    url = step.url if "://" in step.url else told.account.host + step.url
+    return f"{step.method} {url}"
+
+
+def answer_of(turn: Turn) -> Answer:
+    raw = turn.body if isinstance(turn.body, str) else msgspec.json.encode(turn.body).decode()
+    return Answer(turn.status, turn.headers, raw.encode())
 
 
 def test_each_network_that_is_asked_has_a_recorded_walk():
@@ -179,6 +208,98 @@ def test_a_recorded_walk_tells_what_it_told(path):
     told = msgspec.json.decode(path.read_bytes(), type=Transcript)
 
     assert replayed(told) == told.pages
+
+
+# -- what a stream promises besides, whatever comes ------------------------------------------------------------
+
+
+STREAMS = [one for one in TRANSCRIPTS if '"lane": "stream"' in one.read_text()]
+each_stream = pytest.mark.parametrize("path", STREAMS, ids=lambda one: f"{one.parent.name}/{one.name}")
+
+
+class Walk:
+    """A recorded stream, walked through again with other frames and from other places."""
+
+    def __init__(self, path: Path) -> None:
+        self.told = msgspec.json.decode(path.read_bytes(), type=Transcript)
+        self.frames = [one for turn in self.told.turns if (one := turn.framed()) is not None]
+        self._answers = {turn.asks: turn for turn in self.told.turns if " " in turn.asks}
+
+    def pages(self, frames: Sequence[Frame], cursor: str | None = None) -> list[Page]:
+        made = connector_of(self.told.network)(
+            self.told.account, watched=lambda _: False, now=lambda: self.told.now
+        )
+        steps, answer, pages = made.stream(cursor or self.told.cursor), None, list[Page]()
+        waiting = [*frames, None, None]  # and then nothing comes for a while
+        while True:
+            try:
+                step = steps.send(answer)
+            except StopIteration:
+                return pages
+            answer = None
+            if isinstance(step, Page):
+                pages.append(step)
+            elif isinstance(step, Next):
+                if not waiting:
+                    return pages
+                answer = waiting.pop(0)
+            elif isinstance(step, Ask):
+                turn = self._answers.get(asked(step, self.told))
+                answer = Answer(404) if turn is None else answer_of(turn)
+
+    def facts(self, frames: Sequence[Frame], cursor: str | None = None) -> dict[str, Fact]:
+        """By id; the same id has to be the same fact each time."""
+        found: dict[str, Fact] = {}
+        for page in self.pages(frames, cursor):
+            for fact in page.facts:
+                assert found.setdefault(fact.id, fact) == fact
+        return found
+
+
+def test_each_network_that_streams_has_a_recorded_stream():
+    """Of Bluesky two: what its server says, and the same in the words of Jetstream, which nobody can install."""
+    streaming = {one for one in NETWORKS if statement_of(one).streams}
+
+    assert {one.parent.name for one in STREAMS} == streaming
+    assert all(len(Walk(one).facts(Walk(one).frames)) >= 5 for one in STREAMS)  # or they prove nothing
+
+
+@each_stream
+def test_frames_that_come_twice_tell_what_they_tell_once(path):
+    walk = Walk(path)
+
+    assert walk.facts([one for one in walk.frames for _ in (1, 2)]) == walk.facts(walk.frames)
+
+
+@pytest.mark.parametrize(
+    "path", [one for one in STREAMS if one.parent.name == "bluesky"], ids=lambda one: one.name
+)
+def test_a_stream_begun_anew_from_any_place_it_kept_tells_the_same_acts_under_the_same_ids(path):
+    walk = Walk(path)
+    places = {page.cursor for page in walk.pages(walk.frames)} - {None}
+
+    assert places
+    for place in places:
+        assert walk.facts(walk.frames, place) == walk.facts(walk.frames)
+
+
+@each_stream
+def test_frames_that_are_cut_or_make_no_sense_cost_no_other(path):
+    walk = Walk(path)
+    strange: list[Frame] = []
+    for one in walk.frames:
+        empty: str | bytes = b"" if isinstance(one.data, bytes) else ""
+        strange += [Frame(empty, one.event), Frame(one.data[: len(one.data) // 2], one.event)]
+        strange += [
+            Frame(b"\xff\x00[", one.event),
+            Frame("[" * 5_000, one.event),
+            Frame("null", one.event),
+            one,
+        ]
+
+    found = walk.facts(strange)
+
+    assert {id: found.get(id) for id in walk.facts(walk.frames)} == walk.facts(walk.frames)
 
 
 # -- the fake network keeps the same promises, so that these tests cannot pass by there being nothing to test ------

@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from tests.peers.setup import ATPROTO, node, postgres
+from tests.peers.waits import free_port
 
 OUTSIDE = "plait.no-such-shop.com"
 STARTS_WITHIN = 180.0  # seconds, on a busy machine
@@ -100,7 +101,7 @@ class Network:
     # -- what they run on ------------------------------------------------------------------------------------
 
     def _postgres(self) -> str:
-        folder, port, owner = self._folder / "postgres", _free_port(), _nobody()
+        folder, port, owner = self._folder / "postgres", free_port(), _nobody()
         folder.mkdir(mode=0o700)
         if owner:
             os.chown(folder, owner, -1)
@@ -123,7 +124,7 @@ class Network:
         return f"postgresql://plait@127.0.0.1:{port}/postgres"
 
     def _redis(self) -> str:
-        port = _free_port()
+        port = free_port()
         words = (self._folder / "redis.log").open("wb")
         self._run(
             ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"],
@@ -247,12 +248,6 @@ def _nobody() -> int | None:
     if os.geteuid() != 0:
         return None
     return pwd.getpwnam("postgres").pw_uid
-
-
-def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
 
 
 def _wait_for(port: int, words: Path) -> None:

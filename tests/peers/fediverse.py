@@ -12,6 +12,7 @@ import queue
 import re
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -24,27 +25,11 @@ from typing import Any
 import httpx
 import msgspec
 from tests.peers.setup import snac
+from tests.peers.waits import free_port, until
 
 from plait.connectors import Answer, Ask, Fact, Frame, Next, Open, Page, Recall, Session
 
 NO_KEEPING = httpx.Limits(max_keepalive_connections=0)  # snac closes lines that it said it would keep
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
-
-
-def until(what: Callable[[], Any], *, seconds: float = 20.0, why: str = "") -> Any:
-    """What a call returns, once it returns something."""
-    end = time.monotonic() + seconds
-    while True:
-        found = what()
-        if found:
-            return found
-        assert time.monotonic() < end, f"not within {seconds} s: {why or what}"
-        time.sleep(0.1)
 
 
 # -- edges as a network's own answers must be found in them ----------------------------------------------------
@@ -177,6 +162,31 @@ class Pump:
                     yield Frame(line[5:].strip(), event)
 
 
+# -- mastodon-mock ---------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def mastodon_mock() -> Iterator[str]:
+    """The URL of a mastodon-mock with its demo accounts; it forgets everything in the end."""
+    port = free_port()
+    command = [sys.executable, "-m", "mastodon_mock", "serve", "--in-memory", "--demo", "--port", str(port)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    found = f"http://127.0.0.1:{port}"
+    try:
+        until(lambda: _answers(f"{found}/api/v1/instance"), seconds=120, why="mastodon-mock listens")
+        yield found
+    finally:
+        process.kill()
+        process.wait()
+
+
+def app(url: str, token: str) -> httpx.Client:
+    """Somebody's app."""
+    return httpx.Client(
+        base_url=url, headers={"authorization": f"Bearer {token}"}, timeout=60, limits=NO_KEEPING
+    )
+
+
 # -- snac2 -----------------------------------------------------------------------------------------------------
 
 
@@ -255,7 +265,7 @@ class Snac:
 
 def _answers(url: str) -> bool:
     try:
-        return httpx.get(url, timeout=2).status_code == 200
+        return httpx.get(url, timeout=5).status_code == 200
     except httpx.TransportError:
         return False
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from functools import partial
 
 import httpx
 from tests.peers.bluesky import Network, Person
+from tests.peers.waits import until
 
 ITEMS = [{"id": f"i{n}", "title": f"Item {n}", "topics": [f"t{n % 20}"], "price": n % 90} for n in range(200)]
 
@@ -30,18 +30,10 @@ def connect(http: httpx.Client, network: Network, shop: Person) -> str:
     def status() -> dict:
         return http.get(f"/v1/sources/{source}").json()
 
-    until(lambda: status()["state"].get("streams"))
+    until(lambda: status()["state"].get("streams"), seconds=60, every=0.02)
     shop.post("hello")  # so that there is a place to begin again from
-    until(lambda: "stream" in status()["cursors"])
+    until(lambda: "stream" in status()["cursors"], seconds=60, every=0.02)
     return source
-
-
-def until(so: Callable[[], object], *, seconds: float = 60, every: float = 0.02) -> None:
-    """Wait until it is so."""
-    end = time.monotonic() + seconds
-    while not so():
-        assert time.monotonic() < end, "it never became so"
-        time.sleep(every)
 
 
 def liked(
@@ -56,17 +48,17 @@ def liked(
     for number, who in enumerate(people):
         item = f"i{number * 37 % 200}"
         post = shop.post(f"Look at {item}")
-        until(partial(_put, http, post["uri"], item))
+        until(partial(_put, http, post["uri"], item), seconds=60, every=0.02)
         shown = partial(_shown, http, f"bluesky:{who.did}", post["uri"])
         before, _ = shown()
         began = time.perf_counter()
         like = who.like(post)
-        until(lambda: shown()[1], every=0.005)  # noqa: B023 - called at once
+        until(lambda: shown()[1], seconds=60, every=0.005)  # noqa: B023 - called at once
         likes.append(time.perf_counter() - began)
         assert shown()[0] != before
         began = time.perf_counter()
         who.delete(like)
-        until(lambda: not shown()[1], every=0.005)  # noqa: B023
+        until(lambda: not shown()[1], seconds=60, every=0.005)  # noqa: B023
         unlikes.append(time.perf_counter() - began)
     return likes, unlikes
 

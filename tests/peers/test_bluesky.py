@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 from tests.conftest import Server
-from tests.fakes.bluesky import chat_log
+from tests.fakes.bluesky import ADA, chat_log
+from tests.fakes.messages import Messages
 from tests.peers.bluesky import Network, Person
 from tests.peers.history import Batches, Held, History, held, judged
 from tests.peers.liking import connect, liked
@@ -117,7 +118,10 @@ def test_the_fake_of_messages_says_what_the_published_lexicon_allows() -> None:
         done = subprocess.run(command, input=json.dumps(told).encode(), capture_output=True, timeout=60)
         return done.returncode
 
+    told = Messages()
+    told.delete(ADA, told.say(ADA, "is it waterproof?"))
     assert published(chat_log()) == 0
+    assert published(told.log("")) == 0
     assert published({"cursor": "1"}) != 0
 
 

@@ -15,9 +15,10 @@ from urllib.parse import quote
 import httpx
 import pytest
 from tests.conftest import Server
-from tests.peers.fediverse import Delivery, Held, Pump, Serve, free_port, serving, until
+from tests.peers.fediverse import Delivery, Held, Pump, Serve, serving
 from tests.peers.product import Acts, connected, kill, looked, standing
 from tests.peers.town import PEOPLE, Life, Town, judged
+from tests.peers.waits import free_port, until
 
 from plait.connectors import Account, Session
 from plait.connectors._inbox import Known

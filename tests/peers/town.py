@@ -17,8 +17,9 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from tests.peers.fediverse import Passing, Snac, free_port, until
+from tests.peers.fediverse import Passing, Snac
 from tests.peers.product import Acts
+from tests.peers.waits import free_port, until
 
 PEOPLE = ("ann", "bob", "cat")
 SECONDS = 6.0  # between two minds about one thing: servers deliver in parallel, and each may take the last for the first
