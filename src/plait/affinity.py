@@ -43,10 +43,14 @@ class Authors:
         self._look()
         known = self._of.get(post)
         if known is None:
+            item = self._catalog.get(post)
+            if (
+                item is None or item.kind != POST
+            ):  # somebody else's: not remembered, or their erasure would miss it
+                return author_of(post) or ""
             if len(self._of) >= _KEPT:
                 self._of.clear()
-            item = self._catalog.get(post)
-            told = item.attributes if item is not None and item.kind == POST else {}
+            told = item.attributes
             known = self._of[post] = str(told.get("author") or told.get("source") or author_of(post) or "")
         return known
 

@@ -108,6 +108,7 @@ class Graph:
         self._when = _Lists(Rows(), Rows(), Rows()) if dated else None
         self._thing: dict[str, int] = {}
         self._things: list[str] = []
+        self._free: list[int] = []  # numbers of things that nobody does anything with any more
         self._sum, self._count = np.zeros(64, np.float32), np.zeros(64, np.int32)
         self._last = np.zeros(64, np.int32)
 
@@ -140,6 +141,7 @@ class Graph:
             self._when.ties.put(node, *_sorted(others, quarters(told, at)))
 
     def _did(self, node: int, things: Nodes, told: Mapping[str, float], at: Mapping[str, int] | None) -> None:
+        left = np.setdiff1d(self._acts.row(node)[0], things, assume_unique=True)
         for lists in (self._lists, self._when):
             if lists is not None:
                 ids, weights = _sorted(things, told.values() if lists is self._lists else quarters(told, at))
@@ -147,6 +149,11 @@ class Graph:
                 lists.by.remove(gone, node)
                 lists.by.add(ids, np.full(len(ids), node, np.int32), weights)
                 lists.acts.put(node, ids, weights)
+        # Names of things may name people: those that nobody does anything with any more are let go.
+        for number in left[self._by.arrays[1][left] == 0].tolist():
+            del self._thing[self._things[number]]
+            self._things[number] = ""
+            self._free.append(number)
 
     def drop(self, identifier: str) -> None:
         """Forget what an identifier did and whom it is tied to; who is tied to it stays so."""
@@ -204,7 +211,10 @@ class Graph:
         found = []
         for one in things:
             number = self._thing.get(one)
-            if number is None:
+            if number is None and self._free:
+                number = self._thing[one] = self._free.pop()
+                self._things[number] = one
+            elif number is None:
                 number = self._thing[one] = len(self._things)
                 self._things.append(one)
             found.append(number)

@@ -441,13 +441,13 @@ def test_a_delivery_that_is_too_large_is_refused(shop):
 # -- pages -----------------------------------------------------------------------------------------------------
 
 
-def kept(server: Server, page: Page, source: str, state: Told) -> None:
+def kept(server: Server, page: Page, source: str, state: Told, *, lane: Any = "poll") -> None:
     async def work() -> None:
         told = Serving(pid=0, url=server.url, key=server.secret)
         shelf = Shelf(told, str(server.data))
         keeper = Keeper(told, source, state, shelf)
         try:
-            await keeper.keep(page, "poll")
+            await keeper.keep(page, lane)
         finally:
             await keeper.close()
             await shelf.close()
@@ -487,10 +487,12 @@ def test_a_page_larger_than_a_request_is_kept_in_pieces_with_the_cursor_in_the_l
     assert (state.facts, state.dropped) == (2_600, {})
 
 
-def test_a_flood_of_one_actor_does_not_drown_the_others(shared):
-    now = int(time.time() * 1000)
+@pytest.mark.parametrize("hours_ago", [0, 30])
+def test_a_flood_of_one_actor_does_not_drown_the_others(shared, hours_ago):
+    """Whatever the flood says of when it happened."""
+    at, calm = int(time.time() * 1000) - hours_ago * 3_600_000, f"fakenet:calm{hours_ago}"
     facts = [
-        Fact(id=f"f{n}", signal=Signal.LIKE, at=now, actor="fakenet:flood" if n % 100 else "fakenet:calm",
+        Fact(id=f"f{hours_ago}-{n}", signal=Signal.LIKE, at=at, actor=f"fakenet:flood{hours_ago}" if n % 100 else calm,
              about=About(post=f"p{n}"))
         for n in range(11_000)
     ]  # fmt: skip
@@ -499,7 +501,20 @@ def test_a_flood_of_one_actor_does_not_drown_the_others(shared):
     kept(shared, Page(facts=facts, cursor="1"), "fakenet:floods", state)
 
     assert state.dropped == {"flood": 890}
-    shared.eventually(lambda: (shared.profile("fakenet:calm") or {"counts": {}})["counts"].get("like") == 110)
+    shared.eventually(lambda: (shared.profile(calm) or {"counts": {}})["counts"].get("like") == 110)
+
+
+def test_years_that_a_backfill_tells_at_once_are_no_flood(shared):
+    at = int(time.time() * 1000) - 86_400_000
+    facts = [
+        Fact(id=f"y{n}", signal=Signal.LIKE, at=at, actor="fakenet:fan", about=About(post=f"p{n}"))
+        for n in range(10_001)
+    ]
+    state = Told(source="fakenet:years", network="fakenet")
+
+    kept(shared, Page(facts=facts, cursor="1"), "fakenet:years", state, lane="backfill")
+
+    assert state.dropped == {}
 
 
 def test_a_post_is_in_the_catalog_before_what_people_do_with_it(shop):

@@ -211,6 +211,20 @@ def test_an_account_that_is_gone_is_followed_by_nobody():
     assert list(compare(store, folded(log=log))) == []
 
 
+def test_an_account_that_comes_back_begins_anew():
+    """A takedown is lifted: what they do from then on counts, and nothing from before, however often it is told."""
+    _, log = without_account(like("1", "r1"))
+    again = msgspec.json.encode(
+        [like("1", "r1"), like("2", "r2", about={"post": "at://shop/2"}, at=NOW + DAY)]
+    )
+    back = Record(kind="events", source="web", received_at=NOW + DAY, trusted=True, body=again)
+
+    log.append([encode_record(back)])
+    found = people.profile(folded(log=log), ADA, now=NOW + DAY, settings=OPEN)
+
+    assert [(one.signal, one.id) for one in found.entries] == [("like", "at://shop/2")]
+
+
 def test_who_followed_an_account_that_is_gone_is_not_gone(tmp_path):
     store, log = without_account(FOLLOWED, fact("2", who=[BOB]))
 

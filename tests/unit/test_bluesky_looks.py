@@ -75,6 +75,42 @@ def test_who_is_gone_from_a_list_at_the_next_look_took_it_back():
     ]  # fmt: skip
 
 
+class Hiding(Host):
+    """A host that counts more than it lists."""
+
+    hidden = 0
+
+    def __call__(self, method, params):
+        told = super().__call__(method, params)
+        if method == "app.bsky.feed.getPosts":
+            told["posts"][0]["likeCount"] += self.hidden
+        return told
+
+
+def test_nobody_is_taken_for_gone_when_a_list_is_much_shorter_than_its_count():
+    one, host = connector(), Hiding()
+    host.likes = [f"did:plc:{number:024}" for number in range(40)]
+    answered(one.poll(None), host)
+    there, host.likes, host.hidden = host.likes, [], 39
+    with capture_logs() as logs:
+        assert facts(answered(one.poll(None), host)) == []
+    host.likes, host.hidden = there[:39], 0
+
+    assert "list_not_read_whole" in [each.get("reason") for each in logs]
+    assert [(f.op, f.actor) for f in facts(answered(one.poll(None), host))] == [
+        ("retract", f"bluesky:{there[39]}")
+    ]
+
+
+def test_who_was_always_hidden_keeps_nobody_from_leaving():
+    one, host = connector(), Hiding()
+    host.likes, host.hidden = [ADA, BOB], 10
+    answered(one.poll(None), host)
+    host.likes = [BOB]
+
+    assert [f.actor for f in facts(answered(one.poll(None), host))] == [f"bluesky:{ADA}"]
+
+
 def test_who_came_without_being_told_of_is_inferred_where_no_stream_tells_it():
     one, host = connector(stream="none"), Host()
     answered(one.poll(None), host)
@@ -117,6 +153,21 @@ def test_notifications_are_told_oldest_first_and_once():
     assert [f.actor[-1] for f in facts(pages)] == ["a", "b"]
     # The newest is read again: another of the same moment may have come after it. Its id is known.
     assert [f.actor[-1] for f in facts(answered(one.poll(cursor), host))] == ["b", "c"]
+
+
+def test_a_moment_to_come_is_no_place_to_look_on_from():
+    one, host = connector(), Host()
+    host.like(ADA)
+    host.notes[0]["indexedAt"] = "9999-01-01T00:00:00Z"
+    cursor = next(page.cursor for page in answered(one.poll(None), host) if page.cursor)
+    host.like(BOB)
+    poisoned = '{"seen":"9999-01-01T00:00:00Z"}'
+
+    assert f"bluesky:{BOB}" in {f.actor for f in facts(answered(one.poll(cursor), host))}
+    assert {f.actor for f in facts(answered(one.poll(poisoned), host))} == {
+        f"bluesky:{ADA}",
+        f"bluesky:{BOB}",
+    }
 
 
 @pytest.mark.parametrize("lie", ["same", "two in turn", "empty"])
@@ -162,6 +213,25 @@ def test_messages_of_others_are_read_when_that_was_asked_for():
     )  # fmt: skip
     assert (deleted.op, deleted.record) == ("retract", written.record)
     assert facts(answered(connector().poll(None), host)) == []
+
+
+@pytest.mark.parametrize("lie", ["same", "another each time", "endless"])
+def test_a_log_of_messages_that_goes_on_for_ever_does_not_hold_us(lie):
+    host, asked = Host(), 0
+
+    def lying(method, params):
+        nonlocal asked
+        if method != "chat.bsky.convo.getLog":
+            return host(method, params)
+        asked += 1
+        place = {"same": "x", "another each time": f"x{asked}", "endless": "x" * 100_000}[lie]
+        return chat_log() | {"cursor": place}
+
+    pages = answered(connector(messages="yes").poll(None), lying)
+
+    assert asked <= 100
+    assert {f.op for f in facts(pages)} == {"assert", "retract"}
+    assert all(len(page.cursor or "") < 1_000 for page in pages)
 
 
 def test_a_password_that_may_not_read_messages_costs_the_look_nothing():

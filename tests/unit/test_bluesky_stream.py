@@ -217,6 +217,36 @@ def test_jetstream_tells_deletes_and_deleted_accounts():
 # -- a stream that is not as it should be ----------------------------------------------------------------------
 
 
+def jetstream(us: int, did: str = ADA, **more) -> str:
+    made = {"rev": tid(NOW - 1_000), "operation": "create", "collection": "app.bsky.feed.like", "rkey": "3aaaaaaaaaa2b",
+            "cid": "c", "record": like()}  # fmt: skip
+    return json.dumps({"did": did, "time_us": us, "kind": "commit", "commit": made | more})
+
+
+YEAR = 31_536_000_000_000  # µs
+
+
+def test_a_place_in_jetstream_that_is_still_to_come_is_a_gap_and_begins_now():
+    """The server would say nothing about it, and tell nothing of what happened until then."""
+    steps = connector(stream="jetstream").stream(f"jetstream:{NOW * 1_000 + YEAR}")
+    opened = next(steps)
+
+    assert opened.params["cursor"] is None
+    [page] = streamed(connector(stream="jetstream").stream(f"jetstream:{NOW * 1_000 + YEAR}"), [])
+    assert page.gap
+
+
+def test_a_moment_to_come_that_jetstream_tells_is_no_place_to_go_on_from():
+    pages = stream(
+        jetstream(NOW * 1_000 - 9, BOB), jetstream(NOW * 1_000 + YEAR, rkey="3aaaaaaaaaa2c"), jetstream(NOW * 1_000 - 8, rkey="3aaaaaaaaaa2d"),
+        stream="jetstream",
+    )  # fmt: skip
+
+    assert len(facts(pages)) == 3
+    assert pages[-1].cursor == f"jetstream:{NOW * 1_000 - 8}"
+    assert [bool(page.gap) for page in pages if page.gap] == [True]
+
+
 def test_a_place_the_server_does_not_know_begins_anew_and_is_a_gap():
     [page] = stream(error("FutureCursor"))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
@@ -15,6 +15,7 @@ from plait.connectors import Account, Page
 from plait.driver.account import Running
 from plait.driver.held import Held
 from plait.driver.line import Line
+from plait.driver.streams import Ended, _lines
 from plait.driver.told import Told
 from plait.fetch import Fetcher
 
@@ -155,6 +156,36 @@ def test_a_backfill_leaves_half_of_the_budget(network):
     state = worked(network, notes, lambda state: network.called("/past") > 130 and state.polls > 0)
 
     assert state.budgets["default"].left > 100
+
+
+def test_a_line_that_never_ends_ends_the_stream_of_server_sent_events():
+    read = 0
+
+    async def endless() -> AsyncIterator[str]:
+        nonlocal read
+        while True:
+            read += 1
+            yield "data: " + "x" * (1 << 20)
+
+    async def lines() -> list[str]:
+        return [one async for one in _lines(endless())]
+
+    with pytest.raises(Ended):
+        asyncio.run(lines())
+    assert read < 16  # of a megabyte each
+
+
+@pytest.mark.parametrize("cut", range(1, 20))
+def test_lines_of_server_sent_events_are_the_same_wherever_they_are_cut(cut):
+    async def pieces() -> AsyncIterator[str]:
+        text = "event: a\r\ndata: b\n\n\r\nc"
+        for start in range(0, len(text), cut):
+            yield text[start : start + cut]
+
+    async def lines() -> list[str]:
+        return [one async for one in _lines(pieces())]
+
+    assert asyncio.run(lines()) == ["event: a", "data: b", "", "", "c"]
 
 
 def test_a_frame_that_is_too_large_ends_the_stream_and_is_told(network):

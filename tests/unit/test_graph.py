@@ -248,6 +248,17 @@ def test_who_is_nearest_of_many_does_not_depend_on_who_came_first(world, mine, r
     )
 
 
+def test_a_thing_that_nobody_does_anything_with_any_more_has_no_name():
+    made = graph(ann=([], ["at://bob/1", "tent"]), cleo=([], ["tent"]))
+    made.put("bluesky:ann", None, {"tent": 1.0})
+    made.put("bluesky:cleo", None, {"stove": 1.0})
+
+    assert sorted(made._thing) == ["stove", "tent"]
+    assert "at://bob/1" not in made._things
+    found = made.shared(*follow(made, "ann", "cleo"), 10)
+    assert dict(zip(found.things, found.people, strict=True)) == {"stove": 1, "tent": 1}
+
+
 @arguing(deadline=None)
 @given(st.lists(st.tuples(people, st.lists(st.sampled_from("abcdef"), unique=True)), max_size=30))
 def test_things_know_who_did_something_with_them_whatever_was_put_before(told):
@@ -259,6 +270,7 @@ def test_things_know_who_did_something_with_them_whatever_was_put_before(told):
         nodes, _ = kept._by.row(number)
         whom = {str(who) for who, acts in last.items() if thing in acts}
         assert sorted(nodes.tolist()) == sorted(kept.known(whom).tolist())
+    assert set(kept._thing) == {thing for acts in last.values() for thing in acts}
 
 
 @arguing(deadline=None)

@@ -125,6 +125,29 @@ def test_a_poll_goes_on_where_the_last_one_ended():
     ]
 
 
+def test_a_place_that_the_server_does_not_count_to_is_a_gap_and_left():
+    """A server that was set up anew, or one that told a number of a notification as none has it."""
+
+    def notifications(ask: Ask) -> Answer:
+        since = int(ask.params.get("min_id") or 0)
+        return answer(
+            [notified(str(n), "favourite", f"a{n}", status=status()) for n in (13, 12) if n > since]
+        )
+
+    script = polled({"/api/v1/notifications": notifications}, cursor='{"since":"99999999999999999999"}')
+
+    assert [bool(page.gap) for page in script.pages if page.gap] == [True]
+    cursor = next(page.cursor for page in script.pages if page.gap)
+    assert json.loads(cursor)["since"] == "13"
+
+
+def test_a_newest_notification_that_was_taken_back_is_no_gap():
+    def notifications(ask: Ask) -> Answer:
+        return answer([] if ask.params.get("min_id") else [notified("12", "favourite", status=status())])
+
+    assert not [page.gap for page in polled({"/api/v1/notifications": notifications}, cursor='{"since":"13"}').pages if page.gap]  # fmt: skip
+
+
 def test_the_cursor_names_nobody():
     script = polled({"/api/v1/notifications": answer([notified("1", "mention", status=reply())])})
 

@@ -195,6 +195,10 @@ class Catalog:
         self._known = None
         self.version += 1
 
+    def touch(self) -> None:
+        """Have everybody let go of what they remember by the version: it may name somebody who was erased."""
+        self.version += 1
+
     def _put(self, row: int, item: Item | None) -> None:
         raw = self._packed[row]
         self._forget_order(row)

@@ -36,6 +36,8 @@ _FULL = 10  # looks between two that do not trust the numbers: one who comes and
 _AT_ONCE = 500  # facts of one page
 MOST_FOLLOWERS = 10_000  # of whom those who left are looked for: a hundred calls
 _MOST_HEARD = 200_000
+_AHEAD = 300_000  # ms that the network's clock may be ahead of ours
+_LONGEST_PLACE = 200  # characters of a place in the log of messages; it rests in our cursor
 CHAT = "did:web:api.bsky.chat#bsky_chat"
 
 
@@ -51,6 +53,13 @@ class _Look(msgspec.Struct):
 
     count: int
     there: dict[str, str]
+
+    def is_short(self, count: int, listed: int) -> bool:
+        """Whether a list lacks more of its count now than it did then: some are hidden from us for good, but nobody
+        who is counted and not listed has left.
+        """
+        hidden = max(0, self.count - len(self.there))
+        return count - listed > hidden + max(1, count // 20)
 
 
 class Heard:
@@ -127,12 +136,14 @@ class Looks:
         """Facts newer than ``seen``, oldest first, and the newest time."""
         pages, newest = Paging("app.bsky.notification.listNotifications", "notifications", most=1_000), seen
         found: list[Fact] = []
-        since = moment(seen) or 0
+        since, latest = moment(seen) or 0, self._now() + _AHEAD
+        if since > latest:  # to look for what is newer still would be to see nothing until then
+            since, newest = 0, ""
         while (entries := (yield from pages.next())) is not None:
             fresh = [one for one in entries if _time(one) >= since]
             for one in fresh:
                 found += reversed(notified(one, self._interest, self._now()))
-                if _time(one) > (moment(newest) or 0):
+                if (moment(newest) or 0) < _time(one) <= latest:
                     newest = one["indexedAt"]
             if len(fresh) < len(entries):
                 break
@@ -155,7 +166,7 @@ class Looks:
                 raise Rejected("chat.bsky.convo.getLog answers no logs", code="invalid_answer")
             for one in logs:
                 found += self._message(one)
-            if not logs or not isinstance(after, str) or after == cursor:
+            if not logs or not isinstance(after, str) or after == cursor or len(after) > _LONGEST_PLACE:
                 break
             cursor = after
         return found, cursor
@@ -246,7 +257,7 @@ class Looks:
                 there[one["uri"] if signal == Signal.QUOTE else who(one)] = who(one)
             except (KeyError, TypeError, AttributeError):
                 dropped("invalid_entry")
-        if not whole:
+        if not whole or (before is not None and before.is_short(count, len(entries))):
             dropped("list_not_read_whole")
             return []
         self._seen[key] = _Look(count, there)

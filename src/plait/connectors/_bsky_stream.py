@@ -33,7 +33,13 @@ _BEHIND = 2_000  # ms; whoever is further behind is catching up, and gathers lar
 _CATCHING_UP = 2_000  # ms that facts are gathered meanwhile
 _REPOS = 50_000  # of which the last revision is remembered
 _REMISS = 600_000_000  # µs that Jetstream may begin after the place it was asked for
+_AHEAD = 300_000_000  # µs that its clock may be ahead of ours
 FORGOTTEN = frozenset({"deleted", "takendown"})  # others may come back: suspended, deactivated, throttled …
+
+
+def is_to_come(place: int, now: int) -> bool:
+    """Whether a place in Jetstream, which is a moment in µs, lies ahead of our clock (ms)."""
+    return place > now * 1_000 + _AHEAD
 
 
 class Gathered:
@@ -50,6 +56,7 @@ class Gathered:
     def __init__(self, kind: str, start: int | None, interest: Interest, now: Callable[[], int]) -> None:
         self._kind, self._interest, self._now = kind, interest, now
         self._seq = start
+        self._ahead = False  # it told a moment that is still to come
         self._live = False  # a frame came that follows the one before it
         self._revs: dict[str, str] = {}
         self._facts: list[Fact] = []
@@ -147,7 +154,13 @@ class Gathered:
                 self._live = True
                 if seq - last > _REMISS:
                     self._miss("the stream does not reach back to where it was left")
-        self._seq = seq if self._kind == "firehose" else max(seq, last or 0)
+        if self._kind == "firehose":
+            self._seq = seq
+        elif not is_to_come(seq, self._now()):
+            self._seq = max(seq, last or 0)
+        elif not self._ahead:  # to go on from there would be to hear nothing until then
+            self._ahead = True
+            self._miss("the stream told a moment that is still to come")
 
     def _follow_repo(self, commit: Commit) -> None:
         """Each commit names the one before it. One that we were not told is a loss; a replay of what we know is none."""

@@ -41,7 +41,7 @@ from plait.connectors._bsky_oauth import begin, finish, session, sign_out
 from plait.connectors._bsky_past import backfill
 from plait.connectors._bsky_proof import ask_who, who
 from plait.connectors._bsky_records import NETWORK
-from plait.connectors._bsky_stream import Gathered
+from plait.connectors._bsky_stream import Gathered, is_to_come
 from plait.errors import Rejected
 from plait.events import Signal
 
@@ -192,8 +192,13 @@ class Connector:
             return  # nothing to open; the looks go on
         begun, _, place = (cursor or "").partition(":")
         start = int(place) if begun == kind and place.isdecimal() else None
+        # Of a place to come Jetstream says nothing, and tells what happens from now on.
+        ahead = kind == "jetstream" and start is not None and is_to_come(start, self._now())
+        start = None if ahead else start
         gathered = self._gathered = Gathered(kind, start, self._interest, self._now)
-        if cursor and start is None and place != "live":
+        if ahead:
+            gathered.missed = "the stream does not know the place where it was left"
+        elif cursor and start is None and place != "live":
             gathered.missed = "the stream was changed, and the new one does not know the old one's place"
         yield Open(url=self._relay(kind), params=_params(kind, start), signed=False)
         read = _reader(kind)

@@ -71,6 +71,7 @@ class Connector:
         self._account, self._watched, self._now = account, watched, now
         self._counts: dict[str, tuple[int, ...]] = {}  # of posts, at the last look at their lists
         self._followers = -1  # their count, at the last look
+        self._placed = False  # the server is known to know where its notifications were left
         self._inbox = Inbox(account, now)
 
     def forget(self, gone: Callable[[str], bool]) -> None:
@@ -94,8 +95,9 @@ class Connector:
             # Ids and not the Link header decide: a header that leads in a circle then leads nowhere.
             found = [one for one in rows(answer) if one.get("id") and newer(str(one["id"]), at.since)]
             if not found:
+                yield from self._lost(at)
                 return
-            first = not at.since
+            first, self._placed = not at.since, True
             facts = yield from self.view.facts(
                 sorted(found, key=lambda one: (len(str(one["id"])), str(one["id"])))
             )
@@ -104,6 +106,21 @@ class Connector:
             yield Page(facts=facts, cursor=_encoded(at))
             if first:  # what is older is for the backfill
                 return
+
+    def _lost(self, at: _Cursor) -> Steps:
+        """Once: whether the newest notification is of an older kind than the place we go on from, which no server counts
+        back to. What came since was not told.
+        """
+        if not at.since or self._placed:
+            return
+        self._placed = True
+        newest = rows((yield from self.view.get("/api/v1/notifications", {"limit": 1})))
+        if newest and 0 < len(str(newest[0].get("id") or "")) < len(at.since):
+            at.since = str(newest[0]["id"])
+            yield Page(
+                cursor=_encoded(at),
+                gap="the server does not know the place where its notifications were left",
+            )
 
     def _reconcile_posts(self, at: _Cursor) -> Steps:
         path = f"/api/v1/accounts/{self.view.me.id}/statuses"

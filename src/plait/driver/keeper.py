@@ -80,7 +80,7 @@ class Keeper:
         """
         await self._shelf.refresh()
         await self._keep_posts(page.posts)
-        events = list(self._events(page.facts))
+        events = list(self._events(page.facts, lane))
         pieces = list(_pieces(events)) or [[]]
         for piece in pieces[:-1]:
             await self._send({"lane": lane, "events": piece})
@@ -114,10 +114,10 @@ class Keeper:
 
     # -- facts -------------------------------------------------------------------------------------------------
 
-    def _events(self, facts: Sequence[Fact]) -> Iterator[bytes]:
+    def _events(self, facts: Sequence[Fact], lane: Lane) -> Iterator[bytes]:
         for fact in facts:
             try:
-                if self._floods(fact):
+                if self._floods(fact, lane):
                     self._dropped("flood", fact)
                     continue
                 events = [_encode(one) for one in bridge.told_of(fact, self.source, self._shelf.names)]
@@ -130,16 +130,17 @@ class Keeper:
                 else:
                     yield one
 
-    def _floods(self, fact: Fact) -> bool:
-        """Whether its actor has told more in this hour than anybody does. What takes back is always heard."""
-        if fact.op != "assert" or not fact.actor:
+    def _floods(self, fact: Fact, lane: Lane) -> bool:
+        """Whether its actor has told more in this hour than anybody does. What takes back is always heard.
+
+        The hour is ours: when an act happened is its author's word, and who floods would tell of yesterday.
+        """
+        if lane == "backfill" or fact.op != "assert" or not fact.actor:  # a backfill tells years at once
             return False
-        hour = min(fact.at, _now()) // _HOUR  # a clock that is ahead must not make now the past
-        if hour > self._hour or len(self._actors) > 100_000:
+        hour = _now() // _HOUR
+        if hour != self._hour or len(self._actors) > 100_000:
+            self._hour = hour
             self._actors.clear()
-        self._hour = max(self._hour, hour)
-        if hour < self._hour:  # of the past: a backfill tells years at once
-            return False
         told = self._actors[fact.actor] = self._actors.get(fact.actor, 0) + 1
         return told > _AN_ACTOR
 

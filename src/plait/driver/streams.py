@@ -175,7 +175,7 @@ class _Events:
 
     def __init__(self, client: httpx.AsyncClient, response: httpx.Response) -> None:
         self._client, self._response = client, response
-        self._frames = self._read(response.aiter_lines())
+        self._frames = self._read(_lines(response.aiter_text()))
         self._waiting: asyncio.Task[Frame] | None = None
 
     @classmethod
@@ -238,3 +238,26 @@ class _Events:
                 data.append(value)
             elif name == "event":
                 event = value
+
+
+async def _lines(text: AsyncIterator[str]) -> AsyncIterator[str]:
+    """Lines, each without its end.
+
+    Not httpx's own: it holds a line that never ends for as long as it comes.
+
+    Raises:
+        Ended: one is longer than a frame may be.
+    """
+    waiting: list[str] = []  # of the line that has not ended
+    size = 0
+    async for some in text:
+        first, *rest = some.replace("\r\n", "\n").split("\n")
+        waiting.append(first)
+        size += len(first)
+        for each in rest:
+            yield "".join(waiting).rstrip("\r")
+            waiting, size = [each], len(each)
+        if size > _LARGEST:
+            raise Ended("a frame of the stream is too large", code="stream_ended")
+    if size:
+        yield "".join(waiting)

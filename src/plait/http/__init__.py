@@ -276,6 +276,7 @@ class Installation:
         gone = await asyncio.to_thread(self.redact_work)
         if gone:
             self.heard.append((self.position(), tuple(gone)))
+            self.catalog.touch()
 
     async def folded(self, position: int, *, seconds: float = 5.0) -> bool:
         """Wait until the state holds the log up to ``position``; ``False`` when that takes longer than ``seconds``."""
