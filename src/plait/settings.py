@@ -24,7 +24,7 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "half_life_days": (0.001, 36_500),
     "fit_every_minutes": (0, 1e6),
     "refit_every_minutes": (0, 1e6),
-    "lake_every_seconds": (0.01, 1e6),
+    "lake_every_seconds": (0, 1e6),
     "lake_retention_days": (0, 36_500),
     "complaint_mutes_days": (0, 3_650),
     "lag_limit_events": (1, 1e12),

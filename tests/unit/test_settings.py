@@ -54,7 +54,7 @@ def test_what_is_no_setting_is_refused_by_its_name(tmp_path, toml, env, named):
     [
         ("half_life_days", "0"), ("half_life_days", "-1"), ("half_life_days", "nan"), ("half_life_days", "inf"),
         ("port", "-1"), ("port", "65536"), ("lag_limit_events", "0"), ("fit_every_minutes", "-5"),
-        ("refit_every_minutes", "nan"), ("lake_every_seconds", "0"), ("lake_retention_days", "-1"),
+        ("refit_every_minutes", "nan"), ("lake_every_seconds", "-1"), ("lake_retention_days", "-1"),
         ("complaint_mutes_days", "4000"),
     ],
 )  # fmt: skip
