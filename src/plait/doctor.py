@@ -21,11 +21,10 @@ from plait.keys import load_keys
 from plait.log import open_log
 from plait.profiles.state import ASIDE
 from plait.sealed import key_file
-from plait.settings import Settings, load
+from plait.settings import RESERVE, Settings, load
 from plait.store import open_store
 
 _GIB = 1 << 30
-_RESERVE = 64 << 20  # bytes; below it the log takes nothing more
 _SLOW_SYNC = 0.02  # seconds; every answer of collect waits for one
 _IN_MEMORY = {"tmpfs", "ramfs"}
 # LMDB maps its file into memory and locks it; network file systems keep neither promise.
@@ -97,7 +96,7 @@ def _existing(folder: Path) -> Path:
 def _disk(folder: Path) -> Check:
     free = shutil.disk_usage(_existing(folder)).free
     told = f"{free / _GIB:.1f} GiB free"
-    if free < _RESERVE:
+    if free < RESERVE:
         return Check(
             "disk", "fail", f"{told}; below 64 MiB nothing is accepted: make room or move the folder"
         )

@@ -18,6 +18,7 @@ import msgspec
 from plait.errors import Rejected, Unavailable
 
 ENV_PREFIX = "PLAIT_"
+RESERVE = 64 << 20  # bytes of the disk that are left to folding, erasing and compacting
 # What a number may be; all ends included.
 _BOUNDS: dict[str, tuple[float, float]] = {
     "port": (0, 65_535),

@@ -29,7 +29,7 @@ from plait.profiles.fold import Fold, spare_the_collector
 from plait.profiles.forgetting import ERASURES, Erasure, calls_of, decode_erasure
 from plait.profiles.fragment import decode_fragment, equal
 from plait.profiles.state import ASIDE, NOBODY, decode_row, mark_of, prefix_of, row_key
-from plait.settings import Settings
+from plait.settings import RESERVE, Settings
 from plait.store import TABLES, Snapshot, Store, open_store
 
 _log = structlog.get_logger()
@@ -193,6 +193,7 @@ class _LakeWriter:
 
     def _run(self) -> None:
         try:
+            self._check_room()
             while not self._stop.is_set() and write_lake(self._lake, self._log, self._store, self._signals):
                 pass
             if self._settings.lake_retention_days > 0:
@@ -200,6 +201,14 @@ class _LakeWriter:
                 self._lake.drop_before(time.time_ns() // 1_000_000 - kept)
         except PlaitError as exc:
             _log.error("lake_not_written", code=exc.code, message=exc.message)
+
+    def _check_room(self) -> None:
+        """Leave the last of the disk to folding and erasing: what waits in the log is written once there is room."""
+        data = Path(self._settings.data)
+        if shutil.disk_usage(data).free < RESERVE:
+            raise Unavailable(
+                f"less than {RESERVE >> 20} MiB are free on the disk of {data}", code="disk_full"
+            )
 
     def close(self) -> None:
         """Let the run that is under way come to its end."""

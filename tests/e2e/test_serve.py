@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -166,6 +167,27 @@ def test_a_folder_that_cannot_be_written_is_told_in_one_line(own_server, disk):
     remount("rw")
     own_server.start()
     assert own_server.profile("user:ann")["counts"] == {"view": 1}
+
+
+def test_on_a_full_disk_one_can_be_forgotten_and_the_server_starts_again(own_server, disk):
+    own_server.data, _ = disk
+    own_server.env["PLAIT_LAKE_EVERY_SECONDS"] = "0.2"
+    own_server.start()
+    own_server.collect(view("ann"), view("bob"))
+    own_server.eventually(lambda: own_server.profile("user:ann"))
+    filler = own_server.data / "filler"
+    filler.write_bytes(bytes(shutil.disk_usage(own_server.data).free - (30 << 20)))
+    body = {"batch": [view("cy")], "writeKey": own_server.write}
+    assert own_server.ask("POST", "/v1/batch", body, key=None).json()["code"] == "disk_full"
+
+    assert own_server.ask("DELETE", "/v1/profiles/user:ann").json()["known"] is True
+
+    assert own_server.profile("user:ann") is None
+    assert own_server.ask("POST", "/v1/fit").status_code == 503
+    assert own_server.stop() == 0
+    own_server.start()
+    assert own_server.profile("user:ann") is None
+    assert own_server.profile("user:bob")["counts"] == {"view": 1}
 
 
 def append(server, *records: bytes) -> None:

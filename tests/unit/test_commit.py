@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -25,7 +26,7 @@ class Log(lmdb.Log):
         self.began = threading.Event()
         self.fails: Exception | None = None
 
-    def append(self, records: Sequence[bytes]) -> int:
+    def append(self, records: Sequence[bytes], *, pressing: bool = False) -> int:
         self.began.set()
         self.go.wait()
         self.appends += 1
@@ -115,6 +116,21 @@ def test_when_the_disk_refuses_all_of_the_group_hear_of_it(log: Log) -> None:
     ] * 6
     assert len({id(one) for one in told}) == 6  # an exception of its own for each task
     assert log.read(0) == [(1, b"later")]
+
+
+def test_what_presses_is_written_though_the_disk_is_full_for_all_else(tmp_path: Path) -> None:
+    async def main(log: lmdb.Log) -> None:
+        committer = Committer(log)
+        waiting = [committer.append([b"an event"]), committer.append([b"an erasure"], pressing=True)]
+        event, erasure = await asyncio.gather(*waiting, return_exceptions=True)
+        await committer.close()
+
+        assert isinstance(event, Unavailable)
+        assert event.code == "disk_full"
+        assert (erasure, log.read(0)) == (1, [(1, b"an erasure")])
+
+    with contextlib.closing(lmdb.Log(f"lmdb://{tmp_path}/log", write=True, reserve=1 << 60)) as log:
+        asyncio.run(main(log))
 
 
 def test_a_corrupt_log_is_not_answered_around(log: Log) -> None:

@@ -196,13 +196,13 @@ class Installation:
         """The role of the key that a request carries in its headers or query, ``None`` without a valid one."""
         return self.keys.role(key_in(scope))
 
-    async def append(self, record: Record) -> int:
-        """Make one record durable and return its position.
+    async def append(self, record: Record, *, pressing: bool = False) -> int:
+        """Make one record durable and return its position; what is ``pressing`` also on a full disk.
 
         Raises:
             Unavailable: it is not in the log.
         """
-        position = await self.committer.append([encode_record(record)])
+        position = await self.committer.append([encode_record(record)], pressing=pressing)
         self.hear(position, record)
         return position
 

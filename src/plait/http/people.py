@@ -105,7 +105,7 @@ async def erase(request: Request) -> Response:
     if here.gave_codes:
         here.codes.forget(set(known.identifiers if known else [identifier]))
     here.sign_ins.forget(set(known.identifiers if known else [identifier]))
-    await settled(here, record_of(here, [event], now))
+    await settled(here, record_of(here, [event], now), pressing=True)
     await here.redact()
     erased = known.identifiers if known else [identifier]
     return answer({"erased": erased, "known": known is not None, "id": event.id, "at": now})
@@ -190,9 +190,9 @@ def record_of(here: Installation, events: list[Told], now: int) -> Record:
     )
 
 
-async def settled(here: Installation, record: Record) -> None:
+async def settled(here: Installation, record: Record, *, pressing: bool = False) -> None:
     """Make it durable and wait until the state shows it, so that the next question does."""
-    position = await here.append(record)
+    position = await here.append(record, pressing=pressing)
     here.take_in(record)
     if not await here.folded(position):
         raise Unavailable(

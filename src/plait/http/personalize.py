@@ -43,6 +43,7 @@ from plait.models.ranker import Ranker
 from plait.profiles import people
 from plait.profiles.fragment import half_life_ms
 from plait.profiles.profile import Profile
+from plait.settings import RESERVE
 
 if TYPE_CHECKING:
     from plait.http import Installation, Scope
@@ -53,7 +54,6 @@ if TYPE_CHECKING:
 # An anonymous id is a secret that a browser made: 120 random bits are 20 characters of base64. Shorter ones can be
 # guessed, so whoever asks with one gets what anybody would get.
 GUESSABLE = 20
-_RESERVE = 64 << 20  # bytes; with less free space the log takes nothing any more
 ROUTE = "/v1/personalize"
 _PLACEMENTS = "/v1/placements/"
 _SHORTEST = len(_PLACEMENTS + "items")  # that is a placement of this name, and no question
@@ -474,6 +474,6 @@ def _decision_id(now: int) -> str:
 
 def _is_full(folder: str) -> bool:
     try:
-        return shutil.disk_usage(folder).free < _RESERVE
+        return shutil.disk_usage(folder).free < RESERVE
     except OSError:
         return True

@@ -17,10 +17,14 @@ from plait.errors import Rejected
 class Log(Protocol):
     """An ordered, durable sequence of records. One writer process; any number of reading processes."""
 
-    def append(self, records: Sequence[bytes]) -> int:
+    def append(self, records: Sequence[bytes], *, pressing: bool = False) -> int:
         """Add records in order, all or none, and return the position of the first.
 
         Positions count up by one from 1. On return the records survive ``kill -9`` and power loss.
+
+        Args:
+            records: their bytes.
+            pressing: they may use the last of the disk, which is kept free for them: an erasure frees some.
 
         Raises:
             Unavailable: nothing was added (a full disk, a read-only folder); the same call may work later.

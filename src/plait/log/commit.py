@@ -33,6 +33,7 @@ class _Waiting(NamedTuple):
     loop: asyncio.AbstractEventLoop | None = None
     told: Told | None = None  # called in ``loop``; None: nobody waits
     worth: int = 0  # what is lost with it, where nobody waits
+    pressing: bool = False
 
 
 class Committer:
@@ -54,10 +55,11 @@ class Committer:
         self._thread = threading.Thread(target=self._run, name="log", daemon=True)
         self._thread.start()
 
-    async def append(self, records: list[bytes]) -> int:
+    async def append(self, records: list[bytes], *, pressing: bool = False) -> int:
         """Make records durable and return the position of the first; they stand side by side.
 
-        A caller that is cancelled meanwhile loses its answer, not its records.
+        A caller that is cancelled meanwhile loses its answer, not its records. What is ``pressing`` goes also on a full disk, into
+        what is kept free there.
 
         Raises:
             Unavailable: none of them was added: the disk is full, the folder read-only, too much waits, or we stop.
@@ -72,17 +74,17 @@ class Committer:
             else:
                 told.set_result(answer)
 
-        self.append_then(records, tell)
+        self.append_then(records, tell, pressing=pressing)
         return await told
 
-    def append_then(self, records: list[bytes], told: Told) -> None:
+    def append_then(self, records: list[bytes], told: Told, *, pressing: bool = False) -> None:
         """The same without a coroutine: ``told`` is called in the running loop, in the turn that hears of the sync.
 
         Raises:
             Unavailable: too much waits, or we stop; then ``told`` is not called.
         """
         loop = asyncio.get_running_loop()
-        one = _Waiting(records, sum(map(len, records)), loop, told)
+        one = _Waiting(records, sum(map(len, records)), loop, told, pressing=pressing)
         self._take(one)
         # All that arrive in one turn of the loop are handed over together: waking the thread for each would
         # make it sync for a few while the rest are still being read.
@@ -160,13 +162,19 @@ class Committer:
             wait = SOON
         return True
 
-    def _commit(self, group: list[_Waiting]) -> None:
+    def _commit(self, group: list[_Waiting], *, pressing: bool = False) -> None:
+        records = [record for one in group for record in one.records]
         try:
-            answer: int | Exception = self._log.append([record for one in group for record in one.records])
+            answer: int | Exception = self._log.append(records, pressing=pressing)
         except Exception as exc:  # whatever it is, somebody waits for an answer
             answer = exc
-            code = exc.code if isinstance(exc, PlaitError) else type(exc).__name__
-            _log.error("append_failed", code=code, error=str(exc), requests=len(group))
+            some = [one for one in group if one.pressing]
+            if some and not pressing:
+                self._commit(some, pressing=True)
+                group = [one for one in group if not one.pressing]
+            if group:
+                code = exc.code if isinstance(exc, PlaitError) else type(exc).__name__
+                _log.error("append_failed", code=code, error=str(exc), requests=len(group))
         with self._count:
             self._waiting -= sum(one.size for one in group)
         answers: dict[asyncio.AbstractEventLoop, list[tuple[Told, int | Exception]]] = {}

@@ -8,10 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from plait.lmdbfile import MAP_SIZE, File
+from plait.settings import RESERVE
 
-RESERVE = (
-    64 << 20
-)  # bytes that appending leaves free, so that the fold, erasing and compacting still can work
 MOST_READ = 64 << 20  # bytes that one `read` holds in memory, about
 
 
@@ -33,7 +31,7 @@ class Log:
                 self._file.release(writer=False)
                 raise
 
-    def append(self, records: Sequence[bytes]) -> int:
+    def append(self, records: Sequence[bytes], *, pressing: bool = False) -> int:
         """Add records in order, durable on return; the position of the first."""
 
         def work(txn: Any, _: Any) -> int:
@@ -46,7 +44,7 @@ class Log:
 
         if not records:
             return self.last + 1
-        return self._file.write(work, reserve=self._reserve)
+        return self._file.write(work, reserve=0 if pressing else self._reserve)
 
     def read(self, after: int, *, limit: int = 1_000) -> list[tuple[int, bytes]]:
         """At most ``limit`` records behind ``after``, fewer when they are large; empty only at the end."""

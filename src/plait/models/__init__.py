@@ -6,6 +6,7 @@ its popularity add: linear in the acts, so that new acts count at once and every
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Callable
@@ -19,6 +20,7 @@ import structlog
 from numpy.typing import NDArray
 
 from plait.errors import Corrupt, Unavailable
+from plait.settings import RESERVE
 
 # A person's history is the number of different items they wanted; a bucket begins at each of these.
 HISTORY = (0, 1, 2, 4, 8, 16)
@@ -114,6 +116,8 @@ class Model:
         fresh = folder / f".{self.id}.{os.getpid()}"
         try:
             fresh.mkdir(parents=True)
+            if shutil.disk_usage(folder).free < RESERVE:  # the next fit may find more
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             for name in _ARRAYS:
                 with (fresh / f"{name}.npy").open("wb") as file:
                     np.save(file, getattr(self, name))
