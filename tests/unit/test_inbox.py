@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
-from tests.scripted import Script, answer
+from tests.scripted import Script, answer, remembered
 
 from plait.connectors import Account, Received
 from plait.connectors._inbox import Inbox, Known
@@ -310,6 +310,28 @@ def test_a_new_key_is_fetched_when_the_old_one_does_not_fit_but_not_for_each_del
     refused(sender, act("Like"), "did not make it", private=OTHERS_PRIVATE)  # asked a moment ago
     sender.now += 120_000
     assert sender.told(act("Like"), private=OTHERS_PRIVATE, at=sender.now) == [LIKED]
+
+
+def test_who_is_erased_is_in_the_mind_of_no_inbox_any_more():
+    elsewhere = "https://far.example/@ann/7"
+    sender = Sender(**{elsewhere: answer(note(id=elsewhere, attributedTo=ANN))})
+    sender.send(act("Like", elsewhere))
+    sender.send(act("Like"))
+    assert "far.example" in remembered(sender.inbox)
+
+    sender.inbox.forget("mastodon:ann@far.example".__eq__)
+
+    assert "far.example" not in remembered(sender.inbox)
+
+
+def test_who_stays_is_remembered_when_somebody_else_is_erased():
+    sender = Sender()
+    sender.send(act("Like"))
+
+    sender.inbox.forget("mastodon:bob@far.example".__eq__)
+    sender.send(act("Like"))
+
+    assert sender.asked.count(f"{ANN}#main-key") == 1
 
 
 def test_a_key_is_remembered():

@@ -38,9 +38,8 @@ class Known:
         self.actors: OrderedDict[str, tuple[Actor, int]] = OrderedDict()  # key id -> (whose, fetched at)
         self.ours: OrderedDict[tuple[str, str], bool] = OrderedDict()  # (our actor, post) -> it wrote it
         self._seen: OrderedDict[bytes, int] = OrderedDict()  # signature -> when it was signed
-        self._second: OrderedDict[tuple[str, int], int] = (
-            OrderedDict()
-        )  # (key, second) -> deliveries signed then
+        # (whose key, second) -> deliveries signed then; a hash of this run stands for the key, which names somebody.
+        self._second: OrderedDict[tuple[int, int], int] = OrderedDict()
 
     def signed_at(self, claim: Claim, now: int) -> int:
         """When a delivery was signed, ms since the epoch: those of one second in the order in which they came.
@@ -49,17 +48,18 @@ class Known:
         again by somebody else must not be newer than it was.
         """
         if claim.signature not in self._seen:
-            before = self._second.get((claim.key_id, claim.at), 0)
-            self._second[claim.key_id, claim.at] = before + 1
+            key = hash(claim.key_id)
+            before = self._second.get((key, claim.at), 0)
+            self._second[key, claim.at] = before + 1
             self._seen[claim.signature] = min(claim.at, now) + min(before, 999)
             for held in (self._seen, self._second):
                 if len(held) > MOST_SEEN:
                     held.popitem(last=False)
         return self._seen[claim.signature]
 
-    def forget(self, actor: str) -> None:
-        """Let go of an actor's keys."""
-        for key in [key for key, (who, _) in self.actors.items() if who.uri == actor]:
+    def forget(self, gone: Callable[[Actor], bool]) -> None:
+        """Let go of the keys of actors who are gone."""
+        for key in [key for key, (who, _) in self.actors.items() if gone(who)]:
             del self.actors[key]
 
 
@@ -93,6 +93,14 @@ class Inbox:
         self._sign, self._known = sign, known
         self.last: tuple[Mapping[str, Any], Actor] | None = None  # what was read last, for who answers it
 
+    def forget(self, gone: Callable[[str], bool]) -> None:
+        """Let go of what was fetched of those who are gone."""
+        self._known.forget(lambda who: gone(who.account))
+        for post in [post for post, its in self._known.ours.items() if not its]:
+            del self._known.ours[post]  # others wrote these, and their addresses may say who
+        if self.last is not None and gone(self.last[1].account):
+            self.last = None
+
     def receive(self, headers: Mapping[str, str], body: bytes) -> Generator[Ask, Answer, Received]:
         """Read a delivery.
 
@@ -120,10 +128,10 @@ class Inbox:
     def _read(self, activity: Mapping[str, Any], who: Actor, at: int) -> Generator[Ask, Answer, Received]:
         self.last = activity, who
         if kind_of(activity) == "Delete" and id_of(activity.get("object")) == who.uri:
-            self._known.forget(who.uri)
+            self._known.forget(lambda one: one.uri == who.uri)
             return Received(page=Page(gone=[who.account]), status=202)
         if kind_of(activity) == "Update" and id_of(activity.get("object")) == who.uri:
-            self._known.forget(who.uri)  # a new key, a new name
+            self._known.forget(lambda one: one.uri == who.uri)  # a new key, a new name
         yield from self._find_owner(activity)
         try:
             facts = facts_of(activity, who, self.us, at, self._owns)
@@ -265,7 +273,7 @@ class Inbox:
         """An account that was deleted, whose key went with it: its server itself says that it is gone."""
         known = [who.account for who, _ in self._known.actors.values() if who.uri == actor]
         last = urlsplit(actor).path.rstrip("/").rpartition("/")[2].lstrip("@")
-        self._known.forget(actor)
+        self._known.forget(lambda one: one.uri == actor)
         try:
             account = known[0] if known else account_of(last, origin(actor).partition("://")[2])
         except Ignored as exc:

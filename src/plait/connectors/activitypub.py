@@ -87,6 +87,10 @@ class Connector:
         self._private = (secrets or {}).get("private_key", "")
         self.inbox = Inbox(account, now, sign=self._signed)
 
+    def forget(self, gone: Callable[[str], bool]) -> None:
+        """Let go of the keys of those who are gone."""
+        self.inbox.forget(gone)
+
     @staticmethod
     def sign_in(
         credentials: Mapping[str, str],

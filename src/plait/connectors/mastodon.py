@@ -77,6 +77,7 @@ class Connector:
     def forget(self, gone: Callable[[str], bool]) -> None:
         """Let go of what is in mind of those who are gone."""
         self.view.forget(gone)
+        self._inbox.forget(gone)
 
     # -- what happened since ---------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from plait.driver.inbox import FOLDER, Delivery, Inbox
 from plait.driver.line import Line, at_rest
 from plait.driver.made import made_for
 from plait.driver.told import Told
-from plait.errors import Rejected, Unavailable
+from plait.errors import PlaitError, Rejected, Unavailable
 from plait.fetch import Fetcher
 from plait.settings import Settings
 
@@ -154,6 +154,19 @@ class Hooks:
             if found is not None and found.status != 404:
                 return found
         return None
+
+    def forget(self, gone: Iterable[str]) -> None:
+        """Let go of what connectors remember of people (``network:id``) who were erased."""
+        names = frozenset(gone)
+        for one in self._connected():
+            try:
+                connector: Any = made_for(connector_of(one.network), one.account, secrets=self._secrets(one))
+            except (
+                PlaitError
+            ):  # its driver, or its file, is not there any more; then nothing is remembered either
+                continue
+            if hasattr(connector, "forget"):
+                connector.forget(names.__contains__)
 
     async def sweep(self) -> None:
         """Delete what is too old, or came to nobody who is connected any more."""

@@ -13,7 +13,7 @@ import re
 import secrets
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, MutableMapping
 from contextlib import closing
 from copy import copy
 from dataclasses import dataclass, field
@@ -81,6 +81,7 @@ class Hooks(Protocol):
     async def serve(
         self, path: str, headers: Mapping[str, str], source: str | None = None
     ) -> Received | None: ...
+    def forget(self, gone: Iterable[str]) -> None: ...
 
 
 class Sources(Protocol):
@@ -277,6 +278,9 @@ class Installation:
         if gone:
             self.heard.append((self.position(), tuple(gone)))
             self.catalog.touch()
+            self.sign_ins.forget(set(gone))
+            if self.sources is not None:
+                self.sources.hooks.forget(gone)
 
     async def folded(self, position: int, *, seconds: float = 5.0) -> bool:
         """Wait until the state holds the log up to ``position``; ``False`` when that takes longer than ``seconds``."""
