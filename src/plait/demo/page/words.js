@@ -52,7 +52,7 @@ export function clause({ source, signal, about }) {
   if (source === "catalog") return signal === "related" ? `it goes with ${thing(about)}` : signal === "new" ? "new in the shop" : "popular with everybody right now";
   if (source === "other") return "many smaller things together";
   const where = network(source), verb = DID[signal] ?? signal;
-  if (signal === "follow" && / people? you follow | person you follow /.test(about ?? "")) return `${about}${where ? ` on ${where}` : ""}`;
+  if (/^\d+ (people|person) (you follow|around those|who liked) /.test(about ?? "")) return `${about}${where ? ` on ${where}` : ""}`;
   if (!about) return `you ${verb.replace(/:$/, "")} things like this${where ? ` on ${where}` : ""}`;
   if (about.startsWith("topic:") && signal === "view") return `you browsed ${thing(about)}`;
   if (signal.startsWith("dwell") && !about.includes("#")) return `you spent time on ${thing(about)}`;
