@@ -59,9 +59,14 @@ def test_who_is_erased_is_in_nobodys_circle(server):
     server.ask("POST", "/v1/events", {"events": facts})
     server.eventually(lambda: [about for _, about in reasons(server)] == ["1 person you follow liked this"])
 
+    def version():
+        return server.ask("GET", "/v1/items").json()["version"]
+
+    before = version()
     assert server.ask("DELETE", "/v1/profiles/bluesky:bob").status_code == 200
 
     server.eventually(lambda: reasons(server) == [])
+    server.eventually(lambda: version() > before)  # what pages keep in mind goes by it
     assert "bluesky:bob" not in [one["account"] for one in server.profile("bluesky:me")["follows"]]
 
 

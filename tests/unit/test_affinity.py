@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as arguing
 from hypothesis import strategies as st
+from tests.scripted import remembered
 
 from plait.affinity import Authors, at_home, with_affinity
 from plait.catalog import Catalog, Item
@@ -100,6 +101,28 @@ def test_an_account_that_is_not_the_companys_is_named_to_nobody():
 
     assert entry.id == "bluesky:did:plc:ann"
     assert decider.ranker._about(entry) == "3 posts by one account"
+
+
+def test_nobody_elses_posts_leave_a_name_in_mind():
+    authors = Authors(shelf())
+
+    assert authors.of("at://did:plc:stranger/app.bsky.feed.post/1") == "bluesky:did:plc:stranger"
+    assert authors.of("p1") == BRAND
+    assert "did:plc:stranger" not in remembered(authors)
+
+
+def test_what_pages_keep_in_mind_is_let_go_when_somebody_was_erased():
+    catalog = shelf()
+    decider, asked = Decider(catalog), Question(placements=(Asked("home.grid", 3),))
+    follows = Entry("bluesky:shop", "follow", "account", "bluesky:did:plc:gone", "", 1, 1.0, NOW, False)
+    liked = like("at://did:plc:gone/app.bsky.feed.post/1")
+    decider.decide(asked, Profile(["bluesky:me"], [follows, liked]), now=NOW, id="d")
+    assert "did:plc:gone" in remembered(decider)
+
+    catalog.touch()
+    decider.decide(asked, Profile(["bluesky:me"], [like("p1")]), now=NOW, id="e")
+
+    assert "did:plc:gone" not in remembered(decider)
 
 
 def test_a_new_post_counts_and_one_that_went_does_not():

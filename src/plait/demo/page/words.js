@@ -47,12 +47,15 @@ const DID = {
   react: "reacted to", comment: "commented on", reply: "replied to", quote: "quoted", follow: "followed", mention: "mentioned", message: "wrote about",
 };
 
+// "3 people you follow liked this": what a reason says of others is a sentence already.
+const others = (about) => /^\d+ (people|person) (you follow|around those|who liked) /.test(about ?? "");
+
 /** One contribution as a clause: “you liked … on Bluesky”. */
 export function clause({ source, signal, about }) {
   if (source === "catalog") return signal === "related" ? `it goes with ${thing(about)}` : signal === "new" ? "new in the shop" : "popular with everybody right now";
   if (source === "other") return "many smaller things together";
   const where = network(source), verb = DID[signal] ?? signal;
-  if (/^\d+ (people|person) (you follow|around those|who liked) /.test(about ?? "")) return `${about}${where ? ` on ${where}` : ""}`;
+  if (others(about)) return `${about}${where ? ` on ${where}` : ""}`;
   if (!about) return `you ${verb.replace(/:$/, "")} things like this${where ? ` on ${where}` : ""}`;
   if (about.startsWith("topic:") && signal === "view") return `you browsed ${thing(about)}`;
   if (signal.startsWith("dwell") && !about.includes("#")) return `you spent time on ${thing(about)}`;
@@ -68,7 +71,7 @@ export function line(because) {
   if (because[0]?.signal === "related") return `Goes with ${thing(because[0].about)}`;
   if (!own.length) return "Popular right now";
   const said = [clause(own[0])];
-  const other = own.slice(1).find((one) => one.share > 0.15 && thing(one.about?.split("#")[0]) !== thing(own[0].about?.split("#")[0]));
+  const other = own.slice(1).find((one) => one.share > 0.15 && !(others(one.about) && others(own[0].about)) && thing(one.about?.split("#")[0]) !== thing(own[0].about?.split("#")[0]));
   if (other) said.push(clause(other));
   return `Because ${said.join(", and ")}`;
 }
