@@ -51,7 +51,10 @@ def test_a_page_is_viewed_once(shop: Shop, tab: Tab) -> None:
     visits(shop, tab, ITEM)
 
     (view,) = sees(shop, tab, ("view", "tent-2"))
-    assert view["context"]["screen"].keys() == {"width", "height"}
+    assert view["context"]["screen"] == tab.run("({width: screen.width, height: screen.height})")
+    told = tab.run("[navigator.language, Intl.DateTimeFormat().resolvedOptions().timeZone]")
+    assert [view["context"]["locale"], view["context"]["timezone"]] == told
+    assert view["context"]["title"] == "/p"
     assert (view["context"]["os"], view["context"]["browser"]) == ("Linux", "Chrome")
     assert "bot" not in view["context"]
 
@@ -102,6 +105,22 @@ def test_what_was_searched_for_stands_in_the_address(shop: Shop, tab: Tab) -> No
     visits(shop, tab, "<h1>Found</h1>", query="?q=Warm+Socks")
 
     sees(shop, tab, ("view", ""), ("search", "Warm Socks"))
+
+
+def test_how_far_somebody_scrolled_goes_with_the_pages_clock(shop: Shop, tab: Tab) -> None:
+    visits(shop, tab, ITEM + "<div style='height:4000px'></div>")
+    anonymous, _ = ids(tab)
+    tab.run("scrollTo(0, 1200); new Promise((done) => addEventListener('scrollend', done, {once: true}))")
+    tab.run("scrollTo(0, 0)")
+    time.sleep(0.5)
+    tab.run("plait.flush()")
+
+    def depths() -> list[float]:
+        return [one["properties"]["depth"] for one in shop.told(anonymous) if one["signal"] == "dwell"]
+
+    shop.server.eventually(depths)
+    # A screen of 800 px from 1,200 on, of a page of 4,000 and the body's margins; never what is above again.
+    assert depths()[-1] == pytest.approx(2000 / 4016, abs=0.01)
 
 
 FORM = """<form id="order" onsubmit="event.preventDefault()"><input name="name"><input name="email" type="email" required>

@@ -12,7 +12,7 @@ from tests.browser.test_acts import ITEM, sees, visits
 pytestmark = pytest.mark.usefixtures("shop")
 
 
-def _kept(tab: Tab) -> tuple[str, int, int]:
+def kept(tab: Tab) -> tuple[str, int, int]:
     databases = "indexedDB.databases().then((all) => all.length)"
     return tab.run("document.cookie"), tab.run("localStorage.length"), tab.run(databases)
 
@@ -23,13 +23,13 @@ def test_nothing_is_kept_or_sent_before_consent_is_given(shop: Shop, tab: Tab) -
     tab.run("plait.add('mat-1'); plait.flush()")
     time.sleep(1.5)
 
-    assert _kept(tab) == ("", 0, 0)
+    assert kept(tab) == ("", 0, 0)
     assert shop.server.profile(f"anonymous:{before}") is None
 
     tab.run("plait.consent({collect: true})")
 
     sees(shop, tab, ("view", "tent-2"), ("consent", ""))
-    assert "plait=" in _kept(tab)[0]
+    assert "plait=" in kept(tab)[0]
 
 
 def test_a_no_ends_it_and_takes_everything_off_the_device(shop: Shop, tab: Tab) -> None:
@@ -42,8 +42,8 @@ def test_a_no_ends_it_and_takes_everything_off_the_device(shop: Shop, tab: Tab) 
 
     assert shop.server.profile(f"anonymous:{anonymous}")["consents"]["collect"] is False
     assert [one for one in shop.told(anonymous) if one["signal"] == "add"] == []
-    assert anonymous not in _kept(tab)[0]
-    assert _kept(tab)[1] == 0
+    assert anonymous not in kept(tab)[0]
+    assert kept(tab)[1] == 0
 
     tab.open(shop.site.url + "/p")  # and the next page knows
     tab.until("typeof plait === 'function' && !!plait.ids")
@@ -70,7 +70,7 @@ def test_without_cookies_nothing_is_kept(shop: Shop, tab: Tab) -> None:
     first, _ = ids(tab)
 
     sees(shop, tab, ("view", "tent-2"))
-    assert _kept(tab) == ("", 0, 0)
+    assert kept(tab) == ("", 0, 0)
     tab.open(shop.site.url + "/p")
     assert ids(tab)[0] != first
 
@@ -81,7 +81,7 @@ def test_a_change_of_mind_counts_on_the_same_page(shop: Shop, tab: Tab) -> None:
     time.sleep(5.5)  # what was asked to end then must not
 
     sees(shop, tab, ("view", "tent-2"), ("consent", ""), ("add", "mat-1"))
-    assert ids(tab)[0] in _kept(tab)[0]
+    assert ids(tab)[0] in kept(tab)[0]
 
 
 def test_global_privacy_control_is_told_to_the_server_and_not_overruled(shop: Shop, tab: Tab) -> None:
@@ -104,7 +104,7 @@ MODE = "<script>dataLayer = []; function gtag() { dataLayer.push(arguments) } gt
 
 def test_the_default_of_consent_mode_takes_no_consent_back(shop: Shop, tab: Tab) -> None:
     visits(shop, tab, ITEM, head=MODE)
-    assert _kept(tab) == ("", 0, 0)
+    assert kept(tab) == ("", 0, 0)
     tab.run("gtag('consent', 'update', {analytics_storage: 'granted', ad_personalization: 'granted'})")
     anonymous, _ = ids(tab)
 
@@ -123,7 +123,7 @@ def test_a_banner_of_the_tcf_is_waited_for_and_heard(shop: Shop, tab: Tab) -> No
     visits(shop, tab, ITEM + section("specs"), head=TCF)
     tab.run("plait.add('mat-1')")
     time.sleep(1.2)
-    assert _kept(tab) == ("", 0, 0)
+    assert kept(tab) == ("", 0, 0)
 
     tab.run("banner('useractioncomplete', 1, 8)")
 
@@ -146,7 +146,7 @@ def test_a_banner_that_comes_after_plait_is_heard(shop: Shop, tab: Tab) -> None:
             is False
         )
     )
-    assert anonymous not in _kept(tab)[0]
+    assert anonymous not in kept(tab)[0]
 
 
 def test_what_another_tab_decided_holds_in_this_one_when_it_comes_to_the_front(shop: Shop, tab: Tab) -> None:

@@ -38,15 +38,21 @@ def test_a_visit_moves_nothing_holds_nothing_up_and_runs_nothing_for_each_frame(
     assert (tab.run("shifts"), tab.run("frames_"), tab.run("timers")) == (0, 0, [1000])
 
 
-def test_text_that_changes_all_the_time_is_no_reason_to_look_for_sections(shop: Shop, tab: Tab) -> None:
+def test_what_changes_all_the_time_is_no_reason_to_look_for_sections(shop: Shop, tab: Tab) -> None:
     look = "<script>window.looks = 0; const plain = Document.prototype.querySelectorAll; Document.prototype.querySelectorAll = function (...told) { if (told[0] === '[data-plait-section]') looks++; return plain.apply(this, told) }</script>"
-    tab.open(shop.page("/ticks", f"{ITEM}<b>0</b>{section('specs')}", head=look, diary=False))
+    tab.open(shop.page("/ticks", f"{ITEM}<b>0</b><i></i>{section('specs')}", head=look, diary=False))
     ids(tab)
     time.sleep(0.5)
     before = tab.run("looks")
-    tab.run("let n = 0; setInterval(() => document.querySelector('b').textContent = n++, 20)")
+    tab.run(
+        "let n = 0; setInterval(() => { document.querySelector('b').textContent = n++; document.querySelector('i').replaceChildren(document.createElement('u')) }, 20)"
+    )
     time.sleep(1)
     assert tab.run("looks") == before
 
-    tab.run("document.body.append(document.createElement('p'))")
+    tab.run("document.body.insertAdjacentHTML('beforeend', '<div><p data-plait-section=late>late</p></div>')")
+    tab.until(f"looks > {before}")
+    time.sleep(0.3)
+    before = tab.run("looks")
+    tab.run("document.querySelector('[data-plait-section=late]').parentElement.remove()")
     tab.until(f"looks > {before}")

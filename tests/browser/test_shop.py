@@ -107,6 +107,74 @@ def test_the_home_page_is_one_view_and_a_full_shop(demo: Demo, tab: Tab) -> None
     sees(demo, tab, ("view", "/"))
 
 
+ALL_CARDS = "document.querySelectorAll('main .hero h1, main .offer h2, main .card h3, main .story-card h3, main .post .said').length"
+TEXTS = """[...document.querySelectorAll('main plait-placement > [data-plait-item]')].map((one) => [one.dataset.plaitItem, one.innerText.replace("New for you\\n", ""), [...one.querySelectorAll('img')].map((image) => image.getAttribute('src')).join()])"""
+
+
+def test_the_home_page_is_whole_before_any_script_ran(demo: Demo, tab: Tab) -> None:
+    tab.call("Emulation.setScriptExecutionDisabled", value=True)
+    tab.open(demo.url + "/")
+    # Asking needs no script of the page: the debugger's own is not one.
+    assert tab.run(ALL_CARDS) == 1 + 12 + 1 + 3 + 3
+    assert tab.run(
+        "[...document.querySelectorAll('main .card .price')].every((one) => /^€\\d/.test(one.textContent))"
+    )
+    assert tab.run("document.querySelector('main .hero').checkVisibility({visibilityProperty: true})")
+
+
+def test_a_page_that_the_server_drew_looks_as_when_the_browser_draws_it(demo: Demo, tab: Tab) -> None:
+    opens(demo, tab, "/")
+    tab.until("document.querySelectorAll('main [data-plait-shown^=d_]').length === 20")
+    drawn_by_the_server = tab.run(TEXTS)
+    tab.run("document.querySelector('#bag-link').click()")
+    ready(tab, "/bag")
+    tab.run("document.querySelector('.brand').click()")
+    ready(tab, "/")
+    tab.until("document.querySelectorAll('main [data-plait-shown^=d_]').length === 20")
+
+    seen = {item: rest for item, *rest in tab.run(TEXTS)}
+    both = [one for one in drawn_by_the_server if one[0] in seen]
+    assert len(both) > 15
+    for item, *rest in both:
+        assert rest == seen[item]
+
+
+def test_who_comes_again_gets_a_page_that_was_made_for_them_and_asks_for_no_other(
+    demo: Demo, tab: Tab
+) -> None:
+    opens(demo, tab, "/p/otter-raft")
+    tab.run("plait.add('otter-raft')")
+    tab.run("plait.flush()")
+    until = time.monotonic() + 8
+    while "add" not in {one["signal"] for one in told(demo, f"anonymous:{device(tab)}")}:
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    opens(demo, tab, "/")
+    tab.until("document.querySelectorAll('main [data-plait-shown^=d_]').length === 20")
+    time.sleep(0.5)
+
+    assert (
+        tab.run(
+            "performance.getEntriesByType('resource').filter((one) => /personalize/.test(one.name)).length"
+        )
+        == 0
+    )
+    assert "otter-raft" in tab.run("document.querySelector('#home\\\\.grid').dataset.answer")
+    assert "Because" in tab.run("document.querySelector('#home\\\\.grid .why .line').textContent")
+    decision = tab.run("document.querySelector('main [data-plait-shown]').dataset.plaitShown")
+    time.sleep(1)
+    tab.run("plait.flush()")
+
+    def seen() -> set[str]:
+        known = demo.profile(f"anonymous:{device(tab)}")
+        return {one.get("decision", "") for one in known["events"] if one["signal"] == "shown"}  # type: ignore[index]
+
+    until = time.monotonic() + 8
+    while decision not in seen():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
 def test_a_product_is_viewed_and_put_into_the_bag(demo: Demo, tab: Tab) -> None:
     to_bag(demo, tab, "tarn-2")
 

@@ -70,6 +70,37 @@ def test_sections_that_come_later_are_seen_and_those_that_go_are_not(shop: Shop,
     assert looked(shop, tab, "first", 0.5).visible < late.visible - 0.8
 
 
+def test_sections_that_overlap_are_each_seen_and_share_the_attention(shop: Shop, tab: Tab) -> None:
+    over = "position:absolute;left:0;top:{}px;width:600px;height:200px"
+    visits(
+        shop, tab,
+        "<body style='min-height:700px'>" + "".join(f'<section data-plait-section="{name}" style="{over.format(top)}">{"word " * 300}</section>' for name, top in (("under", 100), ("above", 160))),
+    )  # fmt: skip
+    time.sleep(2)
+
+    looked(shop, tab, "above", 1.5)
+    clocks = shop.clocks(ids(tab)[0])
+    above, under = clocks["above"], clocks["under"]
+    assert above.visible == pytest.approx(under.visible, abs=0.1)
+    assert above.attention == pytest.approx(under.attention, abs=0.1)
+    assert above.attention + under.attention < above.visible + 0.1
+
+
+def test_a_section_that_is_filled_later_is_read_as_long_as_it_takes_then(shop: Shop, tab: Tab) -> None:
+    visits(shop, tab, ITEM + section("reviews", words=2))
+    anonymous, _ = ids(tab)
+    tab.run("document.querySelector('[data-plait-section]').append('word '.repeat(400))")
+    time.sleep(1)
+    looked(shop, tab, "reviews", 0.5)
+
+    (told,) = [
+        one["properties"]["expected"]
+        for one in shop.told(anonymous)
+        if one["signal"] == "dwell" and one["about"].get("section")
+    ][-1:]
+    assert told > 100  # a quarter of a second for each word
+
+
 def test_a_clock_that_is_wrong_and_jumps_changes_nothing(shop: Shop, tab: Tab) -> None:
     year_ahead = (
         "<script>const now = Date.now; let ahead = 366 * 864e5; Date.now = () => now() + ahead</script>"
@@ -183,6 +214,42 @@ def test_a_call_that_cannot_be_sent_costs_no_other(shop: Shop, tab: Tab) -> None
     assert next(one for one in found if one["signal"] == "add")["properties"]["name"] == "red"
 
 
+def test_an_event_that_is_too_large_costs_no_other(shop: Shop, tab: Tab) -> None:
+    visits(shop, tab, ITEM)
+    tab.run(
+        "plait.add('mat-1'); plait.add('mat-2', {properties: {picture: 'x'.repeat(600_000)}}); plait.add('mat-3'); 0"
+    )
+
+    sees(shop, tab, ("view", "tent-2"), ("add", "mat-1"), ("add", "mat-3"))
+
+
+def test_what_the_server_refuses_costs_no_other(shop: Shop, tab: Tab) -> None:
+    body = f"{ITEM}<button data-plait-track='add' data-plait-value='12 EUR'>add</button>"
+    visits(shop, tab, body)
+    tab.run(
+        "plait.track('like', {about: {post: 'p'}}); plait.track('no-such-thing'); plait.search('x'.repeat(3000)); 0"
+    )
+    tab.click("button")
+
+    found = sees(shop, tab, ("view", "tent-2"), ("add", "tent-2"))
+    assert all(one.get("value") is None for one in found)
+
+
+def test_a_form_within_a_shadow_is_sent_and_not_given_up(shop: Shop, tab: Tab) -> None:
+    script = "<script>document.querySelector('#host').attachShadow({mode: 'open'}).innerHTML = '<form name=inner><input name=mail><button>send</button></form>'; document.querySelector('#host').shadowRoot.addEventListener('submit', (event) => event.preventDefault())</script>"
+    visits(shop, tab, f'{ITEM}<div id="host"></div>{script}')
+    anonymous, _ = ids(tab)
+    tab.run("document.querySelector('#host').shadowRoot.querySelector('input').focus()")
+    tab.key("a")
+    tab.run("document.querySelector('#host').shadowRoot.querySelector('button').click()")
+    sees(shop, tab, ("view", "tent-2"), ("form_start", "tent-2"), ("form_submit", "tent-2"))
+    tab.open(shop.page("/elsewhere", "elsewhere", tag=" ", diary=False))
+    time.sleep(0.5)
+
+    forms = [one["properties"]["form"] for one in shop.told(anonymous) if one["signal"].startswith("form_")]
+    assert forms == ["inner", "inner"]
+
+
 def test_two_tags_of_one_page_are_one(shop: Shop, tab: Tab) -> None:
     again = f'<script src="{shop.server.url}/plait.js" data-key="{shop.server.write}"></script>'
     visits(shop, tab, f'{ITEM}{again}<button data-plait-track="add">add</button>', head=again)
@@ -192,7 +259,8 @@ def test_two_tags_of_one_page_are_one(shop: Shop, tab: Tab) -> None:
 
 
 def test_what_others_wrote_where_plait_keeps_things_does_no_harm(shop: Shop, tab: Tab) -> None:
-    junk = "<script>document.cookie = 'plait=%E0%A4%A'; localStorage.setItem('plait', 'NaN'); indexedDB.open('plait', 7)</script>"
+    junk = "<script>document.cookie = 'plait=%E0%A4%A'; localStorage.setItem('plait', 'NaN'); indexedDB.open('plaitKEY', 7)</script>"
+    junk = junk.replace("KEY", shop.server.write)  # a version that is not ours: it cannot be opened
     visits(shop, tab, ITEM, head=junk)
     first, _ = ids(tab)
     tab.open(shop.site.url + "/p")

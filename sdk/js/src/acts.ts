@@ -38,13 +38,14 @@ export const watchActs = (track: Track) => {
     const marked = near(at, "[data-plait-track]");
     if (!marked) return;
     const value = told(marked, "value");
-    const name = told(marked, "name");
-    track((told(marked, "track") || "click") as Signal, {
-      about: about(marked),
-      ...(name && { name }),
-      ...(value && { value: +value }),
-    });
+    track((told(marked, "track") || "click") as Signal, { about: about(marked), name: told(marked, "name")!, value: (value && +value) as number });
   });
+  const sent = (event: Event) => {
+    const form = target(event) as HTMLFormElement;
+    const held = forms.get(form);
+    if (held) track("form_submit", said(form, held));
+    forms.delete(form);
+  };
   const begun = (event: Event) => {
     const field = target(event) as HTMLInputElement;
     const form = field.form;
@@ -53,6 +54,8 @@ export const watchActs = (track: Track) => {
     if (!held) {
       forms.set(form, (held = { about: about(form), began: now(), names: [], wrong: [] }));
       track("form_start", said(form, held));
+      // What happens in a shadow stays there.
+      on(form.getRootNode(), "submit", sent);
     }
     held.last = named(field);
     return held;
@@ -61,12 +64,6 @@ export const watchActs = (track: Track) => {
     const held = begun(event);
     const name = named(target(event));
     const list = held && (event.type == "invalid" ? held.wrong : held.names);
-    if (list && name && !list.includes(name) && list.length < 99) list.push(name);
-  });
-  on(document, "submit", (event) => {
-    const form = target(event) as HTMLFormElement;
-    const held = forms.get(form);
-    if (held) track("form_submit", said(form, held));
-    forms.delete(form);
+    if (list && !list.includes(name) && list.length < 99) list.push(name);
   });
 };

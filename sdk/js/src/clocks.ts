@@ -109,10 +109,6 @@ export const watch = (changed: () => void) => {
     look();
     changed();
   });
-  on(window, "pagehide", () => {
-    settle();
-    visible = false;
-  });
   on(window, "pageshow", look);
   look();
 };

@@ -3,6 +3,12 @@ import { allow, forget, keep, kept } from "./keep";
 import type { Consent, Purpose } from "./types";
 
 let needed = false;
+let shut = true;
+
+/** Begin to take something in; or, where the server wants nothing of this page, no more. */
+export const open = (is: boolean) => {
+  shut = !is;
+};
 
 /** Nothing is kept and sent until somebody says that it may be. */
 export const need = (needs = true) => {
@@ -11,7 +17,7 @@ export const need = (needs = true) => {
 };
 
 /** Whether anything may be kept and sent. */
-export const mayCollect = () => kept.consent?.collect ?? !needed;
+export const mayCollect = () => !shut && (kept.consent?.collect ?? !needed);
 
 /** Take in what was said. Returns only what is new. */
 export const said = (told: Consent): Consent | undefined => {

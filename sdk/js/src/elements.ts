@@ -1,7 +1,8 @@
 // <plait-placement id="home.hero" n="3"><template>…</template></plait-placement>: a slot of a page that fills itself.
 //
 // The template says what one item looks like; `data-field` names what goes where, always as text. All slots of a page ask
-// together, so no item is shown twice. Until the answer is there empty copies of the template hold the place.
+// together, so no item is shown twice. Until the answer is there empty copies of the template hold the place. A slot that the
+// shop's server filled is left as it came: what it holds was decided already.
 import { on, safely } from "./page";
 import { personalize, track } from "./plait";
 import type { Because, Chosen, Decision } from "./types";
@@ -9,6 +10,7 @@ import type { Because, Chosen, Decision } from "./types";
 const LONG_ENOUGH = 1000; // ms that half of an item is on screen before it was shown
 
 const elements = new Set<HTMLElement>();
+const drawn = new WeakSet<HTMLElement>(); // what stands in them is ours
 let asking = 0;
 
 const askSoon = () => {
@@ -31,8 +33,10 @@ const askSoon = () => {
 const tell = (element: HTMLElement, what: string, detail: unknown) =>
   element.dispatchEvent(new CustomEvent("plait-" + what, { detail, bubbles: true }));
 
+const held = (element: HTMLElement) => [...element.querySelectorAll<HTMLElement>("[data-plait-shown]")];
+
 const copies = (element: HTMLElement, items: (Chosen | undefined)[], decision = "") => {
-  for (const one of element.querySelectorAll("[data-plait-shown]")) one.remove();
+  for (const one of held(element)) one.remove();
   const template = element.querySelector("template");
   if (!template) return;
   for (const chosen of items) {
@@ -86,9 +90,21 @@ const WORDS: Record<string, string> = {
 
 const fill = (element: HTMLElement, answer: Decision) => {
   const items = answer.placements[element.id]?.items || [];
-  copies(element, items, answer.decision);
-  for (const one of element.querySelectorAll("[data-plait-shown]")) shown.observe(one);
+  const there = held(element);
+  // Where the shop's server guessed right, all stays as it is, and nothing flickers.
+  if (!drawn.has(element) && there.length == items.length && there.every((one, n) => one.dataset.plaitItem == items[n]!.item))
+    there.forEach((one, n) => {
+      one.dataset.plaitShown = answer.decision;
+      for (const place of one.querySelectorAll<HTMLElement>("[data-field=why]")) explain(place, items[n]!.because);
+    });
+  else copies(element, items, answer.decision);
+  drawn.add(element);
+  watch(element);
   tell(element, "filled", { decision: answer.decision, items });
+};
+
+const watch = (element: HTMLElement) => {
+  for (const one of held(element)) shown.observe(one);
 };
 
 // What was really seen: half of it, for a second, in a tab that is in front.
@@ -127,7 +143,7 @@ on(document, "visibilitychange", () => {
 on(document, "click", (event) => {
   const one = event.target.closest?.("[data-plait-shown]");
   // A button that is marked tells what it does by itself, or nothing.
-  if (one?.dataset.plaitItem && !event.target.closest("[data-plait-track],[data-plait-off]")) track("click", { about: { item: one.dataset.plaitItem }, decision: one.dataset.plaitShown });
+  if (one?.dataset.plaitItem && !event.target.closest("[data-plait-track],[data-plait-off]")) track("click", { about: { item: one.dataset.plaitItem }, ...(one.dataset.plaitShown && { decision: one.dataset.plaitShown }) });
 });
 
 class Placement extends HTMLElement {
@@ -136,8 +152,9 @@ class Placement extends HTMLElement {
     setTimeout(
       safely(() => {
         if (!this.isConnected) return;
-        if (!this.querySelector("[data-plait-shown]")) copies(this, Array(+(this.getAttribute("n") || 1)).fill(undefined));
         elements.add(this);
+        if (!drawn.has(this) && this.querySelector("[data-plait-shown^=d_]")) return watch(this);
+        if (!held(this).length) copies(this, Array(+(this.getAttribute("n") || 1)).fill(undefined));
         askSoon();
       }),
     );

@@ -217,12 +217,13 @@ const banner = (data: any, fine: boolean) => {
   consent({ collect: !!(given[1] && given[8]), personalize: !!(given[5] && given[6]) });
 };
 
-// Some banners come after us.
-const find = safely((tries: number) => {
+// Some banners come after us. No timer of its own: that a page wakes up costs more than the look.
+let tries = 10;
+const find = () => {
   const api = (window as any).__tcfapi;
+  if (api || !--tries) more.each = undefined;
   if (api) api("addEventListener", 2, safely(banner));
-  else if (tries) setTimeout(find, 500, tries - 1);
-});
+};
 
 // Browsers without a Navigation API tell of the back button alone; what an app does by itself is heard where it does it.
 const listen = () => {
@@ -237,7 +238,9 @@ const listen = () => {
 };
 
 more.began = () => {
+  if (options.learn || rules[0]) more.sought = "*"; // anything may be a section, or make one
   listen();
   follow("dataLayer", asked);
-  find(20);
+  more.each = find;
+  find();
 };

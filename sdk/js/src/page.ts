@@ -15,7 +15,7 @@ const origin = Date.now() - now();
 /** Milliseconds since the epoch as the device saw them when the page came; a clock set meanwhile changes nothing. */
 export const wall = () => Math.round(origin + now());
 
-export const seconds = (ms: number) => Math.floor(ms) / 1000;
+export const seconds = (ms: number) => (ms | 0) / 1000;
 
 /** `work`, but what goes wrong in it stays in it. */
 export const safely = <T extends unknown[], R>(work: (...told: T) => R) => (...told: T): R | undefined => {
@@ -35,14 +35,8 @@ export const on = (target: EventTarget, names: string, heard: (event: any) => vo
 export const random = () => Array.from(crypto.getRandomValues(new Uint32Array(5)), (one) => one.toString(36)).join("");
 
 /** Under the nearest ancestor (or the element itself) that has it, also out of a shadow. */
-export const near = (element: Element | null | undefined, selector: string): HTMLElement | null => {
-  while (element) {
-    const found = element.closest<HTMLElement>(selector);
-    if (found) return found;
-    element = (element.getRootNode() as ShadowRoot).host;
-  }
-  return null;
-};
+export const near = (element: Element | null | undefined, selector: string): HTMLElement | null =>
+  element ? element.closest<HTMLElement>(selector) || near((element.getRootNode() as ShadowRoot).host, selector) : null;
 
 export const told = (element: Element | null, name: string) => element?.getAttribute("data-plait-" + name) || undefined;
 

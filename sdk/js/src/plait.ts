@@ -4,17 +4,16 @@
 // of who somebody is begins an epoch of its own, so that nothing seen before is told of somebody else.
 import { giveUp, watchActs, type Track } from "./acts";
 import { attention, painted, settle, visible, watch, type Clock } from "./clocks";
-import { mayCollect, need, said } from "./consent";
+import { mayCollect, need, open, said } from "./consent";
 import { allow, become, keep, kept, read, renew } from "./keep";
 import { here, now, on, options, safely, seconds, take, wall } from "./page";
-import { about, begin, clocks, follow, more, scan, zero } from "./sections";
-import { ask, cutOff, fact, flush, gather, hold, leave, push, recover, renewView, resume, source, stop, view as viewId, who } from "./send";
+import { about, begin, clocks, follow, more, scan, weigh, zero } from "./sections";
+import { ask, cutOff, fact, flush, gather, hold, leave, push, recover, renewView, source, stop, view as viewId, who } from "./send";
 import type { Asked, Consent, Decision, Fact, More, Options, Signal } from "./types";
 
 const SHORTEST = 200; // ms on screen below which a section was only passed
 const LONGEST = 60; // seconds between two reports of the clocks
 
-let started = false;
 let epoch = 0;
 let since = 0; // wall time at which this epoch began
 let place = ""; // the page that is measured
@@ -23,7 +22,7 @@ let pause = 0;
 
 /** Tell of any act. */
 export const track: Track = (signal, said = {}) => {
-  if (started && mayCollect()) push(fact(signal, { about: about(), ...said }));
+  if (mayCollect()) push(fact(signal, { about: about(), ...said }));
 };
 
 // Whether a clock has something to tell, and what.
@@ -47,6 +46,7 @@ const counter = () => ({ view: viewId, started_at: since, epoch });
 
 source.tell = () => {
   settle();
+  weigh();
   return mayCollect() ? (more.counted?.(true) || []).concat(dwells(clocks(), { counter: counter() }, more.grown?.())) : [];
 };
 source.stand = () => ({ said: { who: who(), counter: counter() }, clocks: clocks().filter(ripe) });
@@ -90,6 +90,7 @@ const turn = (change: () => void) => {
 };
 
 const tick = () => {
+  more.each?.();
   if (!visible || !mayCollect()) return;
   settle(); // each second, so that a longer gap means that the computer slept
   moved();
@@ -103,7 +104,6 @@ const tick = () => {
 const go = (at?: number) => {
   allow(true);
   keep();
-  resume();
   view(0, at);
   setTimeout(recover, 4_000);
 };
@@ -117,11 +117,11 @@ const agree = () => {
 
 /** Begin. A second time, or inside a frame, does nothing. */
 export const init = safely((given: Options) => {
-  if (started || (self != top && !given.frame)) return;
+  if (options || (self != top && !given.frame)) return;
   take(given);
   become(read());
-  need(options.consent == "required");
-  started = true;
+  open(true);
+  need(given.consent == "required");
   watch(() => {
     if (visible) agree();
     if (!mayCollect()) return;
@@ -149,32 +149,32 @@ export const init = safely((given: Options) => {
 /** Say who this is. What was seen before is not told of them; the server links it if they allow. */
 export const identify = (user: string, traits?: Record<string, unknown>) => {
   // An object would be the same person for everybody.
-  if (!user || (user as unknown) instanceof Object || !started || !mayCollect()) return;
+  if (!user || (user as unknown) instanceof Object || !mayCollect()) return;
   if (kept.user != user)
     turn(() => {
       kept.user = "" + user;
       keep();
     });
-  push(fact("identify", traits ? { traits } : {}));
+  push(fact("identify", { traits: traits! }));
 };
 
 /** Forget who this was: signed out, or another person at the same device. */
 export const reset = () => {
-  if (started && mayCollect()) turn(renew);
+  if (mayCollect()) turn(renew);
 };
 
 /** Say what is allowed, as `{collect, personalize, link, social}`; what is not named stays. */
 export const consent = (told: Consent) => {
   const before = mayCollect();
   const was = who();
-  if (started && before) gather();
+  if (before) gather();
   const fresh = said(told);
   const may = mayCollect();
-  if (!fresh || !started || !(before || may)) return;
+  if (!fresh || !(before || may)) return;
   if (!before) go();
   else if (may) turn(() => {});
   // The last word counts for the id that was collected until now; what was said while nothing was, is said now.
-  push({ ...fact("consent", { consent: before ? fresh : kept.consent! }), who: was });
+  push(fact("consent", { consent: before ? fresh : kept.consent!, who: was }));
   if (may) return;
   flush();
   setTimeout(() => mayCollect() || stop(), 5_000);

@@ -16,6 +16,8 @@ let whole: Clock | undefined;
 let known = false; // whether the observer told what is on screen
 /** What else can be known of a page; filled by pieces that are not in the core. */
 export const more: {
+  /** What is worth a look where it comes or goes. */
+  sought: string;
   /** Finds sections that are not marked. */
   marks?: (root: ParentNode) => Iterable<Element>;
   /** Says of what is not marked which section, item or topic it belongs to. */
@@ -24,6 +26,8 @@ export const more: {
   product?: () => string | undefined;
   /** Everything is set up; nothing is kept or sent yet. */
   began?: () => void;
+  /** Each second, whether anything may be kept or not. */
+  each?: (() => void) | undefined;
   /** What else has a counter. */
   counted?: (tell?: boolean) => Fact[];
   /** Whether a page view waits until it is drawn, and is told then: 1 within an app, 0 for one that was loaded; 2 says that it goes. */
@@ -34,7 +38,7 @@ export const more: {
   circumstances?: () => Record<string, unknown>;
   /** What goes with the page's own clocks. */
   grown?: () => Record<string, unknown>;
-} = {};
+} = { sought: "[data-plait-section],[data-plait-shadow]" };
 
 const seen = (records: IntersectionObserverEntry[]) => {
   for (const { target, isIntersecting, intersectionRect: part, boundingClientRect: box } of records) {
@@ -57,37 +61,30 @@ const fine = new IntersectionObserver(seen, { threshold: FINE });
 /** Attention goes to the innermost section on screen; of several beside each other each has its share. */
 const share = (at?: number) => {
   if (!known) return;
-  const around = new Set<Clock>();
-  for (const element of onScreen.keys())
-    for (let up = above(element); up; up = above(up)) {
-      const one = onScreen.get(up);
-      if (one) around.add(one);
-    }
+  const around = new Set<Clock | undefined>();
+  for (const element of onScreen.keys()) for (let up = above(element); up; up = above(up)) around.add(onScreen.get(up));
   const seen = [...new Set(onScreen.values())];
   run(whole, seen, seen.filter((one) => !around.has(one)), at);
 };
 
-const above = (element: Element): Element | null => element.parentElement || (element.getRootNode() as ShadowRoot).host || null;
+const above = (element: Element): Element | undefined => element.parentElement || (element.getRootNode() as ShadowRoot).host;
 
 /** What an element is about: the item, topic and section it stands in. Without one: what the page is about. */
 export const about = (element: Element | null = document.querySelector("main") || document.body): About => {
   const find = (name: string) => told(near(element, `[data-plait-${name}]`), name) || (element && more.called?.(element, name));
-  const found: About = {};
-  const section = find("section");
   const item = find("item") || whole?.about.item || more.product?.();
-  const topic = find("topic") || whole?.about.topic;
-  if (item) found.item = item;
-  else {
-    found.url = here();
-    if (topic) found.topic = topic;
-  }
-  if (section) found.section = section;
-  return found;
+  const section = find("section")!; // what is undefined is not told
+  return item ? { item, section } : { url: here(), topic: find("topic") || whole?.about.topic!, section };
 };
 
 // Four words a second, and six seconds for a picture, a film or a table.
 const takes = (element: Element) =>
   1000 + element.textContent!.split(/\s+/).length * 250 + element.querySelectorAll("img,video,table").length * 6000;
+
+/** Much of what stands in a section comes after it: reading all of that is what it takes. */
+export const weigh = () => {
+  for (const [element, one] of ofElement) if (one.visible > one.told) one.takes = Math.max(one.takes, takes(element));
+};
 
 /** Look for sections that came or went. */
 export const scan = () => {
@@ -160,12 +157,12 @@ export const zero = () => {
 /** Every clock of this page; the page's own comes first. */
 export const clocks = (): Clock[] => (whole ? [whole, ...ofName.values()] : []);
 
-/** Look again a moment after the page changed, however often it changes. */
+/** Look again a moment after sections came or went, however often the page changes. */
 export const follow = () => {
   let soon = 0;
   new MutationObserver((records) => {
-    // Text that changes, as counters on a page do, is no reason to look.
-    if (records.some((one) => [...one.addedNodes, ...one.removedNodes].some((node: any) => node.closest)))
+    // Whatever else changes, as counters, carousels and lists do all the time, is no reason to look.
+    if (records.some((one) => [...one.addedNodes, ...one.removedNodes].some((node: any) => node.matches?.(more.sought) || node.querySelector?.(more.sought))))
       soon ||= setTimeout(() => {
         soon = 0;
         scan();

@@ -1,10 +1,12 @@
 // Getting events to the server: in batches, again and again until it has them, each with an id by which it counts once.
-import { kept, leftovers, numbered, stash, type Rest } from "./keep";
+import { open } from "./consent";
+import { allow, kept, leftovers, numbered, stash, type Rest } from "./keep";
 import { now, options, random, safely, wall } from "./page";
 import { more } from "./sections";
 import type { Fact, More, Signal } from "./types";
 
 const FULL = 80; // events of one request: browsers send 64 kB at most for a page that is going
+const LARGE = 3e4; // letters; the server takes no event of more than 32 kB
 const SOON = 300; // ms; what happens together travels together
 const LATEST = 60_000; // ms between tries
 
@@ -14,7 +16,6 @@ let timer = 0;
 let rests = 0; // `now` before which the server wants to hear nothing
 let tries = 0;
 let busy = false;
-let stopped = false;
 /** The id of this page view; another after each navigation. */
 export let view = random();
 const first = view; // the stash has one name for the life of this document
@@ -38,10 +39,11 @@ export const fact = (signal: Signal, more: More & Partial<Fact>): Fact => ({
   ...more,
 });
 
-/** Put a fact in the queue, to be sent soon: as it is now, and only what can be sent, or nothing after it could. */
+/** Put a fact in the queue, to be sent soon: as it is now, and only what can be sent, or nothing beside it could. */
 export const push = safely((one: Fact) => {
-  if (stopped) return;
-  waiting.push(JSON.parse(JSON.stringify(one)));
+  const text = JSON.stringify(one);
+  if (text.length > LARGE) return;
+  waiting.push(JSON.parse(text));
   hold();
   soon(SOON);
 });
@@ -50,14 +52,12 @@ const pending = () => going.concat(waiting);
 
 /** Put what the clocks have to tell into the queue. Returns everything that was not acknowledged yet. */
 export const gather = () => {
-  if (!stopped) waiting.push(...source.tell());
+  waiting.push(...source.tell());
   return pending();
 };
 
 /** Keep on the device what would be lost if the browser died now. */
-export const hold = () => {
-  if (!stopped) stash(first, { facts: numbered(pending()).concat(more.counted?.() || []), ...source.stand() });
-};
+export const hold = () => stash(first, { facts: numbered(pending()).concat(more.counted?.() || []), ...source.stand() });
 
 /** Whether the server is out of reach, as far as we know. */
 export const cutOff = () => tries > 0 || !navigator.onLine;
@@ -77,7 +77,7 @@ export const flush = (online?: unknown) => {
 const send = () => {
   clearTimeout(timer);
   timer = 0;
-  if (stopped || busy) return;
+  if (busy) return;
   if (now() < rests) return soon(rests - now());
   if (!going.length) going = waiting.splice(0, FULL);
   if (going.length) post();
@@ -96,15 +96,17 @@ const post = async () => {
   try {
     const answer = await request("/v1/events", body(going));
     const status: any = answer.status;
-    if (status == 401) {
-      // Nobody's key: no later try can help, and the shop should hear of it.
-      stop();
-      console.warn("plait: bad key");
-    } else if (/408|429|5../.test(status)) {
+    if (/408|429|5../.test(status)) {
       wait = +answer.headers.get("retry-after")! * 1000;
       throw 0;
     }
     done();
+    if (status == 401) {
+      // Nobody's key: no later try can help, and the shop should hear of it.
+      open(false);
+      stop();
+      console.warn("plait: bad key");
+    }
   } catch {
     // Half of the wait is chance, or all browsers would come back in the same second.
     const step = Math.min(LATEST, 1000 * 2 ** tries++) / 2;
@@ -127,7 +129,6 @@ const done = () => {
 
 /** The page may be gone in a moment: hand everything to the browser, which delivers it without us. */
 export const leave = () => {
-  if (stopped) return;
   const facts = gather();
   for (let from = 0; from < facts.length; from += FULL) navigator.sendBeacon(options.url + "/v1/events", body(facts.slice(from, from + FULL)));
   // Nobody tells us whether it arrived; the next page sends it once more, and the server counts it once.
@@ -143,16 +144,11 @@ export const recover = () =>
     soon(0);
   });
 
-/** Nothing is sent any more, and what waits is dropped. */
+/** What waits is dropped, and nothing of it stays on the device. */
 export const stop = () => {
   waiting = going = [];
   stash(first);
-  stopped = true;
-};
-
-/** Take up again after `stop`. */
-export const resume = () => {
-  stopped = false;
+  allow(false);
 };
 
 /** Ask for a page: what just happened goes with the question, so that it counts in the answer. */

@@ -7,6 +7,7 @@ by the shop too: a like that is clicked on the page arrives as a network would t
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import json
@@ -14,6 +15,7 @@ import re
 import secrets
 import time
 from collections import OrderedDict
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import unquote
 
@@ -25,12 +27,13 @@ from starlette.routing import Route
 
 from plait.demo.shelf import Shelf
 from plait.demo.visitors import GUESTS, Visitor, account_of
-from plait.errors import Rejected, Unavailable
+from plait.errors import PlaitError, Rejected, Unavailable
 from plait.keys import Keys
 
 COOKIE = "plait_demo"
 TOKEN_LIVES = 15 * 60_000  # milliseconds; the page asks for the next one before that
 MOST_SESSIONS = 1_000
+PATIENCE = 0.3  # seconds; after that a page goes without Plait's answer, and its scripts ask
 # What plait.js writes: long enough that nobody guesses another browser's.
 _DEVICE = re.compile(r"[0-9a-z]{24,64}")
 _MAIL = re.compile(r"[^\s@]+@[^\s@]+\.[^\s@]+")
@@ -298,6 +301,24 @@ class Desk:
             await self._ask("DELETE", f"/v1/profiles/{one}")
         self._sessions[key] = fresh = Session()
         return self._told(request, key, fresh)
+
+    async def chosen(self, request: Request, placements: Sequence[str]) -> tuple[dict[str, Any] | None, bool]:
+        """What to show whoever opens a page, and whether it was decided for them; ``None`` where Plait is not there in time.
+
+        Who has no id yet gets what anybody would: plait.js makes one, and asks.
+        """
+        who = _identifier(request, self._sessions.get(request.cookies.get(COOKIE, "")) or Session())
+        question = {
+            "identifiers": [who] if who else [],
+            "page": {"url": str(request.url)},
+            "placements": [{"id": one} for one in placements],
+            "explain": True,
+        }
+        with contextlib.suppress(PlaitError):
+            answer = await self._ask("POST", "/v1/personalize", json=question, timeout=PATIENCE)
+            if answer is not None:
+                return answer.json(), who is not None
+        return None, False
 
     # With Plait.
 

@@ -20,6 +20,7 @@ from plait.demo import pictures
 from plait.demo.crowd import Crowd
 from plait.demo.desk import Desk, body
 from plait.demo.details import details
+from plait.demo.front import PLACEMENTS, Front, looks
 from plait.demo.shelf import Product, Shelf, shelf, slug
 from plait.demo.social import SocialDay
 from plait.demo.visitors import Visitor
@@ -77,6 +78,7 @@ class Shop:
         self._scenes |= {one.id: one.scene for one in self.stock.articles}
         self._departments = {slug(one): one for one in self.stock.departments}
         self._stocked = _stocked(self.stock)
+        self._front = Front(self.stock, _ground)
         self.routes = [
             *(Route(path, self.page) for path in PAGES),
             Route("/p/{product}", self.page),
@@ -104,6 +106,11 @@ class Shop:
     async def page(self, request: Request) -> Response:
         """The one page that is every page, with what it is about; 404 where there is no such thing, and drawn all the same."""
         about = self._about(request.path_params)
+        front = ""
+        if request.url.path == "/":
+            about = About("Gear for weather")
+            chosen, decided = await self._desk.chosen(request, PLACEMENTS)
+            front = self._front.filled(chosen, decided=decided) if chosen else ""
         text = string.Template(_asset("page.html").decode()).substitute(
             key=html.escape(self._keys.write),
             version=version(request),
@@ -113,10 +120,15 @@ class Shop:
             item=f' data-plait-item="{html.escape(about.item)}"' if about and about.item else "",
             topic=f' data-plait-topic="{html.escape(about.topic)}"' if about and about.topic else "",
             drawer=' data-drawer="closed"' if request.cookies.get("drawer") == "closed" else "",
+            modules="".join(f'<link rel="modulepreload" href="/assets/{name}">' for name in _modules()),
+            main=front,
+            home=self._front.still,
+            shelves=self._front.shelves,
+            looks=looks(),
         )
         headers = {
             "content-security-policy": POLICY,
-            "cache-control": "no-cache",
+            "cache-control": "private, no-cache",  # it may be made for one visitor
             "referrer-policy": "same-origin",
             "x-content-type-options": "nosniff",
         }
@@ -243,8 +255,13 @@ def _assets() -> frozenset[str]:
     page = files("plait.demo").joinpath("page")
     fonts = {f"fonts/{one.name}" for one in page.joinpath("fonts").iterdir()}
     return frozenset(
-        {one.name for one in page.iterdir() if one.is_file() and one.name != "page.html"} | fonts
+        {one.name for one in page.iterdir() if one.is_file() and not one.name.endswith(".html")} | fonts
     )
+
+
+@cache
+def _modules() -> list[str]:
+    return sorted(one for one in _assets() if one.endswith(".js"))
 
 
 def _asset(name: str) -> bytes:

@@ -1,7 +1,7 @@
 // Products as cards, and the slots that Plait fills with them. A slot is a <plait-placement>: the SDK asks, draws its
 // template once for each item, and tells what was seen; here the copies get the shop's words, prices and buttons.
 import { again, listening, shelf, state, token } from "./desk.js";
-import { el, icon, land, sheet, stars, toast } from "./dom.js";
+import { el, icon, rate, sheet, stars, toast } from "./dom.js";
 import { isSaved, save } from "./keep.js";
 import { likePost } from "./social.js";
 import { clause, line, money, network, sourceClass, sourceName } from "./words.js";
@@ -80,35 +80,23 @@ export function card(product) {
     press, el("div.card-text", {}, el("span.kind", {}, product.kind), el("h3", {}, el("a", { href: `/p/${product.id}` }, product.title)), el("div.small", {}, el("b.price", {}, money(product.price)), stars(product.stars, product.ratings))));
 }
 
-// Templates, one for each kind of slot. Empty copies of them are the skeletons.
-const TEMPLATES = {
-  grid: () => el("article.card", {},
-    el("a.tile", { "data-href": "url", tabindex: "-1", "aria-hidden": "true" }, el("img", { "data-src": "image", alt: "", width: 400, height: 400 })),
-    el("button.save.round", { type: "button", "data-plait-off": true }, icon("heart")),
-    el("div.card-text", {}, el("span.kind", { "data-field": "type" }), el("h3", {}, el("a", { "data-href": "url", "data-field": "title" })), el("div.small", {}, el("b.price", {})),
-      el("button.why", { type: "button", "data-plait-off": true, "aria-haspopup": "dialog" }))),
-  hero: () => el("section.hero", {}, el("img.land", { alt: "", width: 1600, height: 900 }),
-    el("div.hero-text", {}, el("span.label", {}), el("h1", { "data-field": "title" }), el("p.story", {}), el("div.hero-row", {}, el("a.button.light", { "data-href": "url" }, "Have a look", icon("arrow")), el("b.price", {})),
-      el("button.why", { type: "button", "data-plait-off": true, "aria-haspopup": "dialog" })),
-    el("a.hero-art", { "data-href": "url", tabindex: "-1", "aria-hidden": "true" }, el("img", { alt: "", width: 400, height: 400 }))),
-  promotion: () => el("section.offer", {}, el("img.land", { "data-src": "image", alt: "", width: 1600, height: 900 }),
-    el("div.offer-text", {}, el("span.label", {}, "This week, for you"), el("h2", { "data-field": "title" }), el("p", { "data-field": "text" }), el("button.why", { type: "button", "data-plait-off": true, "aria-haspopup": "dialog" })),
-    el("span.code", { "data-field": "code" })),
-  article: () => el("article.story-card", {}, el("a.tile", { "data-href": "url", tabindex: "-1", "aria-hidden": "true" }, el("img", { "data-src": "image", alt: "", width: 1600, height: 900 })),
-    el("div.card-text", {}, el("span.label", {}), el("h3", {}, el("a", { "data-href": "url", "data-field": "title" })), el("p", { "data-field": "lead" }), el("button.why", { type: "button", "data-plait-off": true, "aria-haspopup": "dialog" }))),
-  post: () => el("article.post", {}, el("img.land", { "data-src": "image", alt: "", width: 1600, height: 900 }),
-    el("div.post-text", {}, el("div.from", {}), el("p.said", { "data-field": "title" }), el("div.post-foot", {}, el("button.like", { type: "button", "data-plait-off": true }), el("button.why", { type: "button", "data-plait-off": true, "aria-haspopup": "dialog" })))),
-};
+/** What one item looks like, one for each kind of slot: `looks.html`, which the shop's server fills, too. Empty copies are the skeletons. */
+const template = (look) => document.getElementById(`look-${look}`).cloneNode(true);
 
 /** A slot of the page that Plait fills. */
 export function slot(id, look, n, more = {}) {
-  const template = document.createElement("template");
-  template.content.append(TEMPLATES[look]());
-  const made = el(`plait-placement.${look === "grid" ? "grid" : `${look}s`}`, { id, n: String(n), dataset: { look }, ...more }, template);
+  return furnished(el(`plait-placement.${look === "grid" ? "grid" : `${look}s`}`, { id, n: String(n), dataset: { look }, ...more }));
+}
+
+/** An empty slot with its template, ready to be put into the page. */
+export function furnished(made) {
+  const { look } = made.dataset, n = Number(made.getAttribute("n")), drawn = template(look);
+  drawn.removeAttribute("id");
+  made.append(drawn);
   token(made);
   // Skeletons from the first frame on; plait.js would add them a moment later.
   for (let number = 0; number < n; number++) {
-    const copy = template.content.firstElementChild.cloneNode(true);
+    const copy = drawn.content.firstElementChild.cloneNode(true);
     copy.dataset.plaitShown = "";
     copy.setAttribute("aria-hidden", "true");
     copy.style.visibility = "hidden";
@@ -145,28 +133,25 @@ function glide(place, copies) {
   remember(place);
 }
 
+// What only the shop knows of what it shows, by the name that stands in the template; an address where that is a picture.
+const OWN = {
+  grid: (product) => ({ price: money(product.price), rated: `${product.stars.toFixed(1)} (${product.ratings})` }),
+  hero: (product) => ({ land: `/scenes/${product.ground}.svg`, art: `/pictures/${encodeURIComponent(product.id)}/cut.svg`, kind: product.kind, story: product.story, price: money(product.price) }),
+  promotion: () => ({}),
+  article: (article) => ({ label: `${article.topics[0].replace("-", " ")} · ${article.minutes} min` }),
+  post: (post) => ({ from: `${network(post.network)} · ${post.days_ago} days ago`, text: post.text }),
+};
+// And what acts.
 const DRAW = {
-  grid(copy, shown, product, fresh) {
-    copy.querySelector(".price").textContent = money(product.price);
-    copy.querySelector(".small").append(stars(product.stars, product.ratings));
+  grid(copy, product, fresh) {
+    rate(copy.querySelector(".stars"), product.stars);
+    copy.querySelector(".tag")?.remove();
     if (fresh) copy.querySelector(".tile").append(el("span.tag.fresh", {}, "New for you"));
     else if (!product.available) copy.querySelector(".tile").append(el("span.tag", {}, "Back soon"));
     saving(copy.querySelector(".save"), product);
   },
-  hero(copy, shown, product) {
-    copy.querySelector(".land").src = `/scenes/${product.ground}.svg`;
-    copy.querySelector(".hero-art img").src = `/pictures/${encodeURIComponent(product.id)}/cut.svg`;
-    copy.querySelector(".label").textContent = product.kind;
-    copy.querySelector(".story").textContent = product.story;
-    copy.querySelector(".price").textContent = money(product.price);
-  },
-  promotion() {},
-  article(copy, shown, article) {
-    copy.querySelector(".label").textContent = `${article.topics[0].replace("-", " ")} · ${article.minutes} min`;
-  },
-  post(copy, shown, post) {
-    copy.querySelector(".from").replaceChildren(el(`i.dot.${sourceClass(post.network)}`), `${network(post.network)} · ${post.days_ago} days ago`);
-    copy.querySelector(".said").textContent = post.text;
+  post(copy, post) {
+    copy.querySelector(".dot").classList.add(sourceClass(post.network));
     likeButton(copy.querySelector(".like"), post);
   },
 };
@@ -177,9 +162,15 @@ const heard = new Set();
 /** Call `work` with every answer: `{place, items, fresh}`. */
 export function onFilled(work) { heard.add(work); }
 
-document.addEventListener("plait-filled", ({ target: place, detail: { items } }) => {
-  const look = place.dataset.look;
-  if (!look) return;
+function put(part, what) {
+  if (part.localName !== "img") part.textContent = what;
+  else if (part.getAttribute("src") !== what) part.src = what; // the same again would load it again
+}
+
+/** Put the shop's words, prices and buttons into what stands in a slot; what came with the page has its words already.
+ * `holds`: it only holds the place until Plait's answer for this visitor is there. */
+function dress(place, items, holds = false) {
+  const { look } = place.dataset;
   const who = state.session.identifier, before = last.get(place.id), held = shelf[HELD[look]];
   const old = before?.who === who ? new Set(before.items) : null;
   const copies = [...place.querySelectorAll(":scope > [data-plait-shown]")];
@@ -187,17 +178,37 @@ document.addEventListener("plait-filled", ({ target: place, detail: { items } })
   copies.forEach((copy, number) => {
     const shown = items[number], thing = held.get(shown?.item);
     if (!thing) return copy.remove();
-    const isNew = Boolean(old?.size) && !old.has(shown.item);
+    const isNew = Boolean(old?.size) && !old.has(shown.item), own = OWN[look](thing);
     fresh += isNew;
-    DRAW[look](copy, shown, thing, isNew && look === "grid");
-    reason(copy.querySelector(".why"), shown, thing.title ?? "this post");
+    for (const part of copy.querySelectorAll("[data-own]")) put(part, own[part.dataset.own]);
+    DRAW[look]?.(copy, thing, isNew);
+    const why = copy.querySelector(".why");
+    if (why) reason(why, shown, thing.title ?? "this post");
   });
+  if (holds) return;
   last.set(place.id, { who, items: items.map((one) => one.item) });
   place.classList.toggle("none", !items.length);
   if (look === "grid" || look === "article" || look === "post") glide(place, copies.filter((one) => one.isConnected));
   else if (fresh && !still.matches) copies[0]?.animate([{ opacity: 0 }, { opacity: 1 }], { duration: 420 });
   for (const work of heard) work({ place, items, fresh });
+}
+
+const early = new Map(); // slots that were filled before the shop knew its shelf
+document.addEventListener("plait-filled", ({ target: place, detail: { items } }) => {
+  if (!place.dataset.look) return;
+  if (state.session) dress(place, items);
+  else early.set(place, items);
 });
+
+/** Take over slots that came with the page filled. For whom the server knew, its answer is the answer; for all others plait.js asks. */
+export function adopt(places) {
+  for (const place of places) {
+    token(place);
+    if (early.has(place)) dress(place, early.get(place));
+    else dress(place, JSON.parse(place.dataset.answer), !place.querySelector("[data-plait-shown^=d_]"));
+  }
+}
+
 document.addEventListener("plait-failed", ({ target: place }) => {
   if (place.querySelector("[data-plait-item]")) return; // what it showed before is better than nothing
   if (place.dataset.look) instead(place, place.dataset.look, Number(place.getAttribute("n")));

@@ -29,19 +29,21 @@ export function kept() {
   try { return found ? JSON.parse(decodeURIComponent(found[1])) : {}; } catch { return {}; }
 }
 
-/** Load the shelf and find out who this browser is. */
+/** Load the shelf and find out who this browser is. Returns whether it is who the page was made for. */
 export async function begin() {
   const [stock, session] = await Promise.all([shop("shelf"), shop("session")]);
   for (const kind of ["products", "posts", "promotions", "articles"]) for (const one of stock[kind]) shelf[kind].set(one.id, one);
   Object.assign(shelf, { departments: stock.departments, colours: stock.colours });
   state.session = session;
   // The shop forgot its sessions (it was started anew), or the other way round: the two must not speak of two people.
-  if ((kept().user ?? null) !== session.user) {
+  const same = (kept().user ?? null) === session.user;
+  if (!same) {
     if (kept().user) plait.reset();
     if (session.user) plait.identify(session.user);
     state.session = await shop("session");
   }
   setInterval(async () => { if (state.session.expires_at - Date.now() < 180_000) take(await shop("session")); }, 60_000);
+  return same;
 }
 
 function take(session) {

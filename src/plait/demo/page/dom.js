@@ -31,7 +31,13 @@ export const land = (id) => el("img.land", { src: `/scenes/${encodeURIComponent(
 
 /** Stars out of five, with the number for those who listen. */
 export function stars(value, count) {
-  return el("span.stars", { role: "img", "aria-label": `${value} of 5 stars` }, el("i", { style: { "--full": `${(value / 5) * 100}%` } }), count === undefined ? null : el("small", {}, `${value.toFixed(1)} (${count})`));
+  return rate(el("span.stars", { role: "img" }, el("i"), count === undefined ? null : el("small", {}, `${value.toFixed(1)} (${count})`)), value);
+}
+
+export function rate(made, value) {
+  made.setAttribute("aria-label", `${value} of 5 stars`);
+  made.firstElementChild.style.setProperty("--full", `${(value / 5) * 100}%`);
+  return made;
 }
 
 /** A dialog over the page. */

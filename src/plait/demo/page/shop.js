@@ -2,7 +2,7 @@
 // with what it is about on <main>, so that plait.js, which follows the address, sees the page that it measures.
 import { account, visitors } from "./account.js";
 import { bagPage, checkout, thanks } from "./bag.js";
-import { slot } from "./cards.js";
+import { adopt, slot } from "./cards.js";
 import { again, begin, listen, shelf, state } from "./desk.js";
 import { el, face, icon, toast } from "./dom.js";
 import { openDrawer } from "./drawer.js";
@@ -58,6 +58,14 @@ function aboutAddress({ pathname }) {
   about(first === "p" ? second : first === "journal" && second ? `journal-${second}` : "", first === "c" ? shelved : "");
 }
 
+/** The first page may have come with everything in it: it gets what acts, and nothing of it is drawn again. */
+function takeOver({ pathname }) {
+  const places = main.querySelectorAll("plait-placement");
+  adopt(places);
+  if (places.length) document.documentElement.dataset.ready = pathname;
+  return places.length > 0;
+}
+
 let turn = 0;
 async function draw(address, arrive = () => {}) {
   const mine = ++turn;
@@ -111,9 +119,8 @@ function header() {
   document.getElementById("bag-link").setAttribute("aria-label", count() ? `Bag, ${count()} things` : "Bag, empty");
 }
 
-await begin();
+const same = await begin();
 reopen();
-document.getElementById("shelves").append(...shelf.departments.map(({ name, slug }) => el("a", { href: `/c/${slug}` }, name)), el("a.to-journal", { href: "/journal" }, icon("book"), "Journal"));
 const shelves = document.getElementById("shelves"), atEnd = () => shelves.classList.toggle("ends", shelves.scrollLeft + shelves.clientWidth > shelves.scrollWidth - 8);
 shelves.addEventListener("scroll", atEnd, { passive: true });
 new ResizeObserver(atEnd).observe(shelves);
@@ -124,7 +131,7 @@ listen((what) => {
 });
 header();
 openDrawer({ visitors });
-await draw(new URL(location.href), () => { if (location.hash) requestAnimationFrame(() => document.querySelector(location.hash)?.scrollIntoView()); });
+if (!same || !takeOver(location)) await draw(new URL(location.href), () => { if (location.hash) requestAnimationFrame(() => document.querySelector(location.hash)?.scrollIntoView()); });
 tour({ visitors });
 // A page that comes back out of the browser's own memory asks again.
 addEventListener("pageshow", (event) => { if (event.persisted) again(); });
