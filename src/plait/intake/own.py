@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from difflib import get_close_matches
 from typing import Annotated, Any
 
 import msgspec
@@ -68,6 +69,7 @@ class _Seen(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     record: str | None = None
 
 
+_SIGNALS = [one.value for one in Signal]
 _ENVELOPE = ("events", "sent_at", "writeKey")
 _all_seen = msgspec.json.Decoder(list[_Seen])
 
@@ -181,6 +183,10 @@ class EventIntake:
             clean.setdefault("who", [])
         if clean.get("id") in (None, ""):
             clean["id"] = new_id()
+        if isinstance(signal := clean.get("signal"), str) and signal not in _SIGNALS:
+            near = get_close_matches(signal, _SIGNALS, 1)
+            wrong(under(path, "signal"), f"there is no signal {signal[:80]!r}; "
+                  + (f"did you mean {near[0]}?" if near else f"there are {', '.join(_SIGNALS)}"))  # fmt: skip
         event = converted(clean, Told, path)
         short(event.id, under(path, "id"))
         allowed(event.signal, event.op, under(path, "signal" if event.op == "assert" else "op"), trusted)
