@@ -517,6 +517,15 @@ def test_years_that_a_backfill_tells_at_once_are_no_flood(shared):
     assert state.dropped == {}
 
 
+def test_what_a_connector_could_not_read_is_counted_by_its_reason(shared):
+    state = Told(source="fakenet:odd", network="fakenet")
+
+    for _ in range(2):
+        kept(shared, Page(dropped={"invalid_record": 3, "car": 1}), "fakenet:odd", state)
+
+    assert state.dropped == {"invalid_record": 6, "car": 2}
+
+
 def test_a_post_is_in_the_catalog_before_what_people_do_with_it(shop):
     shop.streams()
 

@@ -196,6 +196,7 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
         gone: accounts (``network:id``) that were deleted or taken down: their people are erased.
         gap: why something may be missing before this page; the driver reconciles, and the operator is told.
         done, total: how far a backfill is, in units of its own.
+        dropped: how much was left out since the last page because it cannot be read, by reason: counted, and a few logged.
     """
 
     facts: Sequence[Fact] = ()
@@ -205,6 +206,7 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
     gap: str | None = None
     done: int = 0
     total: int = 0
+    dropped: Mapping[str, int] = {}
 
 
 class Renewed(msgspec.Struct, frozen=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 
 import structlog
@@ -63,6 +64,7 @@ class Gathered:
         self._actors: set[str] = set()
         self._posts: list[Post] = []
         self._gone: list[str] = []
+        self._drops = Counter[str]()  # a line for each in the log would be its author's to write
         self._paged = now()
         self._since = 0  # when the oldest fact that waits came
         self._told_at = 0  # of the newest commit that matters
@@ -103,8 +105,9 @@ class Gathered:
             cursor = f"{self._kind}:live"
         page = Page(
             facts=tuple(self._facts), posts=tuple(self._posts), gone=tuple(dict.fromkeys(self._gone)),
-            cursor=cursor, gap=self._gap(),
+            cursor=cursor, gap=self._gap(), dropped=dict(self._drops),
         )  # fmt: skip
+        self._drops.clear()
         if page.gap:
             self.missed, self._gap_at = None, now
         self._facts, self._posts, self._gone = [], [], []
@@ -118,7 +121,7 @@ class Gathered:
 
     def broken(self, why: str) -> None:
         """A frame could not be read: what it said is missing."""
-        _log.warning("frame_dropped", network="bluesky", reason=why)
+        self._drops[why] += 1
         self._miss("a frame of the stream could not be read")
 
     def take(self, seq: int, message: Message | None) -> None:
@@ -192,22 +195,22 @@ class Gathered:
         try:
             self._gone.append(named(state.did))
         except ValueError:
-            self._dropped("invalid_did")
+            self._drops["invalid_did"] += 1
 
     def _commit(self, commit: Commit) -> None:
         at = min(tid_ms(commit.rev) or self._now(), self._now())
         self._told_at = max(self._told_at, at)
         self._follow_repo(commit)
         if commit.broken:
-            self._dropped(commit.broken)
+            self._drops[commit.broken] += 1
             self._miss("a commit could not be read whole")
         for act in commit.acts:
             try:
                 self._act(commit, act, at)
             except Rejected as error:
-                self._dropped(error.code)
+                self._drops[error.code] += 1
             except ValueError:
-                self._dropped("invalid_did")
+                self._drops["invalid_did"] += 1
 
     def _act(self, commit: Commit, act: Act, at: int) -> None:
         if act.collection not in COLLECTIONS:
@@ -230,9 +233,6 @@ class Gathered:
             found = [undone(commit.did, act.collection, act.rkey, rev=commit.rev, at=at)]
         self._facts += found
         self._actors.update(fact.actor for fact in found)
-
-    def _dropped(self, reason: str) -> None:
-        _log.warning("fact_dropped", network="bluesky", reason=reason)
 
     def _miss(self, why: str) -> None:
         self.missed = self.missed or why

@@ -100,6 +100,8 @@ class Keeper:
         self._count(page, lane)
 
     def _count(self, page: Page, lane: Lane) -> None:
+        for reason, n in page.dropped.items():
+            self._dropped(reason, None, n)
         state, now = self._state, _now()
         state.pages += 1
         state.posts += len(page.posts)
