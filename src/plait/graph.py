@@ -145,8 +145,7 @@ class Graph:
         for lists in (self._lists, self._when):
             if lists is not None:
                 ids, weights = _sorted(things, told.values() if lists is self._lists else quarters(told, at))
-                gone = np.setdiff1d(lists.acts.row(node)[0], ids, assume_unique=True)
-                lists.by.remove(gone, node)
+                lists.by.remove(left, node)
                 lists.by.add(ids, np.full(len(ids), node, np.int32), weights)
                 lists.acts.put(node, ids, weights)
         # Names of things may name people: those that nobody does anything with any more are let go.
