@@ -19,7 +19,9 @@ from tests.fakes.bluesky import (
     post,
     streamed,
 )
-from tests.scripted import remembered
+from tests.scripted import answer, remembered
+
+from plait.connectors import Page
 
 
 class Host:
@@ -266,6 +268,22 @@ def test_the_past_told_twice_is_told_under_the_same_ids():
 
     assert [f.id for f in once] == [f.id for f in again]
     assert once
+
+
+def test_what_is_taken_back_while_the_past_is_on_its_way_to_the_disk_is_told():
+    """Nobody knows its author yet, and what strangers delete is not told."""
+    host, one = Host(), connector(known=lambda _: False)
+    host.like(ADA)
+    steps, sent = one.backfill(None), None
+    while not (isinstance(step := steps.send(sent), Page) and step.facts):
+        sent = (
+            None if isinstance(step, Page) else answer(host(step.url.rpartition("/")[2], dict(step.params)))
+        )
+    [told] = step.facts
+
+    [undone] = facts(streamed(one.stream("firehose:1"), [commit(2, ADA, ("delete", LIKE, None))]))
+
+    assert (told.op, undone.op, undone.record) == ("assert", "retract", told.record)
 
 
 def test_a_backfill_goes_on_from_where_it_was_killed():

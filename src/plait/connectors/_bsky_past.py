@@ -6,7 +6,7 @@ likes and reposts do not; where there is no stream they add those whom no notifi
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
@@ -45,13 +45,28 @@ class _Place(msgspec.Struct, omit_defaults=True):
     followed: bool = False
 
 
-def backfill(cursor: str | None, account: Account, interest: Interest, now: Callable[[], int]) -> Steps:
-    """Tell the past, in pages that can be resumed."""
+def backfill(
+    cursor: str | None,
+    account: Account,
+    interest: Interest,
+    now: Callable[[], int],
+    hear: Callable[[Iterable[Fact]], None] = lambda _: None,
+) -> Steps:
+    """Tell the past, in pages that can be resumed.
+
+    Args:
+        cursor: where to go on.
+        account: whose past.
+        interest: who matters.
+        now: ms since the epoch.
+        hear: is given what is about to be told. Until it is kept nobody knows its authors, and what strangers delete is not told: a
+            like that is taken back meanwhile would stay for good.
+    """
     try:
         place = msgspec.json.decode(cursor or "{}", type=_Place)
     except msgspec.DecodeError:
         place = _Place()
-    past = _Past(place, account, interest, now)
+    past = _Past(place, account, interest, now, hear)
     yield from past.posts()
     yield from past.notifications()
     yield from past.numbers()
@@ -60,7 +75,15 @@ def backfill(cursor: str | None, account: Account, interest: Interest, now: Call
 
 
 class _Past:
-    def __init__(self, place: _Place, account: Account, interest: Interest, now: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        place: _Place,
+        account: Account,
+        interest: Interest,
+        now: Callable[[], int],
+        hear: Callable[[Iterable[Fact]], None],
+    ) -> None:
+        self._hear = hear
         self._place, self._account, self._interest, self._now = place, account, interest, now
         self._me = interest.me
         self._posts: list[Post] = []
@@ -197,6 +220,7 @@ class _Past:
             self._people[did] = self._people.get(did, 0) + 1
 
     def _page(self, facts: Any) -> Page:
+        self._hear(facts)
         return Page(
             facts=tuple(facts), cursor=msgspec.json.encode(self._place).decode(), done=self._place.posts,
             total=len(self._posts),

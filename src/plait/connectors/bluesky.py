@@ -241,7 +241,7 @@ class Connector:
 
     def backfill(self, cursor: str | None) -> Steps:
         """What the network still knows: own posts, who did what with them, followers, and whom people follow."""
-        return backfill(cursor, self._account, self._interest, self._now)
+        return backfill(cursor, self._account, self._interest, self._now, self._heard.hear)
 
     def receive(self, headers: Mapping[str, str], body: bytes) -> Generator[Ask, Answer, Received]:  # noqa: ARG002
         """Bluesky sends nothing.
