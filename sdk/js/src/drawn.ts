@@ -6,7 +6,7 @@
 import { mayCollect } from "./consent";
 import { safely, wall } from "./page";
 import { api } from "./plait";
-import { clocks, more, page, rename, zero } from "./sections";
+import { more, page, rename, whole, zero } from "./sections";
 import { fact, push, source } from "./send";
 import type { Fact } from "./types";
 
@@ -67,8 +67,8 @@ source.tell = () => {
 };
 source.stand = () => {
   // Each second. A title may count messages; that makes no other page.
-  if (!draft && clocks()[0]) before = mark(clocks()[0]!.about);
-  return { ...stand(), ...(draft && { clocks: [] }) };
+  if (!draft && whole) before = mark(whole.about);
+  return draft ? { ...stand(), clocks: [] } : stand();
 };
 
 /** What this address shows is drawn. An app that says so once is waited for. */

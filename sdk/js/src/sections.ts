@@ -12,7 +12,8 @@ const FINE = Array.from({ length: 101 }, (_, step) => step / 100);
 const ofElement = new Map<Element, Clock>();
 const ofName = new Map<string, Clock>();
 const onScreen = new Map<Element, Clock>();
-let whole: Clock | undefined;
+/** The page's own clock. */
+export let whole: Clock | undefined;
 let known = false; // whether the observer told what is on screen
 /** What else can be known of a page; filled by pieces that are not in the core. */
 export const more: {
@@ -81,9 +82,9 @@ export const about = (element: Element | null = document.querySelector("main") |
 const takes = (element: Element) =>
   1000 + element.textContent!.split(/\s+/).length * 250 + element.querySelectorAll("img,video,table").length * 6000;
 
-/** Much of what stands in a section comes after it: reading all of that is what it takes. */
+/** Much of what stands in a section comes after it: what it takes is known for good when it is first told of. */
 export const weigh = () => {
-  for (const [element, one] of ofElement) if (one.visible > one.told) one.takes = Math.max(one.takes, takes(element));
+  for (const [element, one] of ofElement) if (!one.told && one.visible) one.takes = takes(element);
 };
 
 /** Look for sections that came or went. */

@@ -43,7 +43,7 @@ export function networks() {
     how.textContent = next.done >= next.of ? "It is night. Begin again from the morning." : `${next.done} of ${next.of} acts so far`;
     part.style.setProperty("--part", `${(100 * next.done) / next.of}%`);
     for (const [id, one] of posts) one.sums(next.posts[id] ?? {}, fresh && next.latest[0]?.post === id);
-    lately.replaceChildren(...next.latest.slice(0, 7).map(act));
+    lately.replaceChildren(...(next.latest.length ? next.latest.slice(0, 7).map(act) : [el("li.empty", {}, "Nothing yet. Press play, or take one act at a time.")]));
     for (const one of next.guests) guests.get(one.guest)?.(one, fresh);
   }
 
