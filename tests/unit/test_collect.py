@@ -370,7 +370,7 @@ def test_while_the_fold_lags_senders_are_told_when_to_return(desk):
 
 
 def test_what_cannot_be_written_is_not_acknowledged(desk, monkeypatch):
-    def full(_records: list[bytes]) -> int:
+    def full(_records: list[bytes], *, pressing: bool = False) -> int:
         raise Unavailable("the disk is full", code="disk_full")
 
     monkeypatch.setattr(desk.log, "append", full)
@@ -386,7 +386,7 @@ def test_what_cannot_be_written_is_not_acknowledged(desk, monkeypatch):
 def test_what_breaks_at_the_disk_is_a_failure_of_ours(tmp_path, monkeypatch):
     desk = Desk(tmp_path, at_once=True)
 
-    def broken(_records: list[bytes]) -> int:
+    def broken(_records: list[bytes], *, pressing: bool = False) -> int:
         raise RuntimeError("no idea")
 
     monkeypatch.setattr(desk.log, "append", broken)
