@@ -35,6 +35,7 @@ from plait.supervise import EXITS
 _BATCH = 500  # rows a request; a batch of events stays well below the protocol's 500 KB
 
 _TOLD = 20  # refused rows that are told one by one
+_LONGEST_TOKEN = 24 * 366  # hours
 
 _say = Console(stderr=True, highlight=False)
 
@@ -320,6 +321,10 @@ def keys(
         )
     found = load_keys(settings)
     if token is not None:
+        if not 0 < hours <= _LONGEST_TOKEN:  # NaN neither
+            raise click.BadParameter(
+                f"{hours:g} is not more than 0 and at most {_LONGEST_TOKEN:g}", param_hint="--hours"
+            )
         until = _now() + int(hours * 3_600_000)
         click.echo(found.token(checked_identifier(token, field="PERSON"), until))
         return

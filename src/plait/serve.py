@@ -387,7 +387,13 @@ def _listening(settings: Settings) -> Iterator[socket.socket]:
             (settings.host, settings.port), family=family, backlog=2_048, dualstack_ipv6=False
         )
     except (OSError, OverflowError) as exc:
-        number = getattr(exc, "errno", None) or 0  # below zero where a host's name is not found
+        number = getattr(exc, "errno", None) or 0
+        if number < 0:  # of the resolver
+            raise Unavailable(
+                f"there is no address {settings.host!r} on this machine; choose another with --host",
+                code="host_not_found",
+                field="host",
+            ) from exc
         why = os.strerror(number) if number > 0 else exc
         raise Unavailable(
             f"cannot listen on {settings.host} port {settings.port}: {why}; choose another with --port",

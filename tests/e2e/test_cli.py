@@ -99,6 +99,21 @@ def test_forgetting_leaves_nobody_to_export(shop):
     assert "user:ann" in told.stderr
 
 
+@pytest.mark.parametrize("hours", ["0", "-1", "nan", "inf", "1e9"])
+def test_a_token_that_cannot_live_is_not_made(tmp_path, hours):
+    told = plait("keys", "--data", str(tmp_path / "data"), "--token", "user:1", "--hours", hours)
+
+    assert told.returncode == 2
+    assert "--hours" in told.stderr
+
+
+def test_a_host_that_is_not_there_is_told(tmp_path):
+    told = plait("serve", "--data", str(tmp_path / "data"), "--host", "nowhere.invalid", "--port", "0")
+
+    assert told.returncode == 75
+    assert "--host" in told.stderr
+
+
 def test_a_command_that_is_killed_leaves_no_server_behind(tmp_path):
     rows = tmp_path / "events.csv"
     rows.write_text("signal,user,item\n" + "view,u,tent\n" * 200_000)

@@ -131,6 +131,18 @@ def test_a_file_without_a_column_for_the_id_is_refused_whole(items):
     assert refused.value.code == "invalid_file"
 
 
+@pytest.mark.parametrize("text", ["junk", "PAR\n", "\x00\x01 nothing to see here\n\n"])
+def test_a_line_of_text_is_no_table(items, text):
+    with pytest.raises(Rejected, match="no table") as refused:
+        items(text)
+
+    assert refused.value.code == "invalid_file"
+
+
+def test_an_export_of_nothing_is_nothing(items):
+    assert items("id,title,price\n") == []
+
+
 def test_a_map_says_which_column_is_which(items):
     [tent] = items("Nr;Bezeichnung\n7;Zelt\n", "id=Nr", "title=Bezeichnung")
 

@@ -16,10 +16,15 @@ DELIMITERS = "\t;,|"
 
 
 def rows(source: Source) -> Iterator[Row | Rejected]:
-    """Rows by the names in the first line. A column that is there twice gives a list."""
+    """Rows by the names in the first line. A column that is there twice gives a list.
+
+    Raises:
+        Rejected: ``invalid_file``: there is nothing but one name. An export of nothing has more columns.
+    """
     csv.field_size_limit(MAX_CHARS)
     records = _records(source, _delimiter(source.head))
     header: list[str] | None = None
+    found = False
     for line, fields in records:
         if isinstance(fields, Rejected):
             yield fields
@@ -30,7 +35,10 @@ def rows(source: Source) -> Iterator[Row | Rejected]:
                 continue  # Excel's hint to itself
             header = [name_of(field) for field in fields]
         else:
+            found = True
             yield _row(f"line {line}", header, fields)
+    if header is not None and len(header) == 1 and not found:
+        raise Rejected(f"{source.path.name} is a line of text and no table", code="invalid_file")
 
 
 def _row(place: str, header: list[str], fields: list[str]) -> Row | Rejected:
