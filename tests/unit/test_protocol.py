@@ -250,7 +250,7 @@ def test_who_sends_a_head_without_end_is_hung_up_on():
 
 
 @pytest.mark.parametrize("before", [b"", post("/a")])
-@pytest.mark.parametrize("offer", ["Upgrade: h2c", "upgrade:h2c "])
+@pytest.mark.parametrize("offer", ["Upgrade: h2c", "upgrade: h2c "])
 def test_who_offers_http_2_is_answered_in_http_1_and_loses_no_body(before, offer):
     async def asked():
         async with served(Application()) as address, asyncio.timeout(5):
