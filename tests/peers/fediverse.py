@@ -235,6 +235,12 @@ class Snac:
             self._process.kill()
             self._process.wait()
 
+    def waits(self) -> bool:
+        """Whether something is to be delivered by now; what is put off for later has its time as a name."""
+        queues = (self._folder / "queue", *self._folder.glob("user/*/queue"))
+        due = [re.match(r"\d+", one.stem) for queue in queues for one in queue.glob("*.json")]
+        return any(found is None or int(found[0]) <= time.time() for found in due)
+
     def delete(self, name: str, uri: str) -> None:
         """Delete a post, by the page for people: the API cannot."""
         form = {"action": "Delete", "id": uri, "actor": f"{self.url}/{name}", "redir": "top"}
