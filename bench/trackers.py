@@ -44,7 +44,7 @@ const views = { view: "" }, another = () => views.view = Math.random().toString(
 another();
 addEventListener("pageshow", (event) => event.persisted && another());
 navigation.addEventListener("currententrychange", another);
-window.plait = Object.assign(() => {}, { ids: () => ({ anonymous: location.pathname, view: views.view }) });
+window.plait = Object.assign(() => {}, { ids: () => ({ anonymous: location.origin, view: views.view }) });
 </script>"""
 
 
@@ -58,7 +58,7 @@ def measure(quick: bool) -> Iterator[Line]:
         try:
             for name, script in scripts.items():
                 seen = _visits(browser, server, name, script, 1 if quick else 3)
-                spent = _cost(browser, server, name, script, 5 if quick else 10)
+                spent = _cost(browser, server, name, script, 5 if quick else 30)
                 page, part = (
                     _worst([one for told in seen.values() for one in told], which) for which in (0, 2)
                 )
@@ -129,7 +129,7 @@ def _report(rows: list[tuple[str, dict[Visit, list[Seen]]]], costs: list[str]) -
         lines = [f"| {what} | {' | '.join(NAMES[name] for name, _ in rows)} |", "|---|" + "---|" * len(rows)]
         for visit in VISITS:
             cells = [
-                _shown(_worst(seen[visit], which)) if seen[visit] else "the browser would not keep the page"
+                _shown(_worst(seen[visit], which)) if seen[visit] else "did not come about"
                 for _, seen in rows
             ]
             lines.append(f"| {visit.__name__.replace('_', ' ')} | {' | '.join(cells)} |")
@@ -142,7 +142,8 @@ HEAD = """# The same visits, told by four trackers
 
 The eight scenarios of `tests/browser/visits.py`, three visitors each, eight at a time in one Chromium, against the diary that each page writes.
 `python -m bench trackers` writes this file. Error is what was told less what was true, the worst of three; of the section, the
-first one of the page. Configured as each one's documentation says for the most it can tell (`bench/peers/trackers`).
+first one of the page. Configured as each one's documentation says for the most it can tell (`bench/peers/trackers`). Snowplow's page pings tell
+seconds in which somebody moved or scrolled: who reads without moving is not in them. The main thread is that of the whole page, its own share included.
 
 | tracker | size, gzip | main thread, 50 sections | page, worst of all | section, worst of all |
 |---|---|---|---|---|

@@ -80,7 +80,7 @@ def test_the_module_measures_and_asks(project: Path, shop: Shop, tab: Tab) -> No
     tab.open(shop.page("/bundled", ITEM, tag='<script type="module" src="/main.js"></script>', diary=False))
     tab.until("typeof plait === 'object' && !!plait.ids")
 
-    sees(shop, tab, ("view", "tent-2"), ("add", "mat-1"))
+    sees(shop, tab, ("view", "tent-2"), ("add", "mat-1"), ("decided", ""))
     assert "home.hero" in tab.run("import('/main.js').then((one) => one.page)")["placements"]
 
 
