@@ -79,6 +79,63 @@ def test_what_combining_gains_everybody_is_heard_where_histories_are_short():
     assert np.array_equal(placed[:, 1], both)
 
 
+def of_who_is_new(number: int, popular: float, told: float) -> Groups:
+    """Who is new wants what is popular and what their one act tells."""
+    asked = questions(number, told=(told, 0.0))
+    asked.features[::60, 3] += popular
+    return asked._replace(bucket=np.full(number, 1))
+
+
+def of_short_and_long_histories() -> Groups:
+    """The many who are not new want only what their acts tell."""
+    old = questions(900, seed=1, told=(1.5, 0.0))
+    old.features[::60, 3] -= 0.6
+    return joined([of_who_is_new(160, 1.2, 0.6), old])
+
+
+def popular(asked: Groups) -> float:
+    """The part of popularity in the gates of who is new."""
+    gates = fusion._by_bucket(asked, np.array([1.0, 0.0, 0.0, 0.1]))[:, 1]
+    return float(gates[3] / gates.sum())
+
+
+def test_what_serves_the_many_does_not_silence_what_is_popular_for_who_is_new():
+    asked = of_short_and_long_histories()
+    gates = fusion._by_bucket(asked, np.array([1.0, 0.0, 0.0, 0.0]))
+
+    new = asked.of(asked.bucket == 1)
+    assert ndcg(new, gates[:, 1]).mean() > 1.1 * ndcg(new, np.array([1.0, 0.0, 0.0, 0.0])).mean()
+    assert gates[3, 1] > 0.1 * gates[0, 1]
+    assert gates[3, 5] < 0.01 * gates[0, 5]
+
+
+def test_gates_hardly_move_when_other_questions_of_the_same_kind_are_left_out():
+    asked = of_who_is_new(170, 0.55, 0.6)
+
+    found = [
+        popular(asked.of(np.random.default_rng(seed).permutation(170) >= 8)) for seed in range(8)
+    ]  # one climb alone ends anywhere between 0.17 and 0.44
+
+    assert min(found) > 0.3
+    assert max(found) - min(found) < 0.15
+
+
+def test_gates_stay_where_they_are_when_scores_move_by_a_rounding():
+    asked = of_who_is_new(170, 0.55, 0.6)
+    noise = np.random.default_rng(2).standard_normal(asked.features.shape)
+    near = asked._replace(features=asked.features * (1 + 1e-9 * noise))
+
+    assert abs(popular(near) - popular(asked)) < 0.02
+
+
+def test_what_differs_by_a_rounding_is_equal():
+    told = questions(1, 40, told=(0.0, 0.0))
+    features = np.ones((40, 4))
+    features[0] += 1e-9  # what was wanted is above all others by less than rows can tell
+
+    assert ndcg(told._replace(features=features), np.ones(4))[0] == 0.0
+
+
 def test_questions_of_several_draws_stay_apart_when_joined():
     one, other = questions(3), questions(2, seed=1)
 

@@ -20,9 +20,12 @@ from plait.models.gates import TOP, Array, Groups, ndcg
 PULL = 20.0  # questions; what we believe beforehand weighs as many
 ENOUGH = 100  # questions from which on we dare to gate a channel off
 PLENTY = 150  # questions from which on a bucket's gates climb by themselves
+BAGS = 4  # in turn without each of so many parts of a bucket's questions
+MANY = 600  # questions from which on one climb tells enough
+QUIET = 0.1  # standard deviations; what likelihood begins with for what serves everybody by silence
 # A move must gain this many of its standard errors, so that few questions move nothing.
 NEEDED = 0.5
-NEEDED_BUCKET = 1.0
+NEEDED_BUCKET = 1.0  # for one climb of one bucket
 # What may leave costs less than so many standard errors on questions that placed no gate.
 SURE = 0.5
 ROUNDS = 4
@@ -176,15 +179,48 @@ def _by_bucket(asked: Groups, level: Array) -> Array:
     if len(asked.bucket):
         spread = np.maximum(asked.features.std(axis=0), 1e-9)
         scaled = asked._replace(features=asked.features / spread)
+        # What serves everybody may have silenced topics or popularity, which are most of what there is for who is new.
+        always = np.arange(len(level)) >= len(level) - 2
+        open_ = asked.features.any(axis=0) & ((level > 0) | always)
+        towards = likely(scaled, np.where(open_, np.maximum(level * spread, QUIET), 0.0))
+        placed: dict[bytes, Array] = {}
         for bucket in range(len(HISTORY)):
             # A bucket of few questions hears its neighbours, too.
             for reach in range(len(HISTORY)):
                 here = np.abs(asked.bucket - bucket) <= reach
                 if here.sum() >= PLENTY:
-                    gates[:, bucket] = _climbed(scaled.of(here), level * spread, NEEDED_BUCKET) / spread
+                    key = here.tobytes()
+                    if key not in placed:
+                        placed[key] = _bagged(scaled.of(here), level * spread, towards, open_)
+                    gates[:, bucket] = placed[key] / spread
                     break
     gates[-1] = np.maximum(gates[-1], FLOOR)
     return gates
+
+
+def _bagged(asked: Groups, level: Array, towards: Array, open_: NDArray[np.bool_]) -> Array:
+    """Gates of one bucket; where its questions are few the mean of climbs from two places, each on several bags of them.
+
+    One climb takes or leaves a move by a hair's breadth, and the next move rests on it; so few questions, asked once, may
+    end anywhere. The mean of several moves as far as one of them did, divided by their number. It is as loud in all as ``level``.
+
+    Args:
+        asked: features are of like size.
+        level: gates that serve everybody, where the first climb begins.
+        towards: where likelihood ends for everybody; the second begins where it ends for the bag, near that.
+        open_: which silent features may be tried.
+    """
+    number = len(asked.bucket)
+    if number >= MANY:
+        return _climbed(asked, level, NEEDED_BUCKET, open_=open_)
+    found = np.zeros(len(level))
+    for bag in range(BAGS):
+        some = asked.of(np.arange(number) % BAGS != bag)
+        for start in (level, likely(some, towards)):
+            climbed = _climbed(some, start, NEEDED, open_=open_)
+            found += climbed / max(float(climbed.sum()), 1e-12)
+    mean: Array = found * level.sum() / (2 * BAGS)
+    return mean
 
 
 def guard(

@@ -11,6 +11,7 @@ Ints = NDArray[np.int32]
 Floats = NDArray[np.float64]
 
 ABREAST = 16  # rows of a product that are made at one time
+EQUAL = 1e-6  # of the largest: rows are of single precision
 SAMPLED = 8  # one in so many numbers tells about where their largest begin
 
 
@@ -297,17 +298,23 @@ def add_products(
 
 @compiled
 def gains(scores: Floats, truth: Floats, starts: NDArray[np.int64], top: int) -> Floats:
-    """The DCG of each question over its ``top`` best; of equals what was wanted comes last: no luck."""
+    """The DCG of each question over its ``top`` best; of equals what was wanted comes last: no luck.
+
+    Equal is what differs by less than ``EQUAL`` of the largest score: what nothing tells apart would be ranked by rounding.
+    """
     found = np.zeros(len(starts) - 1)
     for question in range(len(found)):
+        most = 0.0
+        for k in range(starts[question], starts[question + 1]):
+            most = max(most, abs(scores[k]))
         for k in range(starts[question], starts[question + 1]):
             if truth[k] <= 0.0:
                 continue
             rank = 0
             for other in range(starts[question], starts[question + 1]):
-                above = scores[other] > scores[k]
-                equal = scores[other] == scores[k] and other != k
-                if above or (equal and (truth[other] <= 0.0 or other < k)):
+                beyond = scores[other] - scores[k]
+                equal = abs(beyond) <= EQUAL * most and other != k
+                if beyond > EQUAL * most or (equal and (truth[other] <= 0.0 or other < k)):
                     rank += 1
                     if rank >= top:
                         break
