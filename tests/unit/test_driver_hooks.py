@@ -16,11 +16,13 @@ from tests.fakes.network import FakeNetwork, answers
 import plait.connectors
 from plait.accounts import Accounts, Connected
 from plait.connectors import Account, Fact, Page
+from plait.driver import _House
 from plait.driver.deliveries import Deliveries
 from plait.driver.hooks import Hooks
 from plait.driver.inbox import Delivery, Inbox
 from plait.errors import Rejected, Unavailable
 from plait.events import Signal
+from plait.serving import Serving
 from plait.settings import Settings
 
 NOW = int(time.time() * 1000)
@@ -198,3 +200,16 @@ def test_what_the_server_cannot_keep_now_waits_and_what_it_never_will_does_not(t
 def test_what_is_for_an_account_that_is_not_run_yet_waits_and_for_nobody_is_deleted(tmp_path):
     assert len(looked(tmp_path, None, [read(1)])) == 1
     assert len(looked(tmp_path, None, [read(2, "fakenet:gone")])) == 1
+
+
+def test_what_came_to_an_account_that_was_connected_a_moment_ago_waits_for_it(tmp_path, network):
+    hooks(tmp_path, network)  # connects it
+    Inbox(tmp_path, now=NOW).put([read(1)])
+
+    async def work() -> None:
+        house = _House(Settings(data=str(tmp_path)), Serving(pid=1, url=network.url, key="sk"))
+        await house.deliveries.look()  # before the driver looked at who is connected
+        await house.deliveries.idle()
+
+    asyncio.run(work())
+    assert len(waiting(tmp_path)) == 1

@@ -91,7 +91,7 @@ class _House:
         self._forgotten = Forgotten(settings)
         self._shelf = Shelf(told, settings.data)
         self._next = 0.0
-        self.deliveries = Deliveries(self._data, self._running.get, self._runs.__contains__)
+        self.deliveries = Deliveries(self._data, self._running.get, self._is_connected)
 
     async def look(self) -> None:
         """Start what was connected, stop what was removed, and tell how all are."""
@@ -113,6 +113,10 @@ class _House:
             if gone := await self._forgotten.look():
                 for running in self._running.values():
                     running.forget(gone)
+
+    def _is_connected(self, source: str) -> bool:
+        """As the server knew it when it thanked for a delivery: what was connected a moment ago may not run yet."""
+        return source in self._runs or any(one.source == source for one in self._accounts.all())
 
     async def _stop(self, source: str, task: asyncio.Task[None]) -> None:
         task.cancel()
