@@ -186,7 +186,9 @@ def fit(data: str | None) -> None:
     metavar="K",
     help="Cut some people's activity to K rows, ask about them.",
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Of everything that is drawn.")
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of everything that is drawn."
+)
 @click.option(
     "--social", metavar="A,B", help="Signals that are social.  [default: like,comment,reply,share,...]"
 )
@@ -216,7 +218,11 @@ def evaluate(
 
     if live == (folder is not None) or (live and (test is not None or cold is not None)):
         raise click.UsageError("give a FOLDER, maybe with --test and --cold, or --live without them")
-    named = work.SOCIAL_SIGNALS if social is None else frozenset(filter(None, social.split(",")))
+    named = work.SOCIAL_SIGNALS
+    if social is not None:
+        named = frozenset(filter(None, map(str.strip, social.split(","))))
+    if page is not None and not page.absolute().parent.is_dir():  # said before minutes of work, not after
+        raise Unavailable(f"{page} cannot be written: its folder is missing", code="report_not_written")
     with _working("evaluating") as progress:
 
         def told(what: str) -> None:
@@ -226,11 +232,11 @@ def evaluate(
             found = evaluate_installation(load(data), seed=seed, social=named, told=told)
         else:
             found = work.evaluate(folder, test=test, keep=cold, seed=seed, social=named, told=told)
+    click.echo(json.dumps(found, indent=2) if as_json else as_text(found))
     if page is not None:
         cut = "" if cold is None else f", {cold} kept of some people"
         name = "This installation" if folder is None else folder.resolve().name
         _write_page(page, as_html(found, name=name + cut))
-    click.echo(json.dumps(found, indent=2) if as_json else as_text(found))
 
 
 def _write_page(path: Path, text: str) -> None:

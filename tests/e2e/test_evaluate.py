@@ -9,6 +9,7 @@ import sys
 import time
 
 import numpy as np
+import pytest
 
 
 def test_a_running_installation_evaluates_itself_and_keeps_the_report(own_server):
@@ -89,3 +90,21 @@ def test_a_folder_and_live_exclude_each_other(tmp_path):
 
     assert done.returncode == 2
     assert "give a FOLDER" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("more", "status", "said"),
+    [
+        (["--report", "nowhere/page.html"], 75, "its folder is missing"),
+        (["--seed", "-1"], 2, "-1 is not in the range"),
+    ],
+)
+def test_what_cannot_be_done_is_said_before_anything_is_fitted(tmp_path, more, status, said):
+    (tmp_path / "train.csv").write_text("person,item\na,x\n")  # too little to be evaluated
+
+    done = subprocess.run(
+        [sys.executable, "-m", "plait", "evaluate", str(tmp_path), *more], capture_output=True, text=True
+    )
+
+    assert done.returncode == status
+    assert said in done.stderr

@@ -11,8 +11,11 @@ import numpy as np
 import pytest
 
 from plait.errors import Rejected
-from plait.evaluate import SOCIAL_SIGNALS, evaluate, metrics, split
+from plait.evaluate import SOCIAL_SIGNALS, evaluate, lines, metrics, split
 from plait.evaluate.dataset import read
+from plait.evaluate.html import _verdict
+from plait.evaluate.shown import _percent
+from plait.profiles.fragment import attention
 
 HEADER = "person,item,signal,value,at\n"
 
@@ -151,6 +154,78 @@ def test_what_makes_no_sense_is_refused_with_file_row_and_value(folder, text, co
     assert said in error.value.message
 
 
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (HEADER + "a,x,view,,\nb,y", "Line: 3: Expected Number of Columns: 5 Found: 2"),
+        (HEADER + 'a,x,view,,\nb,"y', "Line: 3: Value with unterminated quote"),
+    ],
+)
+def test_of_a_broken_row_it_is_said_where_it_is_broken_and_how(folder, text, why):
+    with pytest.raises(Rejected) as error:
+        read(folder(text))
+
+    assert why in error.value.message
+
+
+def test_a_last_row_that_may_have_been_cut_is_told(folder):
+    found = read(folder(acts([("a", "x", "view", "", 1_700_000_000)])[:-6]))
+
+    assert found.notes == ["train.csv ends within a line, whose last field may have been cut"]
+
+
+@pytest.mark.parametrize(
+    "header", [",person,item", "person,item,,", "person,thing,item,thing", " person , item"]
+)
+def test_columns_that_nobody_asks_for_may_have_any_name_or_none(folder, header):
+    found = read(folder(f"{header}\n{','.join(['a'] * (header.count(',') + 1))}\n"))
+
+    assert (found.people, found.items) == (["a"], ["a"])
+
+
+@pytest.mark.parametrize("signal", ["play", "rate"])
+def test_values_whose_sum_is_no_number_are_refused(folder, signal):
+    with pytest.raises(Rejected, match='row 1: value "1e300" is too large'):
+        read(folder(acts([("a", "x", signal, "1e300", "")])))
+
+
+def test_a_column_of_something_else_for_a_signal_is_one_note(folder):
+    found = read(folder(acts([("a", "x", f"s{n:02}", "", "") for n in range(40)])))
+
+    assert found.notes == [
+        "40 signals are none of ours and count as activity, such as s00, s01, s02, s03, s04, s05, s06, s07, s08, s09"
+    ]
+
+
+def test_topics_may_be_a_list_in_parquet(folder, tmp_path):
+    duckdb.execute(
+        f"copy (select 'x' as item, 'Tent' as title, ['red', 'light'] as topics) to '{tmp_path}/items.parquet'"
+    )
+
+    found = read(folder(acts([("a", "x", "view", "", "")])))
+
+    assert found.topics == [("red", "light")]
+
+
+def test_of_an_item_that_is_named_twice_the_first_row_counts(folder):
+    found = read(folder(acts([("a", "x", "view", "", "")]), items="item,title,topics\nx,,red\nx,Boat,blue\n"))
+
+    assert (found.titles, found.topics) == (["Boat"], [("red",)])
+
+
+def test_a_file_that_is_there_twice_is_told(folder, tmp_path):
+    (tmp_path / "train.parquet").write_bytes(b"of last month")
+
+    found = read(folder(acts([("a", "x", "view", "", "")])))
+
+    assert found.notes == ["train.csv is read, train.parquet beside it not"]
+
+
+def test_a_test_file_without_rows_is_refused(folder):
+    with pytest.raises(Rejected, match=r"test\.csv has no rows"):
+        read(folder(acts([("a", "x", "view", "", "")]), test="person,item\n"))
+
+
 def test_a_compressed_file_cut_in_the_middle_is_refused(folder, tmp_path):
     whole = gzip.compress(acts([(f"p{n}", f"i{n % 7}", "view", "", "") for n in range(9_999)]).encode())
     (tmp_path / "train.csv.gz").write_bytes(whole[: len(whole) // 2])
@@ -197,6 +272,21 @@ def test_without_times_a_fifth_of_each_persons_items_goes_with_all_rows_about_th
     assert np.bincount(found.person).tolist() == [16, 16]
     asked = set(zip(found.test_person, found.test_item, strict=True))
     assert not asked & set(zip(found.person, found.item, strict=True))
+
+
+@pytest.mark.parametrize("when", ["", 1_700_000_000], ids=["by person", "by time"])
+@pytest.mark.parametrize(("signal", "value"), [("remove", ""), ("rate", 1), ("play", 0), ("dwell", 0)])
+def test_what_speaks_against_an_item_is_no_question(folder, signal, value, when):
+    rows = [(f"p{n}", f"i{m}", "view", "", when) for n in range(30) for m in range(5)]
+    late = when and when + 1
+    against = [(f"p{n}", "not this", signal, value, late) for n in range(10)]
+    after = [("p29", "this", "rate", 5, late)] * 10
+
+    held = split.split(read(folder(acts(rows + against + after))), seed=0, social=SOCIAL_SIGNALS)
+
+    asked = {held.items[one] for one in held.test_item}
+    assert asked
+    assert "not this" not in asked
 
 
 def test_who_did_one_thing_keeps_it(folder):
@@ -313,6 +403,24 @@ def test_nothing_to_compare_with_is_said():
     assert metrics.lift(np.ones(3), np.zeros(3), seed=0) == {"relative": None, "ci95": None}
 
 
+def test_an_interval_of_one_person_tells_nothing():
+    one = metrics.lift(np.array([0.5]), np.array([0.4]), seed=0)
+
+    assert _percent(one) == "+25.0% (too few people to tell)"
+    assert _verdict(one) == ("level", "too few people to tell")
+
+
+# --- what is learned from
+
+
+def test_dwell_weighs_as_attention_does(folder):
+    rows = [("a", item, "dwell", seconds, "") for item, seconds in (("x", 0), ("y", 30), ("z", 3_000))]
+
+    table, _ = lines.table_of(read(folder(acts(rows))), SOCIAL_SIGNALS)
+
+    assert table.value.tolist() == pytest.approx([math.log2(1 + attention(one)) for one in (0, 30, 3_000)])
+
+
 # --- all of it
 
 
@@ -389,6 +497,25 @@ def test_one_person_with_very_many_rows_holds_nothing_up(folder):
     found = evaluate(folder(crowd()[0] + acts(rows).removeprefix(HEADER)))
 
     assert found["people"] >= 80
+
+
+def test_social_signals_go_by_the_names_in_the_file(folder):
+    rows = [
+        (f"p{n}", f"i{(n * 7 + m) % 20}", "bookmark" if m % 2 else "view", "", "")
+        for n in range(40)
+        for m in range(6)
+    ]
+
+    found = evaluate(folder(acts(rows)), social={"bookmark", "shares"})
+
+    assert found["notes"] == ['no row has the signal "shares" that was to be social']
+    assert "network/save" in found["gates"]["channels"]
+
+
+def test_the_smallest_world_warns_of_nothing(folder, recwarn):
+    evaluate(folder(acts([("a", f"i{n}", "view", "", 1_700_000_000 + n) for n in range(30)])))
+
+    assert [str(one.message) for one in recwarn] == []
 
 
 def test_doubled_rows_are_one_item_known_and_one_item_asked(folder):

@@ -15,8 +15,9 @@ import numpy as np
 
 from plait.errors import Rejected
 from plait.evaluate import lines, metrics, split
-from plait.evaluate.dataset import Dataset, read
+from plait.evaluate.dataset import ALSO_CALLED, Dataset, read
 from plait.evaluate.metrics import Array, Ints
+from plait.events import Signal
 from plait.models import HISTORY, Model
 from plait.models.batch import history_of
 from plait.models.table import Table
@@ -41,7 +42,7 @@ def evaluate(
         test: another test file than the folder's.
         keep: rows of activity that are kept of people whose history is cut; ``None`` cuts nobody's.
         seed: of the split, the cut, the part that the model holds out itself, and the bootstrap.
-        social: signals that are social, ties always are; all others are activity.
+        social: signals that are social, as a file may call them; ties always are; all others are activity.
         told: is told what is being done.
 
     Returns:
@@ -51,7 +52,11 @@ def evaluate(
         Rejected: the folder cannot be read, or there is nobody to ask about.
     """
     told("reading")
-    dataset = split.split(read(folder, test=test), seed=seed, social=social)
+    dataset = read(folder, test=test)
+    social = frozenset(ALSO_CALLED.get(one, one) for one in social)
+    unheard = sorted(social - set(map(str, Signal)) - set(dataset.signals))
+    dataset.notes.extend(f'no row has the signal "{one}" that was to be social' for one in unheard)
+    dataset = split.split(dataset, seed=seed, social=social)
     if keep is not None:
         dataset = split.cold(dataset, keep, seed=seed, social=social)
     return report(split.reachable(dataset), seed=seed, social=social, told=told)

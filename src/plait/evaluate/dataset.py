@@ -9,7 +9,8 @@ file            columns                         what it holds
 ``test``        person, item                     what people went on to want; the file may be missing
 ==============  ==============================  ==========================================================
 
-Each is ``.csv``, ``.csv.gz`` or ``.parquet``; columns are found by name, in any order, and others are left alone.
+Each is ``.csv``, ``.csv.gz`` or ``.parquet``; columns are found by name, in any order, and others are left alone, such as
+the one without a name that pandas writes.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from __future__ import annotations
 import csv
 import glob
 import gzip
+import os
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -36,6 +38,14 @@ Floats = NDArray[np.float64]
 ENDINGS = (".csv", ".csv.gz", ".parquet")
 ALSO_CALLED = {"bookmark": "save", "rating": "rate"}  # what public sets call our signals
 LATEST = 1e11  # seconds; a larger ``at`` is told in milliseconds
+LARGEST = 1e15  # a value; sums of larger ones are no numbers any more
+NAMED = 10  # signals that are none of ours, of which a note tells the names
+_WHAT = (
+    "Expected Number of Columns",
+    "Value with unterminated quote",
+    "Invalid unicode",
+    "Maximum line size",
+)
 _CHECKED = 1 << 20  # bytes that are read at a time to see whether a compressed file is whole
 
 
@@ -126,12 +136,14 @@ def _file(folder: Path, name: str) -> Path | None:
 def _read(
     db: duckdb.DuckDBPyConnection, train: Path, ties: Path | None, items: Path | None, test: Path | None
 ) -> Dataset:
-    notes: list[str] = []
+    notes = [note for path in (train, ties, items, test) if path is not None for note in _doubts(path)]
     _load(db, "train", train, must=("person", "item"), may=("signal", "value", "at"))
     if not _one(db, "select count(*) from train"):
         raise Rejected(f"{train.name} has no rows", code="train_empty", field="train")
     for name, path, columns in (("ties", ties, ("person", "friend")), ("test", test, ("person", "item"))):
         _load(db, name, path, must=columns)
+    if test is not None and not _one(db, "select count(*) from test"):
+        raise Rejected(f"{test.name} has no rows", code="test_empty", field="test")
     _load(db, "items", items, must=("item",), may=("title", "topics"))
     _check_numbers(db, train)
     people = _numbered(db, "people", "select person from train union select person from ties union "
@@ -142,8 +154,7 @@ def _read(
     db.execute(f"create table named as select *, case coalesce(signal, 'view') {also} else coalesce(signal, 'view') end as word "  # noqa: S608
                "from train")  # fmt: skip
     signals = _numbered(db, "words", "select word from named")
-    ours = {str(one) for one in Signal}
-    notes += [f'signal "{one}" is none of ours and counts as activity' for one in signals if one not in ours]
+    notes += _strange([one for one in signals if one not in set(map(str, Signal))])
     rows = db.execute(
         "select p.place as person, i.place as item, w.place as signal, value::double as value, seconds as at from named "
         "join people p on p.name = named.person join things i on i.name = named.item join words w on w.name = word "
@@ -161,8 +172,8 @@ def _read(
         "join things i on i.name = item order by 1, 2"
     ).fetchnumpy()
     titles, topics = [""] * len(every), [()] * len(every)  # type: list[str], list[tuple[str, ...]]
-    for place, title, names in db.execute(
-        "select place, any_value(title), any_value(topics) from items join things on name = item group by place"
+    for place, title, names in db.execute(  # of an item that is named twice the first row with each counts
+        "select place, arg_min(title, line), arg_min(topics, line) from items join things on name = item group by place"
     ).fetchall():
         titles[place] = title or ""
         topics[place] = tuple(dict.fromkeys(one.strip() for one in (names or "").split(";") if one.strip()))
@@ -173,6 +184,29 @@ def _read(
         np.rint(at * 1_000).astype(np.int64), _ints(told["one"]), _ints(told["other"]), titles, topics,
         _ints(asked["one"]), _ints(asked["other"]), test is not None, notes,
     )  # fmt: skip
+
+
+def _doubts(path: Path) -> Iterator[str]:
+    """What is odd about a file that can be read all the same."""
+    name = path.name.partition(".")[0]
+    beside = [
+        one.name for end in ENDINGS if (one := path.with_name(f"{name}{end}")) != path and one.is_file()
+    ]
+    if beside:
+        yield f"{path.name} is read, {' and '.join(beside)} beside it not"
+    if path.suffix == ".csv" and path.stat().st_size:
+        with path.open("rb") as file:
+            file.seek(-1, os.SEEK_END)
+            if file.read(1) not in b"\r\n":
+                yield f"{path.name} ends within a line, whose last field may have been cut"
+
+
+def _strange(signals: Sequence[str]) -> Iterator[str]:
+    """That signals are none of ours; a few by name, lest a column of something else fills the page."""
+    if len(signals) <= NAMED:
+        yield from (f'signal "{one}" is none of ours and counts as activity' for one in signals)
+    else:
+        yield f"{len(signals)} signals are none of ours and count as activity, such as {', '.join(signals[:NAMED])}"
 
 
 def _ints(column: Any) -> Ints:
@@ -203,35 +237,43 @@ def _load(
     wanted = [*must, *may]
     if path is None:
         db.execute(
-            f"create table {name} as select {', '.join(f'null::varchar as {_quoted(one, chr(34))}' for one in wanted)} limit 0"
+            f"create table {name} as select {', '.join(f'null::varchar as {_quoted(one, chr(34))}' for one in wanted)}, 0 as line limit 0"
         )
         return
-    there = _columns(db, path)
+    typed = _columns(db, path)
+    there = [one for one, _ in typed]
+    twice = [one for one in wanted if there.count(one) > 1]
+    if twice:
+        raise Rejected(
+            f'{path.name} must name each column once, and has "{twice[0]}" {there.count(twice[0])} times',
+            code="invalid_columns", field=twice[0],
+        )  # fmt: skip
     missing = [one for one in must if one not in there]
     if missing:
         raise Rejected(
             f'{path.name} has no column "{missing[0]}", only {", ".join(there) or "nothing"}',
             code="column_missing", field=missing[0],
         )  # fmt: skip
-    source = "read_parquet(?)"
+    source, held = "read_parquet(?)", [_quoted(one, '"') for one in there]
     if path.suffix != ".parquet":
-        typed = ", ".join(f"{_quoted(one)}: 'VARCHAR'" for one in there)
+        held = [
+            f"c{number}" for number in range(len(there))
+        ]  # a column that we leave alone may have any name
+        named = ", ".join(f"{one}: 'VARCHAR'" for one in held)
         source = (
-            f"read_csv(?, columns = {{{typed}}}, auto_detect = false, header = true, delim = ',', quote = '\"', "
+            f"read_csv(?, columns = {{{named}}}, auto_detect = false, header = true, delim = ',', quote = '\"', "
             "escape = '\"', strict_mode = true, max_line_size = 16000000)"
         )
+    texts = {one: _text(place, kind) for place, (one, kind) in zip(held, typed, strict=True)}
     columns = ", ".join(
-        f"nullif(trim(cast({_quoted(one, chr(34))} as varchar)), '') as {_quoted(one, chr(34))}"
-        if one in there
-        else f"null::varchar as {_quoted(one, chr(34))}"
-        for one in wanted
+        f"nullif(trim({texts.get(one, 'null::varchar')}), '') as {_quoted(one, chr(34))}" for one in wanted
     )
     try:
         db.execute(f"create table {name} as select {columns}, row_number() over () as line from {source}",  # noqa: S608
                    [glob.escape(str(path))])  # fmt: skip
     except duckdb.Error as exc:
         raise Rejected(
-            f"{path.name} cannot be read: {_first_line(exc)}", code="invalid_file", field=name
+            f"{path.name} cannot be read: {_reason(exc)}", code="invalid_file", field=name
         ) from exc
     for one in must:
         line = _one(db, f"select min(line) from {name} where {one} is null")  # noqa: S608
@@ -239,13 +281,14 @@ def _load(
             raise Rejected(f'{path.name}, row {line}: "{one}" is empty', code="value_missing", field=one)
 
 
-def _columns(db: duckdb.DuckDBPyConnection, path: Path) -> list[str]:
+def _columns(db: duckdb.DuckDBPyConnection, path: Path) -> list[tuple[str, str]]:
+    """The columns of a file in its order, each with its type."""
     if path.stat().st_size == 0:
         raise Rejected(f"{path.name} is empty; its first line must name the columns", code="file_empty")
     try:
         if path.suffix == ".parquet":
             found = db.execute("describe select * from read_parquet(?)", [glob.escape(str(path))]).fetchall()
-            return [str(one[0]) for one in found]
+            return [(str(one[0]), str(one[1])) for one in found]
         if path.suffix == ".gz":
             with gzip.open(
                 path
@@ -254,18 +297,24 @@ def _columns(db: duckdb.DuckDBPyConnection, path: Path) -> list[str]:
                     pass
         opened: Any = gzip.open if path.suffix == ".gz" else open
         with opened(path, "rt", encoding="utf-8-sig", newline="") as file:
-            names: list[str] = next(csv.reader(file), [])
+            return [(one.strip(), "VARCHAR") for one in next(csv.reader(file), [])]
     except (EOFError, OSError, UnicodeDecodeError, csv.Error, zlib.error, duckdb.Error) as exc:
-        raise Rejected(f"{path.name} cannot be read: {_first_line(exc)}", code="invalid_file") from exc
-    if len(set(names)) < len(names) or not all(names):
-        raise Rejected(
-            f"{path.name} must name each column once, not {','.join(names)!r}", code="invalid_columns"
-        )
-    return names
+        raise Rejected(f"{path.name} cannot be read: {_reason(exc)}", code="invalid_file") from exc
 
 
-def _first_line(exc: BaseException) -> str:
-    return next(filter(None, str(exc).splitlines()), type(exc).__name__)
+def _text(column: str, kind: str) -> str:
+    """A column as text; a list, which Parquet can hold, with ``;`` between as topics have."""
+    if kind.endswith("[]"):
+        return f"array_to_string({column}::varchar[], ';')"
+    return f"cast({column} as varchar)"
+
+
+def _reason(exc: BaseException) -> str:
+    """Why a file cannot be read, in one sentence; DuckDB says where in its first line, and what in another."""
+    lines = [line for line in map(str.strip, str(exc).splitlines()) if line]
+    what = [line for line in lines[1:] if line.startswith(_WHAT)]
+    told = ": ".join([*lines[:1], *what[:1]]).removeprefix("Invalid Input Error: ")
+    return told or type(exc).__name__
 
 
 def _quoted(name: str, mark: str = "'") -> str:
@@ -279,6 +328,7 @@ def _check_numbers(db: duckdb.DuckDBPyConnection, path: Path) -> None:
     )
     for field_, wrong, why in (
         ("value", "value is not null and coalesce(not isfinite(try_cast(value as double)), true)", "is no number"),
+        ("value", f"abs(try_cast(value as double)) > {LARGEST}", "is too large"),
         ("value", "try_cast(value as double) < 0 and coalesce(signal, '') not in ('rate', 'rating')",
          "is negative, which only a rating may be"),
         ("at", '"at" is not null and coalesce(not isfinite(seconds), true)', "is no time; unix seconds or ISO 8601"),

@@ -69,6 +69,8 @@ def _verdict(lift: dict[str, Any]) -> tuple[str, str]:
     if lift["relative"] is None:
         return "none", "nothing to compare with"
     low, high = lift["ci95"]
+    if low == high != 0:
+        return "level", "too few people to tell"  # every draw of them is the same
     if low > 0:
         return "up", "better"
     return ("down", "worse") if high < 0 else ("level", "no difference that chance would not make")

@@ -14,6 +14,7 @@ from plait.models import Model
 from plait.models.batch import scores as scores
 from plait.models.fit import fit_lines
 from plait.models.table import TIES, Table, summed
+from plait.profiles.fragment import ATTENTION
 from plait.profiles.subjects import SEP, verb
 
 HALF_LIFE = 14 * DAY
@@ -27,7 +28,7 @@ def table_of(dataset: Dataset, social: Collection[str], *, half_life: int = HALF
     """The table that a live installation would read from these rows, and the time it reads it at.
 
     Acts on an item add up, each faded to the newest act of its person, and saturate: log2(1 + |w|). A play with a count
-    weighs as many; a rating what it is above or below the middle of all.
+    weighs as many; dwell what attention of so many seconds does; a rating what it is above or below the middle of all.
     """
     names = [("network" if one in social else "web", one) for one in dataset.signals]
     channels = [*names, TIED] if len(dataset.tie_from) else names
@@ -36,7 +37,7 @@ def table_of(dataset: Dataset, social: Collection[str], *, half_life: int = HALF
     now = int(at.max(initial=0)) + 1
     newest = np.zeros(len(dataset.people), np.int64)
     np.maximum.at(newest, dataset.person, at)
-    weight = _intensity(dataset) * np.exp2((at - newest[dataset.person]) / half_life)
+    weight = intensity(dataset) * np.exp2((at - newest[dataset.person]) / half_life)
     key = (dataset.person * len(dataset.signals) + dataset.signal) * len(dataset.items) + dataset.item
     pair, back, count = np.unique(key, return_inverse=True, return_counts=True)
     total = np.bincount(back, weights=weight, minlength=len(pair))
@@ -68,12 +69,15 @@ def table_of(dataset: Dataset, social: Collection[str], *, half_life: int = HALF
     return table, now
 
 
-def _intensity(dataset: Dataset) -> NDArray[np.float64]:
+def intensity(dataset: Dataset) -> NDArray[np.float64]:
+    """How much each train row says for its item; below zero, against it."""
     weight = np.ones(len(dataset.person))
     for place, name in enumerate(dataset.signals):
         here = (dataset.signal == place) & ~np.isnan(dataset.value)
         if name == Signal.PLAY:
             weight[here] = dataset.value[here]
+        elif name == Signal.DWELL:
+            weight[here] = -np.expm1(-dataset.value[here] / ATTENTION)
         elif name == Signal.RATE and here.any():
             low, high = dataset.value[here].min(), dataset.value[here].max()
             weight[here] = (dataset.value[here] - low) / (high - low) - 0.5 if high > low else 0.5

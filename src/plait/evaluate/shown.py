@@ -39,4 +39,6 @@ def _percent(lift: dict[str, Any]) -> str:
     if lift["relative"] is None:
         return "nothing to compare with"
     low, high = lift["ci95"]
+    if low == high != 0:
+        return f"{lift['relative']:+.1%} (too few people to tell)"
     return f"{lift['relative']:+.1%} (95 %: {low:+.1%} to {high:+.1%})"

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from plait.errors import Rejected
 from plait.evaluate.dataset import Dataset, Ints
+from plait.evaluate.lines import intensity
+from plait.models.table import AGAINST
 
 BY_TIME = 0.1  # the newest part of all rows
 BY_PERSON = 0.2  # of each person's items
@@ -21,24 +23,25 @@ COLD_PART = 5  # one in so many of the people who are asked about
 def split(dataset: Dataset, *, seed: int, social: Collection[str]) -> Dataset:
     """Hold a test back where there is none: globally by time where every row has one, else by person and seed.
 
-    By time the newest tenth of all rows goes, and the test is what people did there, social signals apart, to items they had
-    no row with before. By person a fifth of the items goes that each was active on, with all rows about them.
+    By time the newest tenth of all rows goes, and the test is what people wanted there of the items they had no row with
+    before. By person a fifth of the items goes that each wanted, with all rows about them. Wanted is what a fit learns to
+    foretell: items that activity speaks for, not what was put out of the basket, rated below the middle or played for no time.
 
     Raises:
         Rejected: nothing is left to ask about.
     """
     if dataset.tested:
         return dataset
-    active = ~is_social(dataset, social)
+    wanted = ~is_social(dataset, social) & _speaks_for(dataset)
     if (dataset.at >= 0).all():
         order = np.argsort(dataset.at, kind="stable")
         late = np.zeros(len(order), np.bool_)
         late[order[int(len(order) * (1 - BY_TIME)) :]] = True
         known = np.unique(dataset.pair[~late])
-        asked = np.setdiff1d(dataset.pair[late & active], known)
+        asked = np.setdiff1d(dataset.pair[late & wanted], known)
     else:
         asked = _some_of_each(
-            np.unique(dataset.pair[active]), len(dataset.items), np.random.default_rng([seed, *STREAM])
+            np.unique(dataset.pair[wanted]), len(dataset.items), np.random.default_rng([seed, *STREAM])
         )
         late = np.isin(dataset.pair, asked)
     kept = dataset.only(~late)
@@ -77,6 +80,13 @@ def cold(dataset: Dataset, keep: int, *, seed: int, social: Collection[str]) -> 
     test = test[np.isin(dataset.test_person, drawn)]
     more = np.setdiff1d(np.union1d(test, dataset.pair[gone]), kept.pair)
     return kept.asking(more // len(dataset.items), more % len(dataset.items))
+
+
+def _speaks_for(dataset: Dataset) -> NDArray[np.bool_]:
+    """Which train rows say that their item was wanted."""
+    against = np.array([one in AGAINST for one in dataset.signals] or [False])
+    found: NDArray[np.bool_] = (intensity(dataset) > 0) & ~against[dataset.signal]
+    return found
 
 
 def is_social(dataset: Dataset, social: Collection[str]) -> NDArray[np.bool_]:

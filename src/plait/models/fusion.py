@@ -352,6 +352,8 @@ def _climbed(asked: Groups, gates: Array, needed: float, *, open_: NDArray[np.bo
     features = np.asfortranarray(asked.features)  # one at a time is read below
     score = features @ gates
     held = _ndcg_of(asked, score, bounds)
+    if not len(held):  # nobody was asked, so nothing can gain
+        return gates
     for _ in range(ROUNDS):
         moved = False
         for feature in np.argsort(-gates, kind="stable"):
