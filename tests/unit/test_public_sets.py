@@ -198,6 +198,48 @@ def test_a_set_becomes_the_folder_that_evaluate_reads(tmp_path: Path, which: str
     assert told.refused == 0, told.samples
 
 
+@pytest.mark.parametrize("which", SETS)
+def test_lines_may_end_as_on_windows(tmp_path: Path, which: str):
+    files, train, others = SETS[which]
+    theirs = {
+        name: (text.encode() if isinstance(text, str) else text).replace(b"\n", b"\r\n")
+        for name, text in files.items()
+    }
+
+    told = import_set(which.split()[0], put(tmp_path / "in", theirs), tmp_path / "out")
+
+    assert told.refused == 0
+    assert sorted(rows(tmp_path / "out" / "train.csv")) == sorted(train)
+    for output, lines in others.items():
+        assert sorted(rows(tmp_path / "out" / f"{output}.csv")) == sorted(lines)
+
+
+@pytest.mark.parametrize(
+    ("name", "files"),
+    [
+        ("tenrec", ["QK-video.csv", "sbr_data_1M.csv"]),  # the second is an extract of the first
+        ("beidian", ["data/Beibei/train", "data/Beidian/train"]),
+        ("rees46", ["shop/2019-Oct.csv", "cosmetics/2019-Oct.csv"]),
+    ],
+)
+def test_different_sets_in_one_folder_are_not_mixed(tmp_path: Path, name: str, files: list[str]):
+    folder = put(tmp_path / "in", dict.fromkeys(files, "0\t4\n"))
+
+    with pytest.raises(Rejected) as error:
+        import_set(name, folder, tmp_path / "out")
+
+    assert error.value.code == "several_sets"
+    assert all(one in error.value.message for one in files)
+
+
+def test_what_was_unpacked_beside_its_archive_counts_once(tmp_path: Path):
+    folder = put(tmp_path / "in", {"u.data": "1\t2\t3\t4\n", "u.data.gz": "1\t2\t3\t4\n", "._u.data": "\0"})
+
+    told = import_set("movielens", folder, tmp_path / "out")
+
+    assert told.written["train"] == 1
+
+
 def test_every_set_that_we_know_is_tried_here_in_each_of_its_forms():
     tried = sorted(which.split()[0] for which in SETS)
     # The fourth form of Tenrec is the second without what it lacks.

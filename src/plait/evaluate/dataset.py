@@ -256,9 +256,8 @@ def _load(
         )  # fmt: skip
     source, held = "read_parquet(?)", [_quoted(one, '"') for one in there]
     if path.suffix != ".parquet":
-        held = [
-            f"c{number}" for number in range(len(there))
-        ]  # a column that we leave alone may have any name
+        # By number: a column that we leave alone may have any name.
+        held = [f"c{number}" for number in range(len(there))]
         named = ", ".join(f"{one}: 'VARCHAR'" for one in held)
         source = (
             f"read_csv(?, columns = {{{named}}}, auto_detect = false, header = true, delim = ',', quote = '\"', "

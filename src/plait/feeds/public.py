@@ -47,7 +47,7 @@ _MACROS = (
 
 
 class File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One kind of file of a set; ``columns`` when it has no header."""
+    """One kind of file of a set; ``columns`` when it has no header. Several names are of which one is there."""
 
     name: str | list[str]
     columns: list[str] = []
@@ -143,7 +143,7 @@ def import_set(
         progress: called now and then with what is being written and how much of it is done, 0..1.
 
     Raises:
-        Rejected: ``unknown_set``, ``invalid_map``; ``invalid_file`` when files are missing, cut off, or nothing in
+        Rejected: ``unknown_set``, ``invalid_map``, ``several_sets``; ``invalid_file`` when files are missing, cut off, or nothing in
             them could be used.
         Unavailable: the folder cannot be written.
     """
@@ -188,6 +188,8 @@ def _chosen(name: str, maps: list[Map], folder: Path) -> tuple[Map, dict[str, li
             one.files[key] for key, paths in found.items() if not paths and not one.files[key].optional
         ]
         if not lacking:
+            for key, paths in found.items():
+                _check_one_set(folder, one.files[key], paths)
             return one, found
         names = [
             name
@@ -204,9 +206,26 @@ def _chosen(name: str, maps: list[Map], folder: Path) -> tuple[Map, dict[str, li
 
 def _found(folder: Path, file: File) -> list[Path]:
     names = [file.name] if isinstance(file.name, str) else file.name
-    return sorted(
-        {path for name in names for end in ("", ".gz") for path in folder.rglob(name + end) if path.is_file()}
-    )
+    paths = {
+        path
+        for name in names
+        for end in ("", ".gz")
+        for path in folder.rglob(name + end)
+        if path.is_file() and not path.name.startswith("._")  # what macOS packs beside each file
+    }
+    # What was unpacked beside its archive is there once.
+    return sorted(path for path in paths if path.suffix != ".gz" or path.with_suffix("") not in paths)
+
+
+def _check_one_set(folder: Path, file: File, paths: list[Path]) -> None:
+    """Refuse to mix: numbers of people and items mean something else in each set, and in each part of Tenrec."""
+    apart = {path.parent if isinstance(file.name, str) else path: path for path in paths}
+    if len(apart) > 1:
+        one, other, *_ = (path.relative_to(folder) for path in apart.values())
+        raise Rejected(
+            f"{folder} holds {one} and {other}, which are not of one set; give a folder that holds one of them",
+            code="several_sets", field="folder",
+        )  # fmt: skip
 
 
 class _Import:
@@ -396,7 +415,7 @@ def _reader(path: Path, file: File) -> str:
             f"select * from read_json({where}, columns = {{{columns}}}, format = 'newline_delimited', "
             "ignore_errors = true, maximum_object_size = 67108864)"
         )
-    head, encoding = _head(path, file.encoding)
+    head, encoding, ending = _head(path, file.encoding)
     names = file.columns or next(
         csv.reader(
             [head],
@@ -413,12 +432,12 @@ def _reader(path: Path, file: File) -> str:
     return (
         f"select * from read_csv({where}, columns = {{{columns}}}, header = {str(not file.columns).lower()}, auto_detect = false, "
         f"delim = {_text(file.delimiter)}, quote = {_text(file.quote)}, escape = {_text(file.quote)}, encoding = {_text(encoding)}, "
-        f"new_line = '\\n', store_rejects = true, rejects_limit = {_REJECTS})"
+        f"new_line = '{ending}', store_rejects = true, rejects_limit = {_REJECTS})"
     )
 
 
-def _head(path: Path, encoding: str) -> tuple[str, str]:
-    """The first line, and what the file is written in."""
+def _head(path: Path, encoding: str) -> tuple[str, str, str]:
+    """The first line, what the file is written in, and how its lines end, as DuckDB names that."""
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             line = file.readline(65_536)
@@ -428,7 +447,9 @@ def _head(path: Path, encoding: str) -> tuple[str, str]:
                 encoding = "utf-8" if _is_utf8(chain([line], file)) else "latin-1"
     except (OSError, EOFError) as exc:
         raise Rejected(f"{path.name} cannot be read: {exc}", code="invalid_file") from exc
-    return line.decode("utf-8", "replace").rstrip("\r\n"), encoding
+    # Some sets were written on Windows; DuckDB would take the \r for a part of the last column.
+    ending = "\\r\\n" if line.endswith(b"\r\n") else "\\n"
+    return line.decode("utf-8", "replace").rstrip("\r\n"), encoding, ending
 
 
 def _is_utf8(lines: Iterable[bytes]) -> bool:
