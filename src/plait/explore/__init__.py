@@ -89,15 +89,21 @@ def learned(features: Array, rewards: Array, random: np.random.Generator, **more
     """
     if not len(features):
         return msgspec.structs.replace(prior(random), **more)
+    mean, covariance = _believed(features, rewards)
+    return _drawn(mean, covariance, random, rounds=len(rewards), rewards=int(rewards.sum()), **more)
+
+
+def likeliest(features: Array, rewards: Array) -> Array:
+    """The weights, (features,), that are most likely after some choices; see ``learned``."""
+    return _believed(features, rewards)[0]
+
+
+def _believed(features: Array, rewards: Array) -> tuple[Array, Array]:
     rate = (rewards.sum() + 1.0) / (len(rewards) + 2.0)
     noise = rate * (1.0 - rate)
     precision = np.eye(features.shape[1]) / BELIEF**2 + features.T @ features / noise
     covariance = np.linalg.inv(precision)
-    mean = covariance @ (features.T @ rewards) / noise
-    return _drawn(
-        mean, (covariance + covariance.T) / 2, random,
-        rounds=len(rewards), rewards=int(rewards.sum()), **more,
-    )  # fmt: skip
+    return covariance @ (features.T @ rewards) / noise, (covariance + covariance.T) / 2
 
 
 def features_of(scores: Array, best: float, ages: Array, known: float) -> Array:

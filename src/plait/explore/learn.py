@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 
 from plait.events import ACTIVITY, DAY
-from plait.explore import FEATURES, Explorer, learned, save
+from plait.explore import FEATURES, Explorer, learned, likeliest, save
 from plait.explore.offpolicy import Rounds, report
 from plait.lake import Lake, open_lake
 from plait.settings import Settings
@@ -68,7 +68,7 @@ def learn(settings: Settings, *, now: int | None = None, seed: int = 0) -> Explo
     if not len(rounds):
         return None
     explorer = learned(rounds.shown, rounds.rewards, np.random.default_rng(seed), learned_at=now)
-    explorer = msgspec.structs.replace(explorer, report=report(rounds, np.array(explorer.mean)))
+    explorer = msgspec.structs.replace(explorer, report=report(rounds, likeliest))
     save(explorer, Path(settings.data))
     return explorer
 
