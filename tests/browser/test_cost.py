@@ -56,3 +56,15 @@ def test_what_changes_all_the_time_is_no_reason_to_look_for_sections(shop: Shop,
     before = tab.run("looks")
     tab.run("document.querySelector('[data-plait-section=late]').parentElement.remove()")
     tab.until(f"looks > {before}")
+
+
+def test_who_tells_something_waits_for_no_disk_and_it_is_kept_in_the_next_task(shop: Shop, tab: Tab) -> None:
+    tab.open(shop.page("/told", ITEM, diary=False))
+    ids(tab)
+    time.sleep(0.5)
+    numbers = tab.run(
+        "(async () => { const found = [+localStorage.plait]; plait.add('tent'); found.push(+localStorage.plait);"
+        " await new Promise((done) => setTimeout(done)); return [...found, +localStorage.plait] })()"
+    )
+
+    assert numbers == [numbers[0], numbers[0], numbers[0] + 1]

@@ -20,6 +20,17 @@ SHIFTS = """
   .observe({ type: "layout-shift", buffered: true }); })()
 """
 
+# Reads of where something stands: once the browser is idle the page is laid out, before that it would be for this alone.
+READS = """
+(() => {
+  window.reads = { idle: 0, hasty: 0 };
+  let idle = false;
+  const plain = requestIdleCallback, left = Object.getOwnPropertyDescriptor(HTMLElement.prototype, "offsetLeft");
+  window.requestIdleCallback = (work) => plain(() => { idle = true; work(); idle = false; });
+  Object.defineProperty(HTMLElement.prototype, "offsetLeft", { get() { reads[idle ? "idle" : "hasty"]++; return left.get.call(this); } });
+})()
+"""
+
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
@@ -137,6 +148,15 @@ def test_a_page_that_the_server_drew_looks_as_when_the_browser_draws_it(demo: De
     assert len(both) > 15
     for item, *rest in both:
         assert rest == seen[item]
+
+
+def test_the_answer_has_no_page_laid_out_for_it(demo: Demo, tab: Tab) -> None:
+    tab.call("Page.addScriptToEvaluateOnNewDocument", source=READS)
+    opens(demo, tab, "/")
+    tab.until("!!document.querySelector('#home\\\\.grid [data-plait-shown^=d_]')")
+    tab.until("reads.idle > 0")
+
+    assert tab.run("reads.hasty") == 0
 
 
 def test_who_comes_again_gets_a_page_that_was_made_for_them_and_asks_for_no_other(

@@ -46,7 +46,7 @@ export const forget = () => {
   renew();
   if (lasting) {
     write({ consent: kept.consent });
-    safely(() => localStorage.removeItem(NAME))();
+    safely(() => delete localStorage[NAME])();
     store("readwrite", (kept) => kept.clear());
   }
   lasting = false;
@@ -57,8 +57,8 @@ export const numbered = (facts: Fact[]) => {
   const fresh = facts.filter((one) => !one.context?.seq);
   if (lasting && fresh.length)
     safely(() => {
-      let last = +localStorage.getItem(NAME)! || 0;
-      localStorage.setItem(NAME, "" + (last + fresh.length));
+      let last = localStorage[NAME] | 0;
+      localStorage[NAME] = last + fresh.length;
       for (const one of fresh) one.context = { ...one.context, seq: ++last };
     })();
   return facts;

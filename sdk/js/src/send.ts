@@ -44,7 +44,8 @@ export const push = safely((one: Fact) => {
   const text = JSON.stringify(one);
   if (text.length > LARGE) return;
   waiting.push(JSON.parse(text));
-  hold();
+  // In a task of its own: the device's store is slow to open, and whoever told us may be in the way of a frame.
+  setTimeout(hold);
   soon(SOON);
 });
 
@@ -157,7 +158,7 @@ export const ask = async (question: Record<string, unknown>): Promise<any> => {
   const text = JSON.stringify({ ...question, ...(mine.length && { events: numbered(mine) }) });
   const answer = await request("/v1/personalize?writeKey=" + encodeURIComponent(options.key), text);
   const found = await answer.json();
-  if (!answer.ok) throw new Error(found.message);
+  if (!answer.ok) throw Error(found.message);
   // What went along is durable now.
   const rest = (one: Fact) => !mine.includes(one);
   waiting = waiting.filter(rest);

@@ -114,8 +114,10 @@ function instead(place, look, n) {
 
 const places = new WeakMap(); // slot -> where each of its items stood
 
+const idle = window.requestIdleCallback ?? ((work) => setTimeout(work, 100));
+/** Note where everything stands, once the page is laid out anyway: to ask at once would have it laid out for the answer alone. */
 function remember(place) {
-  places.set(place, new Map([...place.querySelectorAll(":scope > [data-plait-item]")].map((one) => [one.dataset.plaitItem, [one.offsetLeft, one.offsetTop]])));
+  idle(() => places.set(place, new Map([...place.querySelectorAll(":scope > [data-plait-item]")].map((one) => [one.dataset.plaitItem, [one.offsetLeft, one.offsetTop]]))));
 }
 
 /** Those that stay glide to their new places, new ones come in. */

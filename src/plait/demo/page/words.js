@@ -7,7 +7,8 @@ export const sourceName = (source) => network(source) ?? { web: "This shop’s s
 export const sourceClass = (source) => `s-${source.split(":")[0].replace(/[^a-z]/g, "")}`;
 
 const short = (text, most = 46) => (text.length <= most ? text : `${text.slice(0, most).replace(/\s+\S*$/, "")}…`);
-export const money = (price) => new Intl.NumberFormat("en-IE", { style: "currency", currency: "EUR", minimumFractionDigits: price % 1 ? 2 : 0 }).format(price);
+// By hand, as `front.money` writes it: a browser takes longer to get its number formats ready than for the rest of the page's scripts.
+export const money = (price) => `€${price.toFixed(price % 1 ? 2 : 0).replace(/\B(?=(\d{3})+(?!\d))/g, ",")}`;
 const SECTIONS = { gallery: "Pictures", story: "How it is made", specs: "Specification", "size-guide": "Size guide", care: "Care and repair", reviews: "Reviews", questions: "Questions and answers", fit: "Fit", use: "Using it", pitch: "Pitching it", warmth: "How warm is it really?", ground: "What the numbers mean", safety: "Safety", taste: "Taste", keep: "Keeping it" };
 export const section = (item, id) => shelf.articles.get(item)?.sections.find((one) => one.id === id)?.title ?? SECTIONS[id] ?? id.replace(/-/g, " ");
 
