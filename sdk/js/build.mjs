@@ -10,6 +10,7 @@ const files = [
   ["src/core.ts", served + "plait-core.js", "iife"],
   ["src/full.ts", served + "plait.js", "iife"],
   ["src/module.ts", here("dist/plait.mjs"), "esm"],
+  ["src/server.ts", here("dist/server.mjs"), "esm"],
 ];
 let stale = 0;
 for (const [entry, out, format] of files) {

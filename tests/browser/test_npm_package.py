@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -84,8 +85,31 @@ def test_the_module_measures_and_asks(project: Path, shop: Shop, tab: Tab) -> No
     assert "home.hero" in tab.run("import('/main.js').then((one) => one.page)")["placements"]
 
 
+def test_a_server_that_renders_a_page_may_import_it_and_nothing_happens(
+    project: Path, shop: Shop, tab: Tab
+) -> None:
+    (project / "server.mjs").write_text("""
+        import * as all from "plait";
+        all.init({ key: "KEY", url: "http://127.0.0.1:1" });
+        for (const name in all.plait) all.plait[name]("x");
+        const names = [Object.keys(all).sort(), Object.keys(all.plait).sort()];
+        console.log(JSON.stringify([names, await all.personalize(["home.hero"])]));
+    """)
+    made = subprocess.run(
+        [node(), "server.mjs"], cwd=project, check=True, capture_output=True, text=True
+    ).stdout
+    names, decision = json.loads(made)
+
+    assert decision == {"decision": "", "placements": {}}
+    shop.site.pages["/all.js"] = (project / "node_modules/plait/dist/plait.mjs").read_text()
+    tab.open(shop.page("/names", ITEM, tag=" ", diary=False))
+    assert names == tab.run(
+        "import('/all.js').then((all) => [Object.keys(all).sort(), Object.keys(all.plait).sort()])"
+    )
+
+
 def test_nothing_but_the_module_and_its_types_is_in_it(project: Path) -> None:
     found = {one.name for one in (project / "node_modules" / "plait").rglob("*") if one.is_file()}
 
-    assert {"package.json", "plait.mjs", "module.d.ts"} <= found
+    assert {"package.json", "plait.mjs", "server.mjs", "module.d.ts"} <= found
     assert all(name.endswith((".d.ts", ".mjs")) for name in found - {"package.json"})
