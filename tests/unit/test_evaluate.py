@@ -512,8 +512,11 @@ def test_social_signals_go_by_the_names_in_the_file(folder):
     assert "network/save" in found["gates"]["channels"]
 
 
-def test_the_smallest_world_warns_of_nothing(folder, recwarn):
-    evaluate(folder(acts([("a", f"i{n}", "view", "", 1_700_000_000 + n) for n in range(30)])))
+@pytest.mark.parametrize("signals", [("view",), ("view", "like")])
+def test_the_smallest_world_warns_of_nothing(folder, recwarn, signals):
+    rows = [("a", f"i{n}", signals[n % len(signals)], "", 1_700_000_000 + n) for n in range(7)]
+
+    evaluate(folder(acts(rows)))
 
     assert [str(one.message) for one in recwarn] == []
 

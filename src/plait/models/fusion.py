@@ -255,6 +255,8 @@ def _guarded(
     """
     gates, guarded = placed.gates.copy(), {}
     bucket_of = np.concatenate([asked.bucket for _, asked in judged])
+    if not len(bucket_of):
+        return gates, guarded
 
     def told(bucket: int, some: NDArray[np.bool_], name: str, step: float) -> Array:
         found, begin = [], 0
