@@ -189,6 +189,15 @@ def test_values_whose_sum_is_no_number_are_refused(folder, signal):
         read(folder(acts([("a", "x", signal, "1e300", "")])))
 
 
+def test_rows_of_days_to_come_are_told(folder):
+    rows = [("a", "x", "view", "", 1_700_000_000), ("a", "y", "view", "", 1_700_100_000)]
+
+    notes = read(folder(acts(rows)), now=1_700_000_001).notes
+
+    assert notes == ["1 rows are dated after today; beside them all others are old, and nothing is recent"]
+    assert read(folder(acts(rows)), now=1_700_050_000).notes == []
+
+
 def test_a_column_of_something_else_for_a_signal_is_one_note(folder):
     found = read(folder(acts([("a", "x", f"s{n:02}", "", "") for n in range(40)])))
 

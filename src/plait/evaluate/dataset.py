@@ -19,6 +19,7 @@ import csv
 import glob
 import gzip
 import os
+import time
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -30,7 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plait.errors import Rejected
-from plait.events import Signal
+from plait.events import DAY, Signal
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -102,12 +103,13 @@ class Dataset:
         return self.person * len(self.items) + self.item
 
 
-def read(folder: Path, *, test: Path | None = None) -> Dataset:
+def read(folder: Path, *, test: Path | None = None, now: float | None = None) -> Dataset:
     """Read a folder.
 
     Args:
         folder: holds ``train`` and maybe ``ties``, ``items`` and ``test``.
         test: another test file.
+        now: unix seconds; what is more than a day after it is told.
 
     Raises:
         Rejected: there is no train file or no row in it, or a file is cut, lacks a column or holds what makes no
@@ -123,8 +125,10 @@ def read(folder: Path, *, test: Path | None = None) -> Dataset:
     if test is not None and not test.is_file():
         raise Rejected(f"{test} is not a file", code="test_missing", field="test")
     db = duckdb.connect(config={"autoinstall_known_extensions": False})
+    now = time.time() if now is None else now
+    files = (train, _file(folder, "ties"), _file(folder, "items"), test or _file(folder, "test"))
     try:
-        return _read(db, train, _file(folder, "ties"), _file(folder, "items"), test or _file(folder, "test"))
+        return _read(db, *files, now=now)
     finally:
         db.close()
 
@@ -134,7 +138,13 @@ def _file(folder: Path, name: str) -> Path | None:
 
 
 def _read(
-    db: duckdb.DuckDBPyConnection, train: Path, ties: Path | None, items: Path | None, test: Path | None
+    db: duckdb.DuckDBPyConnection,
+    train: Path,
+    ties: Path | None,
+    items: Path | None,
+    test: Path | None,
+    *,
+    now: float,
 ) -> Dataset:
     notes = [note for path in (train, ties, items, test) if path is not None for note in _doubts(path)]
     _load(db, "train", train, must=("person", "item"), may=("signal", "value", "at"))
@@ -146,6 +156,11 @@ def _read(
         raise Rejected(f"{test.name} has no rows", code="test_empty", field="test")
     _load(db, "items", items, must=("item",), may=("title", "topics"))
     _check_numbers(db, train)
+    coming = _one(db, f"select count(*) from train where seconds > {now + DAY / 1000}")  # noqa: S608
+    if coming:
+        notes.append(
+            f"{coming} rows are dated after today; beside them all others are old, and nothing is recent"
+        )
     people = _numbered(db, "people", "select person from train union select person from ties union "
                        "select friend from ties union select person from test")  # fmt: skip
     every = _numbered(db, "things", "select item from train union select item from items union "

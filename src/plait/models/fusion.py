@@ -253,7 +253,8 @@ def _guarded(
         enough: questions that a bucket has to hear.
         pull: questions that everybody's gain, by the gates of their own bucket, weighs beside where histories are shorter than ``SHORT``.
     """
-    gates, guarded = placed.gates.copy(), {}
+    gates = placed.gates.copy()
+    guarded: dict[int, float] = {}
     bucket_of = np.concatenate([asked.bucket for _, asked in judged])
     if not len(bucket_of):
         return gates, guarded
