@@ -24,6 +24,7 @@ from plait.models.table import Table
 
 SOCIAL_SIGNALS = lines.SOCIAL_SIGNALS
 COMPARED = ("activity", "social")
+LIFTED = ("ndcg@10", "ndcg@20", "recall@10", "recall@20")
 
 
 def evaluate(
@@ -173,13 +174,12 @@ def rank(dataset: Dataset, model: Model, table: Table, people: Ints) -> Ints:
 
 
 def _lifts(each: dict[str, dict[str, Array]], seed: int) -> dict[str, Any]:
-    return {
-        f"combined_vs_{name}": {
-            metric: metrics.lift(each["combined"][metric], each[name][metric], seed=seed)
-            for metric in ("ndcg@10", "ndcg@20", "recall@10", "recall@20")
-        }
-        for name in (*COMPARED, "popularity")
-    }
+    others = (*COMPARED, "popularity")
+    values = np.stack([each[name][metric] for name in ("combined", *others) for metric in LIFTED])
+    wide = len(LIFTED)
+    pairs = [(at, wide * (other + 1) + at) for other in range(len(others)) for at in range(wide)]
+    found = iter(metrics.lifts(values, pairs, seed=seed))
+    return {f"combined_vs_{name}": {metric: next(found) for metric in LIFTED} for name in others}
 
 
 def _by_history(each: dict[str, dict[str, Array]], bucket: Ints, seed: int) -> list[dict[str, Any]]:

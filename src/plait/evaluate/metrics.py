@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -105,16 +105,33 @@ def lift(ours: Array, theirs: Array, *, seed: int, draws: int = DRAWS) -> dict[s
     Returns:
         ``relative``: 0.25 for a quarter more; ``ci95``: between these it lies in 95 of 100 draws. ``None`` where theirs is zero.
     """
-    base = theirs.mean() if len(theirs) else 0.0
-    if base <= 0:
-        return {"relative": None, "ci95": None}
+    return lifts(np.stack([ours, theirs]), [(0, 1)], seed=seed, draws=draws)[0]
+
+
+def lifts(
+    values: Array, pairs: Sequence[tuple[int, int]], *, seed: int, draws: int = DRAWS
+) -> list[dict[str, object]]:
+    """``lift`` of many pairs at once, all by the same draws of people: to draw is most of the time.
+
+    Args:
+        values: (measures, people).
+        pairs: ours and theirs of each, as places in ``values``.
+        seed: of the draws.
+        draws: how many.
+    """
+    number = values.shape[1]
+    means = values.mean(axis=1) if number else np.zeros(len(values))
+    drawn = np.zeros((draws, len(values)))
+    by_person = np.ascontiguousarray(values.T)
     random = np.random.default_rng(seed)
-    number = len(ours)
-    found = np.empty(draws)
-    for at in range(draws):
-        some = random.integers(0, number, number)
-        below = theirs[some].mean()
-        found[at] = ours[some].mean() / below - 1 if below > 0 else np.nan
-    found = found[~np.isnan(found)]
+    for at in range(draws if number else 0):
+        drawn[at] = np.bincount(random.integers(0, number, number), minlength=number) @ by_person
+    return [_lift(means[ours], means[theirs], drawn[:, ours], drawn[:, theirs]) for ours, theirs in pairs]
+
+
+def _lift(ours: float, theirs: float, above: Array, below: Array) -> dict[str, object]:
+    if theirs <= 0:
+        return {"relative": None, "ci95": None}
+    found = above[below > 0] / below[below > 0] - 1
     low, high = np.quantile(found, [0.025, 0.975]) if len(found) else (np.nan, np.nan)
-    return {"relative": float(ours.mean() / base - 1), "ci95": [float(low), float(high)]}
+    return {"relative": float(ours / theirs - 1), "ci95": [float(low), float(high)]}
