@@ -388,6 +388,22 @@ def test_the_clocks_of_the_sections_run_in_the_drawer(demo: Demo, tab: Tab) -> N
     )
 
 
+def test_a_drawer_that_was_closed_stays_closed_when_the_window_is_made_small_and_large(
+    demo: Demo, tab: Tab
+) -> None:
+    opens(demo, tab, "/")
+    tab.until("!!document.querySelector('.drawer .tabs button')")
+    tab.click("#eye")
+    for width in (900, 1440):
+        tab.call(
+            "Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False
+        )
+        tab.until(f"innerWidth === {width} && document.querySelector('.drawer').offsetParent === null")
+
+    assert tab.run("document.getElementById('eye').getAttribute('aria-expanded')") == "false"
+    assert tab.run("getComputedStyle(document.querySelector('.drawer')).display") == "none"
+
+
 def test_a_story_moves_the_interests_in_its_topics(demo: Demo, tab: Tab) -> None:
     opens(demo, tab, "/journal/five-lakes")
 

@@ -76,7 +76,7 @@ export function checkout(go) {
   });
   return { title: "Checkout", parts: [
     el("div.head", {}, el("div", {}, el("h1", {}, "Checkout"), el("p", {}, "Plait hears which fields you fill and how long it takes, never what you write."))),
-    el("div.till", {}, form, el("aside.summary", { "aria-label": "Your order" }, el("ul.mini", {}, lines.map((line) => el("li", {}, picture(line.id), el("span", {}, title(line), el("small", {}, `${line.quantity} ×${line.size ? ` size ${line.size}` : ""}`)), el("b", {}, money(shelf.products.get(line.id).price * line.quantity))))), sums(counted(lines), total(), delivery()))),
+    el("div.till", {}, form, el("aside.summary", { "aria-label": "Your order" }, el("ul.mini", {}, lines.map((line) => el("li", {}, picture(line.id), el("span", {}, title(line), el("small", {}, `${line.quantity} ${line.quantity === 1 ? "piece" : "pieces"}${line.size ? `, size ${line.size}` : ""}`)), el("b", {}, money(shelf.products.get(line.id).price * line.quantity))))), sums(counted(lines), total(), delivery()))),
   ] };
 }
 

@@ -22,7 +22,12 @@ export function openDrawer({ visitors }) {
   eye.addEventListener("click", () => show(!isOpen()));
   document.getElementById("scrim").addEventListener("click", () => show(false));
   addEventListener("keydown", (event) => { if (event.key === "Escape" && !docks.matches && isOpen()) show(false); });
-  docks.addEventListener("change", () => { delete root.dataset.drawer; expanded(); });
+  docks.addEventListener("change", () => {
+    // Beside the shop it is as the visitor left it there; over the shop nobody asked for it yet.
+    docks.matches && /(^|; )drawer=closed/.test(document.cookie) ? (root.dataset.drawer = "closed") : delete root.dataset.drawer;
+    expanded();
+    if (isOpen()) { soon(0); draw(); }
+  });
   listen((what) => {
     if (what === "visitor") { known = null; events = []; clocks.clear(); }
     hear();
