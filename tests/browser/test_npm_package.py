@@ -21,7 +21,7 @@ SDK = Path(__file__).parents[2] / "sdk" / "js"
 MAIN = """import { init, personalize, plait, type Decision } from "plait";
 init({ key: "KEY", url: "URL" });
 plait.add("mat-1", { value: 9 });
-export const page: Promise<Decision> = personalize([{ id: "home.hero", n: 1 }], { explain: true });
+export const page: Promise<Decision> = personalize([{ id: "home.hero", n: 1, exclude: ["mat-9"] }], { explain: true, exclude: ["mat-8"] });
 (window as any).plait = plait;
 """
 

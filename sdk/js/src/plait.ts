@@ -9,7 +9,7 @@ import { allow, become, keep, kept, read, renew } from "./keep";
 import { here, now, on, options, safely, seconds, take, wall } from "./page";
 import { about, begin, clocks, follow, more, scan, weigh, zero } from "./sections";
 import { ask, cutOff, fact, flush, gather, hold, leave, push, recover, renewView, source, stop, view as viewId, who } from "./send";
-import type { Asked, Consent, Decision, Fact, More, Options, Signal } from "./types";
+import type { Asked, Consent, Decision, Fact, How, More, Options, Signal } from "./types";
 
 const SHORTEST = 200; // ms on screen below which a section was only passed
 const LONGEST = 60; // seconds between two reports of the clocks
@@ -181,7 +181,7 @@ export const consent = (told: Consent) => {
 };
 
 /** Ask what to show. What happened until this moment counts in the answer. */
-export const personalize = async (placements: (string | Asked)[], how: { token?: string; explain?: boolean; details?: boolean } = {}): Promise<Decision> =>
+export const personalize = async (placements: (string | Asked)[], how: How = {}): Promise<Decision> =>
   ask({
     identifiers: mayCollect() ? ["anonymous:" + kept.id] : [],
     page: { url: here(), item: about().item },

@@ -50,7 +50,9 @@ export interface Options {
   search?: string;
 }
 
-export interface Asked { id: string; n?: number; item?: string }
+/** What to fill: `item` is what it is related to, in place of the page's; `exclude` what is left out. */
+export interface Asked { id: string; n?: number; item?: string; exclude?: string[] }
+export interface How { token?: string; explain?: boolean; details?: boolean; exclude?: string[] }
 export interface Because { source: string; signal: string; share: number; contribution: number; about?: string }
 export interface Chosen {
   item: string;
@@ -58,4 +60,10 @@ export interface Chosen {
   because?: Because[];
   details?: Record<string, unknown>;
 }
-export interface Decision { decision: string; placements: Record<string, { arm: string; items: Chosen[] }> }
+export interface Decision {
+  decision: string;
+  placements: Record<string, { arm: string; items: Chosen[] }>;
+  took_ms?: number;
+  /** The answer could not be recorded. */
+  degraded?: boolean;
+}
