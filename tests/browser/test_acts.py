@@ -260,6 +260,14 @@ def test_the_shops_own_data_layer_is_read_where_it_asks_for_that(shop: Shop, tab
     assert 40 in [one.get("value") for one in found]
 
 
+def test_a_product_that_the_data_layer_names_on_its_own_page_is_viewed_once(shop: Shop, tab: Tab) -> None:
+    layer = "<script>dataLayer = [{event: 'view_item', ecommerce: {items: [{item_id: 'tent-2'}, {item_id: 'mat-1'}]}}]</script>"
+    visits(shop, tab, ITEM, head=layer, tag="data-ga4")
+    tab.run("dataLayer.push({event: 'view_item', ecommerce: {items: [{item_id: 'tent-2'}]}})")
+
+    sees(shop, tab, ("view", "tent-2"), ("view", "mat-1"))
+
+
 def test_a_page_says_itself_which_product_it_is_about(shop: Shop, tab: Tab) -> None:
     told = json.dumps(
         {

@@ -189,12 +189,12 @@ const cart = (entry: any) => {
   const [name, data] = entry[0] == "event" ? [entry[1], entry[2]] : [entry.event, entry.ecommerce];
   const signal = CART[name];
   if (signal)
-    for (const one of data?.items || [])
-      track(signal, {
-        about: { item: "" + (one.item_id || one.item_name) },
-        name,
-        ...(one.price && { value: one.price * (one.quantity || 1) }),
-      });
+    for (const one of data?.items || []) {
+      const item = "" + (one.item_id || one.item_name);
+      // What the page is about was viewed with the page.
+      if (signal != "view" || item != about().item)
+        track(signal, { about: { item }, name, ...(one.price && { value: one.price * (one.quantity || 1) }) });
+    }
 };
 
 // Google's Consent Mode. A default is what holds until somebody was asked, on every page anew: it takes nothing back.
