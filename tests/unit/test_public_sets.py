@@ -262,6 +262,16 @@ def test_rows_that_cannot_be_used_are_told_and_the_rest_goes_on(tmp_path: Path):
     assert len(told.samples) == 6
 
 
+@pytest.mark.parametrize("time", ["inf", "nan", "-5", "1256677221000", "yesterday", ""])
+def test_a_time_that_is_none_costs_its_row_and_no_other(tmp_path: Path, time: str):
+    text = f"userId,movieId,rating,timestamp\n1,307,3.5,{time}\n1,481,3.5,1256677456\n"
+
+    told = import_set("movielens", put(tmp_path / "in", {"ratings.csv": text}), tmp_path / "out")
+
+    assert (told.written["train"], told.refused) == (1, 1)
+    assert "no time that can be read" in told.samples[0]
+
+
 def test_an_event_that_nobody_knows_is_refused(tmp_path: Path):
     put(
         tmp_path,
@@ -359,6 +369,19 @@ def test_a_map_of_ones_own_is_a_few_lines(tmp_path: Path):
 
     assert json.loads(told.stdout) == {"variant": "", "written": {"train": 3}, "refused": 0}
     assert rows(tmp_path / "out/train.csv") == ["anna,tent,view,,", "anna,tent,purchase,,", "ben,tent,view,,"]
+
+
+def test_what_is_read_is_not_replaced(tmp_path: Path):
+    (tmp_path / "train.csv").write_text("visitor,sku\nanna,tent\n")
+    (tmp_path / "map.toml").write_text(
+        "[[ours]]\nfiles.log = { name = 'train.csv' }\n"
+        'train = [{ from = "log", person = "visitor", item = "sku", signal = "\'view\'" }]\n'
+    )
+
+    with pytest.raises(Rejected, match="would be replaced"):
+        import_set("ours", tmp_path, tmp_path, more=tmp_path / "map.toml")
+
+    assert (tmp_path / "train.csv").read_text() == "visitor,sku\nanna,tent\n"
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ import msgspec
 from plait.errors import Rejected, Unavailable
 
 MEMORY = "2GB"
+LATEST = 1e11  # seconds since 1970
 TOLD = 20  # refused rows that are told one by one
 _REJECTS = 1_000_000  # rows of broken form that are counted; beyond it is "at least"
 _FORMATS = {
@@ -143,7 +144,7 @@ def import_set(
         progress: called now and then with what is being written and how much of it is done, 0..1.
 
     Raises:
-        Rejected: ``unknown_set``, ``invalid_map``, ``several_sets``; ``invalid_file`` when files are missing, cut off, or nothing in
+        Rejected: ``unknown_set``, ``invalid_map``, ``several_sets``, ``folder_read``; ``invalid_file`` when files are missing, cut off, or nothing in
             them could be used.
         Unavailable: the folder cannot be written.
     """
@@ -155,6 +156,13 @@ def import_set(
             field="name",
         )
     chosen, found = _chosen(name, maps[name], folder)
+    replaced = [out / f"{output}.{ending}" for output in _COLUMNS for ending in _FORMATS]
+    theirs = {path.resolve() for paths in found.values() for path in paths}
+    if at_risk := [path for path in replaced if path.resolve() in theirs]:
+        raise Rejected(
+            f"{at_risk[0]} is read and would be replaced; write to another folder",
+            code="folder_read", field="out",
+        )  # fmt: skip
     try:
         out.mkdir(parents=True, exist_ok=True)
         work = Path(tempfile.mkdtemp(prefix=".import-", dir=out))
@@ -165,9 +173,8 @@ def import_set(
         if not told.written["train"]:
             why = f": {told.samples[0]}" if told.samples else ""
             raise Rejected(f"nothing in {folder} could be used{why}", code="invalid_file")
-        for output in _COLUMNS:  # a folder never holds the train of one set and the ties of another
-            for ending in _FORMATS:
-                (out / f"{output}.{ending}").unlink(missing_ok=True)
+        for path in replaced:  # a folder never holds the train of one set and the ties of another
+            path.unlink(missing_ok=True)
         for output in told.written:
             (work / f"{output}.{form}").rename(out / f"{output}.{form}")
         return told
@@ -376,6 +383,8 @@ def _select(output: str, rows: Rows) -> str:
         columns = [f"trim(({getattr(rows, name) or 'null'})::varchar) as {name}" for name in _COLUMNS[output]]
         return f"select {', '.join(columns)} from {source}"
     at = rows.at or "null::double"
+    # What `plait evaluate` would refuse the whole folder for: infinite, before 1970, or in milliseconds.
+    timely = "true" if rows.at is None else f"coalesce(({at}) between 0 and {LATEST}, false)"
     if rows.signals:
         acts = ", ".join(
             f"if({one.when}, {{'signal': {_text(name)}, 'value': ({one.value})::double}}, null)"
@@ -390,8 +399,7 @@ def _select(output: str, rows: Rows) -> str:
         valued = f"({rows.value}) is not null" if rows.value else "true"
     return (
         f"select trim(({rows.person})::varchar) as person, trim(({rows.item})::varchar) as item, {signal} as signal, "
-        f'{value} as value, floor({at}) as "at", '
-        f"{'true' if rows.at is None else f'({at}) is not null'} as timely, "
+        f'{value} as value, if({timely}, floor({at}), null) as "at", {timely} as timely, '
         f"{valued} as valued from {source}"
     )
 
