@@ -253,7 +253,8 @@ def explored(data: str | None) -> None:
     from plait.explore import current
 
     found = current(Path(load(data).data))
-    click.echo(json.dumps({"learned_at": found.learned_at, **found.report}, indent=2))
+    told = {"learned_at": found.learned_at, "rounds": found.rounds, "rewards": found.rewards, **found.report}
+    click.echo(json.dumps(told, indent=2))
 
 
 @main.command()

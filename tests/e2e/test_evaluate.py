@@ -108,3 +108,24 @@ def test_what_cannot_be_done_is_said_before_anything_is_fitted(tmp_path, more, s
 
     assert done.returncode == status
     assert said in done.stderr
+
+
+def test_a_data_folder_that_is_not_there_is_not_made(tmp_path):
+    nowhere = tmp_path / "nowhere"
+
+    done = subprocess.run(
+        [sys.executable, "-m", "plait", "evaluate", "--live", "--data", str(nowhere)],
+        capture_output=True, text=True,
+    )  # fmt: skip
+
+    assert done.returncode == 2
+    assert "there is no data folder" in done.stderr
+    assert not nowhere.exists()
+
+
+def test_before_anything_was_tried_there_are_no_rounds(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "plait", "explored", "--data", str(tmp_path)], capture_output=True, text=True
+    )
+
+    assert json.loads(done.stdout) == {"learned_at": 0, "rounds": 0, "rewards": 0}

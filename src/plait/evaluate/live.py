@@ -53,10 +53,12 @@ def evaluate_installation(
         the report of ``plait evaluate`` (docs/reference/evaluate.md).
 
     Raises:
-        Rejected: too little has happened to hold any back.
+        Rejected: there is no data folder, or too little has happened to hold any back.
         Unavailable: the report cannot be written.
     """
     now = time.time_ns() // 1_000_000 if now is None else now
+    if not Path(settings.data).is_dir():  # to open the store would make it
+        raise Rejected(f"there is no data folder {settings.data}", code="folder_missing", field="data")
     half_life = half_life_ms(settings.half_life_days)
     told("reading")
     store = open_store(settings.url("store"))
