@@ -35,7 +35,7 @@ def weights(of: Regression) -> np.ndarray:
 
 def off(rows: Rows) -> np.ndarray:
     """How far rows are from their regression's own B, the diagonal apart."""
-    made = rows.left @ rows.right
+    made = rows.left @ rows.right if rows.core is None else rows.left @ rows.core @ rows.right.toarray()
     wanted = weights(rows.origin.regression)[rows.origin.rows]
     if rows.origin.damped is not None:
         wanted = rows.origin.damped[:, None] * wanted

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -12,6 +14,13 @@ from plait.models import linear
 def acts(people=30, items=12, seed=0):
     random = np.random.default_rng(seed)
     return sp.csr_matrix((random.random((people, items)) < 0.3) * random.uniform(0.2, 2.0, (people, items)))
+
+
+def made(rows):
+    """B, multiplied out."""
+    if rows.core is None:
+        return rows.left @ rows.right
+    return rows.left @ rows.core @ rows.right.toarray()
 
 
 def plain(monkeypatch):
@@ -46,10 +55,10 @@ def test_both_closed_forms_are_ridge_regression(monkeypatch, own, people):
 def test_primal_and_dual_are_the_same_model():
     x, y = (one.astype(np.float32) for one in (acts(20, 20), acts(20, 20, seed=2)))
 
-    left, right = linear._dual(x, y, 20, 3.0)
+    left, core, right = linear._dual(x, y, 20, 3.0)
 
     primal = linear._primal(x, y, 20, np.arange(20), 3.0)
-    dual = left @ right
+    dual = left @ core @ right.toarray()
     off = ~np.eye(20, dtype=bool)
     assert np.allclose(primal[off], dual[off], atol=1e-5)  # single precision
 
@@ -68,9 +77,7 @@ def test_what_explains_and_what_is_explained_may_differ_a_little():
     wanted = (of.x.T @ of.y).toarray() - np.diag(of.held)
     found = np.linalg.solve((of.x.T @ of.x).toarray() + of.ridge * np.eye(12), wanted)
     damped = rows.origin.damped[:, None] * found
-    assert np.allclose(
-        (rows.left @ rows.right)[~np.eye(12, dtype=bool)], damped[~np.eye(12, dtype=bool)], atol=1e-5
-    )
+    assert np.allclose(made(rows)[~np.eye(12, dtype=bool)], damped[~np.eye(12, dtype=bool)], atol=1e-5)
 
 
 def test_who_explains_besides_has_rows_of_their_own(monkeypatch):
@@ -89,8 +96,8 @@ def test_who_explains_besides_has_rows_of_their_own(monkeypatch):
             some.T @ some + ridge * np.eye(16), some.T @ x[:, item].toarray().ravel()
         )
     off = ~np.eye(12, dtype=bool)
-    assert np.allclose((rows.left @ rows.right)[off], b[:12][off], atol=1e-5)
-    assert np.allclose(theirs.left @ theirs.right, b[12:], atol=1e-5)
+    assert np.allclose(made(rows)[off], b[:12][off], atol=1e-5)
+    assert np.allclose(made(theirs), b[12:], atol=1e-5)
 
 
 def test_rows_cut_are_the_rows_multiplied_out():
@@ -104,9 +111,7 @@ def test_rows_cut_are_the_rows_multiplied_out():
 
     held, found = linear.cut([(0.7, rows), (0.3, loose), (0.2, linear.Rows(thin, beside))], scale, 40)
 
-    whole = (
-        0.7 * (rows.left @ rows.right) + 0.3 * loose.left.toarray() + 0.2 * (thin @ beside).toarray()
-    ) * scale
+    whole = (0.7 * made(rows) + 0.3 * loose.left.toarray() + 0.2 * (thin @ beside).toarray()) * scale
     np.fill_diagonal(whole, 0.0)
     assert np.allclose(found.toarray(), whole[held], atol=1e-5)
 
@@ -118,7 +123,7 @@ def test_what_only_one_person_touched_is_cut_as_everything_else(keep):
     x[random.integers(0, 6, 30), np.arange(30)] = random.uniform(0.5, 2.0, 30)  # each of these by one person
     x[:, 30:] = random.uniform(0.5, 2.0, (6, 10))
     rows, _ = linear.ridge_rows(x.tocsr(), x.tocsr(), own=True)
-    whole = rows.left @ rows.right
+    whole = made(rows)
     np.fill_diagonal(whole, 0.0)
 
     held, found = linear.cut([(1.0, rows)], np.ones(40), keep)
@@ -130,16 +135,34 @@ def test_what_only_one_person_touched_is_cut_as_everything_else(keep):
         assert np.allclose(kept[best], row[best], atol=1e-6)
 
 
+@pytest.mark.parametrize("people", [8, 60])  # dual; primal
+@pytest.mark.parametrize("density", [0.01, 0.9])
+def test_scores_are_acts_by_rows_multiplied_out(people, density):
+    x = acts(people, 40)
+    rows, _ = linear.ridge_rows(x, x, own=True, broadly=0.3, tastes=4)
+    others = sp.random(37, 40, density, random_state=5, format="csr", dtype=np.float32)
+
+    assert np.allclose(rows.scores(others), others @ made(rows), atol=1e-5)
+
+
 def test_parts_that_rest_on_the_same_people_are_added_before_they_are_cut():
     x = acts(8, 40)
     rows, _ = linear.ridge_rows(x, x, own=True)
-    other = linear.Rows(rows.left.copy(), rows.right[::-1].copy(), own=True)
-    apart = linear.Rows(rows.left @ sp.diags(np.linspace(1, 2, 8)), rows.right, own=True)
+    other = replace(rows, left=rows.left.copy(), right=rows.right[::-1].tocsc())
+    apart = replace(rows, left=rows.left @ sp.diags(np.linspace(1, 2, 8)))
+    dense = linear.Rows(
+        rows.left.copy(), np.linspace(-1, 1, 8 * 40, dtype=np.float32).reshape(8, 40), own=True
+    )
 
-    for parts in ([(0.7, rows), (0.3, other)], [(0.7, rows), (0.2, other), (0.1, apart)]):
+    for parts in (
+        [(0.7, rows), (0.3, other)],
+        [(0.7, rows), (0.2, other), (0.1, apart)],
+        [(0.7, rows), (0.3, dense)],
+        [(0.7, dense), (0.3, replace(dense, right=dense.right[::-1].copy()))],
+    ):
         held, found = linear.cut(parts, np.ones(40), 40)
 
-        whole = sum(weight * (one.left @ one.right) for weight, one in parts)
+        whole = sum(weight * made(one) for weight, one in parts)
         np.fill_diagonal(whole, 0.0)
         assert np.allclose(found.toarray(), whole[held], atol=1e-5)
 

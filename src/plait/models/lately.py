@@ -67,6 +67,9 @@ def lately_rows(table: Table, heard: NDArray[np.bool_], shape: Shape) -> Rows | 
     if rows.right is None:
         return Rows((rows.left @ sp.diags(young)).tocsr().astype(np.float32), None, own=True)
     origin = None if rows.origin is None else replace(rows.origin, items=young)
+    if rows.core is not None:
+        wanted = (rows.right @ sp.diags(young)).tocsc().astype(np.float32)
+        return Rows(rows.left, wanted, own=True, origin=origin, core=rows.core)
     return Rows(rows.left, rows.right * young.astype(np.float32), own=True, origin=origin)
 
 

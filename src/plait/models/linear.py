@@ -9,7 +9,7 @@ keeps it so, which is exact and small, until rows are cut to their largest value
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from plait.models import loops
 from plait.models.downdate import Regression
-from plait.models.tastes import broad
+from plait.models.tastes import broad, directions
 
 Floats = NDArray[np.float32]
 
@@ -49,14 +49,15 @@ class Origin:
 
 @dataclass(frozen=True)
 class Rows:
-    """B, not multiplied out: ``left @ right``.
+    """B, not multiplied out: ``left @ right``, or ``left @ core @ right``.
 
     Attributes:
         left: (entities, thin).
-        right: (thin, items), dense or sparse; ``None`` stands for the identity.
+        right: (thin, items), dense or sparse; ``None`` stands for the identity. (wide, items) sparse, columns compressed, where there is a core.
         own: whether the diagonal is zero.
         via: (entities, columns) that ``left`` is a product of, where these rows stand for what others touched.
         origin: the regression that they are from, so that people can be taken out of them again.
+        core: (thin, wide). ``core @ right`` would be dense, of all people and all items; it is never made.
     """
 
     left: sp.csr_matrix
@@ -64,10 +65,15 @@ class Rows:
     own: bool = False
     via: sp.csr_matrix | None = None
     origin: Origin | None = None
+    core: Floats | None = None
 
     def scores(self, x: sp.csr_matrix) -> Floats:
         """``x @ B``, except for what an item says of itself: (people, items)."""
         thin = x.astype(np.float32) @ self.left
+        if self.core is not None:
+            few = thin.nnz < SPARSE * thin.shape[0] * thin.shape[1]
+            wide = np.asarray(thin @ self.core) if few else thin.toarray() @ self.core
+            return _times(self.right, np.ascontiguousarray(wide.T))
         if not isinstance(self.right, np.ndarray):
             dense: Floats = (thin if self.right is None else thin @ self.right).toarray()
             return dense
@@ -78,7 +84,9 @@ class Rows:
 
     def before(self, x: sp.csr_matrix) -> Rows:
         """The rows of ``x @ B``: of those who stand for what others touched."""
-        return Rows((x.astype(np.float32) @ self.left).tocsr(), self.right, via=x, origin=self.origin)
+        return Rows(
+            (x.astype(np.float32) @ self.left).tocsr(), self.right, via=x, origin=self.origin, core=self.core
+        )
 
     @property
     def held(self) -> NDArray[np.intp]:
@@ -142,14 +150,18 @@ def ridge_rows(
         rest = (heard @ (y - x[:, :items]) @ sp.diags(1.0 / frequency(y))).tocsr().astype(np.float32)
         rest.eliminate_zeros()
         apart = Apart(frequency(x)[:items] / frequency(y), rest)
-    left, right = _solved(blocks, y_damped, items if own else 0, ridge * square, held, apart)
+    left, core, right = _solved(blocks, y_damped, items if own else 0, ridge * square, held, apart)
     everything = sp.hstack(blocks).tocsr() if len(blocks) > 1 else x_damped
     regression = Regression(people, everything, y_damped, ridge * square, held)
     if broadly and also is None:
-        dual = right.shape[0] == len(people)  # the primal is of fewer columns
-        begin, told, u, squares = broad(x_damped, y_damped, tastes, None if dual else left)
-        for at in range(0, len(right), CHUNK):  # the whole product would be as large as all the rest
-            right[at : at + CHUNK] += np.float32(broadly) * begin[at : at + CHUNK] @ told
+        u, squares = directions(x_damped, tastes)
+        if core is not None:
+            core = np.hstack([core, np.float32(broadly) * (u / squares) @ u.T])
+            right = sp.vstack([right, y_damped]).tocsc()
+        else:
+            begin, told = broad(x_damped, y_damped, left, u, squares)
+            for at in range(0, len(right), CHUNK):  # the whole product would be as large as all the rest
+                right[at : at + CHUNK] += np.float32(broadly) * begin[at : at + CHUNK] @ told
         regression = replace(regression, broadly=broadly, u=u, squares=squares)
     parts = np.cumsum([0, *(one.shape[1] for one in blocks)])
     mine = left[: parts[1]]
@@ -157,9 +169,9 @@ def ridge_rows(
     theirs = None
     if also is not None:
         origin = Origin(regression, slice(int(parts[-2]), int(parts[-1])))
-        theirs = Rows(left[parts[-2] :].tocsr(), right, origin=origin)
+        theirs = Rows(left[parts[-2] :].tocsr(), right, origin=origin, core=core)
     origin = Origin(regression, slice(0, rows), damped.diagonal())
-    return Rows(mine, right, own, origin=origin), theirs
+    return Rows(mine, right, own, origin=origin, core=core), theirs
 
 
 def is_exact(x: sp.csr_matrix) -> bool:
@@ -194,8 +206,8 @@ def _solved(
     ridge: float,
     held: NDArray[np.float64],
     apart: Apart | None,
-) -> tuple[sp.csr_matrix, Floats]:
-    """``B`` of the columns of all blocks; the first ``own`` of them do not explain themselves.
+) -> tuple[sp.csr_matrix, Floats | None, Any]:
+    """``B`` of the columns of all blocks, as ``Rows`` has it: left, core and right; the first ``own`` of them do not explain themselves.
 
     What each was held back by is written to ``held``: see ``Regression``.
     """
@@ -208,7 +220,7 @@ def _solved(
         (np.ones(len(used), np.float32), (used, np.arange(len(used)))), shape=(everything.shape[1], len(used))
     )
     inside = int(np.searchsorted(used, own))
-    return place, _primal(everything[:, used].tocsr(), y, inside, used, ridge, held, apart)
+    return place, None, _primal(everything[:, used].tocsr(), y, inside, used, ridge, held, apart)
 
 
 def inverse(symmetric: Floats) -> Floats:
@@ -259,33 +271,44 @@ def _fitted(
 
 def _dual(
     x: sp.csr_matrix, y: sp.csr_matrix, own: int, ridge: float, held: NDArray[np.float64] | None = None
-) -> tuple[sp.csr_matrix, Floats]:
-    """``B = X' K^-1 (Y + X diag(excess))`` with ``K = X X' + ridge``: the same B, by a matrix of the people."""
-    gram = np.asfortranarray((x @ x.T).toarray(), np.float32)
+) -> tuple[sp.csr_matrix, Floats, sp.csc_matrix]:
+    """``B = X' K^-1 (Y + X diag(excess))``, its three factors, with ``K = X X' + ridge``: the same B, by a matrix of the people."""
+    gram = np.empty((x.shape[0], x.shape[0]), np.float32)
+    back = x.tocsc()
+    _each(
+        lambda at: loops.squared(
+            at, x.indptr, x.indices, x.data, back.indptr, back.indices, back.data, gram[at : at + CHUNK]
+        ),
+        range(0, len(gram), CHUNK),
+    )
     gram[np.diag_indices_from(gram)] += ridge
-    k = inverse(gram)
+    k = inverse(gram.T).T  # symmetric; rows contiguous
     if own:
         mine, theirs = x[:, :own].tocsc(), y.tocsc()
         lever, fit = loops.crossed(
-            k.T, mine.indptr, mine.indices, mine.data, theirs.indptr, theirs.indices, theirs.data
+            k, mine.indptr, mine.indices, mine.data, theirs.indptr, theirs.indices, theirs.data
         )
         excess = fit / np.maximum(1.0 - lever, 1e-6)
         if held is not None:
             held[:own] = ridge * excess
         y = y + mine @ sp.diags(excess.astype(np.float32))
-    return x.T.tocsr(), _times(y.tocsc(), k)
+    return x.T.tocsr(), k, y.tocsc().astype(np.float32)
 
 
-def _times(wanted: sp.csc_matrix, k: Floats) -> Floats:
-    """``k @ wanted``, k symmetric: (people, items), rows contiguous."""
-    found = np.empty((k.shape[0], wanted.shape[1]), np.float32)
-    data = wanted.data.astype(np.float32)
-
-    def make(first: int) -> None:
-        loops.times(k.T, first, wanted.indptr, wanted.indices, data, found)
-
+def _each(make: Callable[[int], None], turns: range) -> None:
+    """Do something for each turn, on all cores."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        list(pool.map(make, range(0, len(found), loops.ABREAST)))
+        list(pool.map(make, turns))
+
+
+def _times(right: sp.csc_matrix, wide: Floats) -> Floats:
+    """``wide.T @ right``, (rows, items), of ``wide`` (wide, rows)."""
+    found = np.empty((wide.shape[1], right.shape[1]), np.float32)
+    data = right.data.astype(np.float32, copy=False)
+    _each(
+        lambda first: loops.times(wide, first, right.indptr, right.indices, data, found),
+        range(0, len(found), loops.ABREAST),
+    )
     return found
 
 
@@ -303,8 +326,7 @@ def _neighbourhoods(x: sp.csr_matrix, y: sp.csr_matrix, own: bool) -> sp.csr_mat
             np.float32(SHRINK), own, columns[at : at + CHUNK], values[at : at + CHUNK],
         )  # fmt: skip
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        list(pool.map(make, range(0, len(held), CHUNK)))
+    _each(make, range(0, len(held), CHUNK))
     starts = np.zeros(x.shape[1] + 1, np.int64)
     starts[held + 1] = width
     found = sp.csr_matrix(
@@ -329,40 +351,112 @@ def cut(
         the entities that have a row, and those rows: float32, indices sorted in each.
     """
     dense = [(weight, one) for weight, one in parts if isinstance(one.right, np.ndarray)]
-    loose = [(weight, one) for weight, one in parts if not isinstance(one.right, np.ndarray)]
+    folded = [(weight, one) for weight, one in parts if one.core is not None]
+    loose = [
+        (weight, one) for weight, one in parts if one.core is None and not isinstance(one.right, np.ndarray)
+    ]
     items = len(scale)
     rows = parts[0][1].left.shape[0]
-    own = any(one.own for _, one in parts)
     thin, beside = _loose(loose, rows, items)
-    if not dense:
+    if not dense and not folded:
         found = largest((thin @ beside @ sp.diags(scale)).tocsr().astype(np.float32), keep)
         held = np.flatnonzero(np.diff(found.indptr))
         return held, found[held]
-    left, right = _added(dense)
-    left = left.tocsr().astype(np.float32)
-    held = np.flatnonzero(np.diff(left.indptr) + np.diff(thin.indptr))
+    sums = _Sums(dense, folded, thin, beside, scale, any(one.own for _, one in parts))
+    held = np.flatnonzero(sum(np.diff(one.indptr) for one in [*sums.lefts, thin]))
     width = min(keep, items)
     columns, values = np.zeros((len(held), width), np.int32), np.zeros((len(held), width), np.float32)
-    by = scale.astype(np.float32)
+    at_hand, by = sums.single(held)
+    several = np.flatnonzero(at_hand < 0)
+    sums.cut(held[several], columns, values, several)
+    # What only one person touched has that person's row: it is worked out once, with one value more than are kept, since an
+    # item may not be in its own.
+    alone = np.flatnonzero(at_hand >= 0)
+    _, first, which = np.unique(at_hand[alone], return_index=True, return_inverse=True)
+    shared = np.zeros((len(first), width + 1), np.int32), np.zeros((len(first), width + 1), np.float32)
+    sums.cut(held[alone[first]], *shared, np.arange(len(first)), shared=True)
+    _each(
+        lambda at: loops.shared_rows(
+            held, alone[at : at + CHUNK], which[at : at + CHUNK], by, sums.own, *shared, columns, values
+        ),
+        range(0, len(alone), CHUNK),
+    )
+    return held, _pressed(columns, values, items)
 
-    # What only one person touched has that person's row: such rows follow each other, and are worked out once.
-    single = np.full(rows, -1)
-    one = np.flatnonzero(np.diff(left.indptr) == 1)
-    single[one] = left.indices[left.indptr[one]]
-    order = np.argsort(single[held], kind="stable")
-    turn = held[order]
 
-    def make(at: int) -> None:
-        some = turn[at : at + CHUNK]
-        loops.largest_of_rows(
-            some, left.indptr, left.indices, left.data, right, thin.indptr, thin.indices, thin.data,
-            beside.indptr, beside.indices, beside.data, by, own, columns[at : at + CHUNK], values[at : at + CHUNK],
-        )  # fmt: skip
+class _Sums:
+    """The weighed sum of parts, a few rows of which are made at one time."""
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        list(pool.map(make, range(0, len(held), CHUNK)))
-    back = np.argsort(order)
-    return held, _pressed(columns[back], values[back], items)
+    def __init__(
+        self,
+        dense: Sequence[tuple[float, Rows]],
+        folded: Sequence[tuple[float, Rows]],
+        thin: sp.csr_matrix,
+        beside: sp.csr_matrix,
+        scale: NDArray[np.float64],
+        own: bool,
+    ) -> None:
+        self.own = own
+        by = sp.diags(scale.astype(np.float32))
+        self._thin, self._beside, self._scale = thin, (beside @ by).tocsr(), scale.astype(np.float32)
+        shape = thin.shape[0], len(scale)
+        left, right = (
+            _added(dense)
+            if dense
+            else (sp.csr_matrix((shape[0], 0), dtype=np.float32), np.zeros((0, shape[1]), np.float32))
+        )
+        self._dense, self._right = left.tocsr().astype(np.float32), right
+        self._folded = [
+            (one.left.tocsr().astype(np.float32), one.core) for _, one in folded if one.core is not None
+        ]
+        self._wanted = sp.csc_matrix((0, shape[1]), dtype=np.float32)
+        if folded:
+            rights = [np.float32(weight) * one.right for weight, one in folded if one.right is not None]
+            self._wanted = sp.vstack(rights)
+            self._wanted = (self._wanted @ by).tocsc().astype(np.float32)
+        self.lefts = [self._dense, *(one for one, _ in self._folded)]
+
+    def single(self, held: NDArray[np.intp]) -> tuple[NDArray[np.int64], Floats]:
+        """Of rows that are one row of all that is added up, times a number: which and the number; else -1."""
+        lefts = [one for one in self.lefts if one.nnz]
+        first = lefts[0] if lefts else self._thin
+        left = first if all(_same(one, first) for one in lefts[1:]) else sp.hstack(lefts).tocsr()
+        found, by = np.full(len(held), -1), np.ones(len(held), np.float32)
+        here = (np.diff(left.indptr)[held] == 1) & (np.diff(self._thin.indptr)[held] == 0)
+        at = left.indptr[held[here]]
+        found[here], by[here] = left.indices[at], left.data[at]
+        return found, by
+
+    def cut(
+        self,
+        which: NDArray[np.intp],
+        columns: NDArray[np.int32],
+        values: Floats,
+        place: NDArray[np.intp],
+        *,
+        shared: bool = False,
+    ) -> None:
+        """The largest values of some rows into some rows of ``columns`` and ``values``.
+
+        ``shared`` rows are those of what one person touched: as if it were touched once, and nobody's own.
+        """
+        thin, beside, dense, wanted = self._thin, self._beside, self._dense, self._wanted
+        wide = sum(core.shape[1] for _, core in self._folded)
+
+        def make(at: int) -> None:
+            some = which[at : at + CHUNK]
+            told = np.empty((-(-len(some) // loops.ABREAST), wide, loops.ABREAST), np.float32)
+            begin = 0
+            for left, core in self._folded:
+                loops.gathered(some, left.indptr, left.indices, left.data, core, shared, begin, told)
+                begin += core.shape[1]
+            loops.largest_of_rows(
+                some, dense.indptr, dense.indices, dense.data, self._right, told, wanted.indptr, wanted.indices, wanted.data,
+                thin.indptr, thin.indices, thin.data, beside.indptr, beside.indices, beside.data,
+                self._scale, self.own and not shared, shared, place[at : at + CHUNK], columns, values,
+            )  # fmt: skip
+
+        _each(make, range(0, len(which), CHUNK))
 
 
 def _loose(parts: Sequence[tuple[float, Rows]], rows: int, items: int) -> tuple[sp.csr_matrix, sp.csr_matrix]:

@@ -12,7 +12,7 @@ Floats = NDArray[np.float64]
 
 ABREAST = 16  # rows of a product that are made at one time
 EQUAL = 1e-6  # of the largest: rows are of single precision
-SAMPLED = 8  # one in so many numbers tells about where their largest begin
+SAMPLED = 16  # one in so many numbers tells about where their largest begin
 
 
 @compiled
@@ -54,82 +54,138 @@ def crossed(
 
 
 @compiled
+def squared(
+    first: int,
+    indptr: Ints,
+    columns: Ints,
+    data: NDArray[np.float32],
+    back_indptr: Ints,
+    back_people: Ints,
+    back_data: NDArray[np.float32],
+    found: NDArray[np.float32],
+) -> None:
+    """Rows ``first`` and on of ``x @ x.T`` into ``found``; x is told twice, rows compressed and columns compressed."""
+    for i in range(len(found)):
+        found[i] = 0.0
+        for p in range(indptr[first + i], indptr[first + i + 1]):
+            column, by = columns[p], data[p]
+            for q in range(back_indptr[column], back_indptr[column + 1]):
+                found[i, back_people[q]] += by * back_data[q]
+
+
+@compiled
+def _abreast(
+    wide: NDArray[np.float32],
+    indptr: Ints,
+    people: Ints,
+    data: NDArray[np.float32],
+    found: NDArray[np.float32],
+) -> None:
+    """``wide.T @ right`` into ``found``, of ``wide`` (wide, ABREAST); right (wide, items) has its columns compressed."""
+    total = np.empty(ABREAST, np.float32)
+    for j in range(len(indptr) - 1):
+        total[:] = 0.0
+        first, end = indptr[j], indptr[j + 1]
+        if (end - first) % 2:
+            row, by = wide[people[first]], data[first]
+            for i in range(ABREAST):
+                total[i] = row[i] * by
+            first += 1
+        for p in range(first, end, 2):  # by twos: each step waits for the one before
+            row, by, next_row, next_by = wide[people[p]], data[p], wide[people[p + 1]], data[p + 1]
+            for i in range(ABREAST):
+                total[i] += row[i] * by + next_row[i] * next_by
+        for i in range(len(found)):
+            found[i, j] = total[i]
+
+
+@compiled
 def times(
-    k: NDArray[np.float32],
+    wide: NDArray[np.float32],
     first: int,
     indptr: Ints,
     people: Ints,
     data: NDArray[np.float32],
     found: NDArray[np.float32],
 ) -> None:
-    """Rows ``first`` to ``first + ABREAST`` of ``k @ y`` into ``found``, k symmetric, y (people, items) with columns compressed."""
-    many = min(ABREAST, len(k) - first)
-    total = np.empty(ABREAST, np.float32)
-    for j in range(len(indptr) - 1):
-        total[:] = 0.0
-        if many == ABREAST:  # told apart, so that its loop has a known length
-            for p in range(indptr[j], indptr[j + 1]):
-                row, by = k[people[p], first : first + ABREAST], data[p]
-                for i in range(ABREAST):
-                    total[i] += row[i] * by
-        else:
-            for p in range(indptr[j], indptr[j + 1]):
-                for i in range(many):
-                    total[i] += k[people[p], first + i] * data[p]
-        for i in range(many):
-            found[first + i, j] = total[i]
+    """Rows ``first`` to ``first + ABREAST`` of ``wide.T @ right`` into ``found``, right (wide, items) with columns compressed."""
+    many = min(ABREAST, wide.shape[1] - first)
+    some = np.zeros((len(wide), ABREAST), np.float32)
+    some[:, :many] = wide[:, first : first + many]
+    _abreast(some, indptr, people, data, found[first : first + many])
 
 
 @compiled
-def _near(size: NDArray[np.float32], width: int, near: Ints) -> int:
-    """Where the ``width`` largest of some numbers >= 0 stand, and some that are smaller: into ``near``, in order; how many.
+def gathered(
+    which: NDArray[np.int64],
+    indptr: Ints,
+    indices: Ints,
+    data: NDArray[np.float32],
+    core: NDArray[np.float32],
+    shared: bool,
+    begin: int,
+    told: NDArray[np.float32],
+) -> None:
+    """Some rows of ``left @ core`` into ``told`` (blocks, wide, ABREAST), from ``begin`` on: ABREAST rows lie side by side.
 
-    A few of the numbers tell well enough below which one need not look; when they mislead, all are looked at.
+    Where they are ``shared``, a row of ``left`` tells only which row of the core is meant.
     """
-    some = size[::SAMPLED].copy()
+    row = np.empty(core.shape[1], np.float32)
+    for k in range(len(told) * ABREAST):
+        row[:] = 0.0
+        if k < len(which):
+            for p in range(indptr[which[k]], indptr[which[k] + 1]):
+                by, source = np.float32(1.0) if shared else data[p], core[indices[p]]
+                for j in range(len(row)):
+                    row[j] += by * source[j]
+        block = told[k // ABREAST]
+        for j in range(len(row)):
+            block[begin + j, k % ABREAST] = row[j]
+
+
+@compiled
+def _near(row: NDArray[np.float32], width: int, near: Ints) -> int:
+    """Where the ``width`` largest absolute values of a row stand, and some that are smaller: into ``near``, in order; how many.
+
+    A few of them tell well enough below which one need not look; when they mislead, all are looked at.
+    """
+    some = np.abs(row[::SAMPLED])
     rank = int(1.3 * width / SAMPLED) + 4
     least = np.float32(0.0)
     if rank < len(some):
         least = np.partition(some, len(some) - rank)[len(some) - rank]
     filled = 0
-    for j in range(len(size)):
+    for j in range(len(row)):
         near[filled] = j
-        filled += size[j] >= least
+        filled += abs(row[j]) >= least
     if filled < width:
-        filled = len(size)
+        filled = len(row)
         near[:filled] = np.arange(filled)
     return filled
 
 
 @compiled
-def _largest(
-    row: NDArray[np.float32],
-    size: NDArray[np.float32],
-    near: Ints,
-    columns: Ints,
-    values: NDArray[np.float32],
-) -> int:
-    """The largest absolute values of ``row`` into ``columns`` and ``values``, how many; ``size`` and ``near`` are room.
+def _largest(row: NDArray[np.float32], near: Ints, columns: Ints, values: NDArray[np.float32]) -> int:
+    """The largest absolute values of ``row`` into ``columns`` and ``values``, how many; ``near`` is room.
 
     Zeros are none of them, and of equals at the edge the first are kept.
     """
     width = len(columns)
-    for j in range(len(row)):
-        size[j] = abs(row[j])
-    many = _near(size[: len(row)], width, near)
+    many = _near(row, width, near)
     edge = np.float32(0.0)
     if many > width:
-        edge = np.partition(size[near[:many]], many - width)[many - width]
+        edge = np.partition(np.abs(row[near[:many]]), many - width)[many - width]
     above = 0
     for k in range(many):
-        above += size[near[k]] > edge
+        above += abs(row[near[k]]) > edge
     left = width - above  # of those at the edge
     filled = 0
     for k in range(many):
         j = near[k]
-        if size[j] < edge or size[j] == 0.0:
+        size = abs(row[j])
+        if size < edge or size == 0.0:
             continue
-        if size[j] == edge:
+        if size == edge:
             left -= 1
             if left < 0:
                 continue
@@ -147,6 +203,10 @@ def largest_of_rows(
     indices: Ints,
     data: NDArray[np.float32],
     right: NDArray[np.float32],
+    told: NDArray[np.float32],
+    wanted_indptr: Ints,
+    wanted_people: Ints,
+    wanted_data: NDArray[np.float32],
     thin_indptr: Ints,
     thin_indices: Ints,
     thin_data: NDArray[np.float32],
@@ -155,47 +215,56 @@ def largest_of_rows(
     beside_data: NDArray[np.float32],
     scale: NDArray[np.float32],
     own: bool,
+    shared: bool,
+    place: NDArray[np.int64],
     columns: Ints,
     values: NDArray[np.float32],
 ) -> None:
-    """The largest absolute values of some rows of ``(left @ right + thin @ beside) * scale``, without writing those rows down.
+    """The largest absolute values of some rows of ``left @ right * scale + told @ wanted + thin @ beside``, without writing those rows down.
 
-    ``columns`` and ``values`` (rows, width) are filled, zeros where there is no more. Of equals at the edge the lower columns are
-    kept. With ``own`` row r has nothing at column r. Rows that are one row of ``right`` and follow each other are worked out
-    once: most things have been touched by a single person.
+    Rows ``place`` of ``columns`` and ``values`` are filled, zeros where there is no more. Of equals at the edge the lower columns are
+    kept. With ``own`` row r has nothing at column r. ``told`` is of ``gathered``, and may be of no width; ``shared`` is as there.
     """
-    items, width = right.shape[1], columns.shape[1]
-    row = np.empty(items, np.float32)
-    size, near = np.empty(items, np.float32), np.empty(items + 1, np.int32)
-    last = -1
-    last_columns, last_values = np.empty(width + 1, np.int32), np.empty(width + 1, np.float32)
+    items = len(scale)
+    rows = np.empty((ABREAST if told.shape[1] else 1, items), np.float32)
+    near = np.empty(items + 1, np.int32)
     for k in range(len(which)):
-        at, end = indptr[which[k]], indptr[which[k] + 1]
-        one = end - at == 1 and thin_indptr[which[k]] == thin_indptr[which[k] + 1]
-        if one and indices[at] != last:
-            last = indices[at]
+        row = rows[k % len(rows)]
+        if len(rows) == 1:
+            row[:] = 0.0
+        elif k % ABREAST == 0:
+            _abreast(told[k // ABREAST], wanted_indptr, wanted_people, wanted_data, rows)
+        for p in range(indptr[which[k]], indptr[which[k] + 1]):
+            by, source = np.float32(1.0) if shared else data[p], right[indices[p]]
             for j in range(items):
-                row[j] = right[last, j] * scale[j]
-            last_columns[:] = 0
-            last_values[:] = 0.0
-            _largest(row, size, near, last_columns, last_values)
-        if one:
-            _without(which[k] if own else -1, data[at], last_columns, last_values, columns[k], values[k])
-            continue
-        row[:] = 0.0
-        for p in range(at, end):
-            by, source = data[p], right[indices[p]]
-            for j in range(items):
-                row[j] += by * source[j]
+                row[j] += by * source[j] * scale[j]
         for p in range(thin_indptr[which[k]], thin_indptr[which[k] + 1]):
             by, source = thin_data[p], thin_indices[p]
             for q in range(beside_indptr[source], beside_indptr[source + 1]):
                 row[beside_indices[q]] += by * beside_data[q]
         if own and which[k] < items:
             row[which[k]] = 0.0
-        for j in range(items):
-            row[j] *= scale[j]
-        _largest(row, size, near, columns[k], values[k])
+        _largest(row, near, columns[place[k]], values[place[k]])
+
+
+@compiled
+def shared_rows(
+    held: NDArray[np.int64],
+    place: NDArray[np.int64],
+    which: NDArray[np.int64],
+    by: NDArray[np.float32],
+    own: bool,
+    shared_columns: Ints,
+    shared_values: NDArray[np.float32],
+    columns: Ints,
+    values: NDArray[np.float32],
+) -> None:
+    """Rows ``place`` of ``columns`` and ``values``, entities ``held[place]``: each ``by`` times a shared row, without what is its own."""
+    for k in range(len(place)):
+        at = place[k]
+        _without(
+            held[at] if own else -1, by[at], shared_columns[which[k]], shared_values[which[k]], columns[at], values[at]
+        )  # fmt: skip
 
 
 @compiled
@@ -247,7 +316,7 @@ def neighbours(
     items = len(wanted_squares)
     both = np.zeros(items, np.float32)
     touched, row = np.empty(items, np.int32), np.empty(items, np.float32)
-    size, near = np.empty(items, np.float32), np.empty(items + 1, np.int32)
+    near = np.empty(items + 1, np.int32)
     for k in range(len(which)):
         column, count = which[k], 0
         for p in range(indptr[column], indptr[column + 1]):
@@ -266,7 +335,7 @@ def neighbours(
                 both[item] = 0.0
             both[item] /= squares[column] * wanted_squares[item] + shrink
             row[j] = both[item] if abs(both[item]) > 1e-20 else 0.0
-        filled = _largest(row[:count], size, near, columns[k], values[k])
+        filled = _largest(row[:count], near, columns[k], values[k])
         for j in range(filled):
             columns[k, j] = touched[columns[k, j]]
         for j in range(count):

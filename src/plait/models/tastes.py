@@ -40,22 +40,20 @@ def directions(x: sp.csr_matrix, number: int) -> tuple[Floats, Floats]:
 
 
 def broad(
-    x: sp.csr_matrix, y: sp.csr_matrix, number: int, left: sp.csr_matrix | None
-) -> tuple[Floats, Floats, Floats, Floats]:
-    """What stands beside ``left`` so that together they foretell ``y`` by directions of ``x`` alone.
+    x: sp.csr_matrix, y: sp.csr_matrix, left: sp.csr_matrix, u: Floats, squares: Floats
+) -> tuple[Floats, Floats]:
+    """What stands beside ``left`` so that together they foretell ``y`` by directions of ``x`` alone, in the primal form.
 
     Args:
         x: (people, columns), damped as a regression's.
         y: (people, items), likewise.
-        number: of directions.
-        left: (columns, thin) of a regression's rows in its primal form, each row of one or no 1; ``None`` for the dual, whose
-            rows begin with ``x.T``.
+        left: (columns, thin) of a regression's rows, each of one or no 1.
+        u: the directions,
+        squares: and their values, as ``directions`` has them.
 
     Returns:
-        (thin, directions) and (directions, items): their product is to be added to the regression's own. And the directions it is by,
-        as ``directions`` has them.
+        (thin, directions) and (directions, items): their product is to be added to the regression's own.
     """
-    u, squares = directions(x, number)
     told: Floats = ((y.T @ u) / squares).T.astype(np.float32)
-    begin = u if left is None else left.T @ (x.T @ u)
-    return begin.astype(np.float32), told, u, squares
+    begin: Floats = (left.T @ (x.T @ u)).astype(np.float32)
+    return begin, told
