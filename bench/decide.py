@@ -53,14 +53,14 @@ CHANNELS = (
 
 
 def model_of(items: int, *, keep: int | None = None) -> Model:
-    """A model of the size and shape that a fit makes: rows for each channel, the pool, and what is wanted lately among a fiftieth
-    of the items; of each row ``keep`` values, or as many as a fit of so many items keeps."""
+    """A model of the size and shape that a fit makes: rows for each channel, the pool, what is wanted lately among a fiftieth
+    of the items, and what goes with what in one visit; of each row ``keep`` values, or as many as a fit of so many items keeps."""
     random = np.random.default_rng(2)
     channels = [(kind, signal) for kind, _, signal, _, _ in CHANNELS]
     keep = keep or max(10, min(KEEP, BUDGET // (items * (len(channels) + 1))))
-    rows = items * (len(channels) + 2)
+    rows = items * (len(channels) + 3)
     columns = random.integers(0, items, (rows, keep), dtype=np.int32)
-    columns[-items:] %= max(keep, items // 50)
+    columns[-2 * items : -items] %= max(keep, items // 50)
     columns = np.sort(columns, axis=1)
     values = (random.pareto(2.0, (rows, keep)) * 0.01).astype(np.float32)
     b = sp.csr_matrix((values.ravel(), columns.ravel(), np.arange(rows + 1) * keep), shape=(rows, items))
@@ -75,12 +75,13 @@ def model_of(items: int, *, keep: int | None = None) -> Model:
             wanted=[kind == "web" for kind, _ in channels],
         ),
         [f"item{SEP}item-{number}" for number in range(items)],
-        np.arange(rows, dtype=np.int32).reshape(len(channels) + 2, items),
+        np.arange(rows, dtype=np.int32).reshape(len(channels) + 3, items),
         b.indptr.astype(np.int64),
         b.indices.astype(np.int32),
         b.data.astype(np.float32),
         (np.log1p(popularity) / np.log1p(popularity.max())).astype(np.float32),
         np.full((2 * len(channels) + 4, len(HISTORY)), 2.0),
+        np.full(len(HISTORY), 2.0),
         np.full(len(channels) + 1, 0.2),
     )
 

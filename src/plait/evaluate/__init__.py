@@ -120,6 +120,7 @@ def report(
         "lift": _lifts(each, seed),
         "by_history": _by_history(each, history_of(table)[people], seed),
         "gates": _gates(models["combined"]),
+        "visit": combined.quality.get("visit", {}),
         "gated_off": combined.gated_off,
         "notes": dataset.notes,
     }

@@ -29,6 +29,13 @@ def as_text(found: dict[str, Any]) -> str:
             span = f"{one['from']} to {one['below'] - 1}"
         means = (one["lines"][name]["ndcg@20"]["mean"] for name in ("activity", "social", "combined"))
         told.append(f"{span:14}{one['people']:>8}" + "".join(f"{mean:>12.4f}" for mean in means))
+    visit = found["visit"]
+    if visit:
+        told += [
+            "",
+            f"what {visit['people']} people went on to want in a visit, NDCG@20: {visit['without']:.4f} without hearing what they just "
+            f"looked at, {visit['model']:.4f} with it",
+        ]
     if found["gated_off"]:
         told += ["", f"did not help and are gated off: {', '.join(found['gated_off'])}"]
     told += [f"note: {one}" for one in found["notes"]]

@@ -26,8 +26,8 @@ from plait.settings import RESERVE
 HISTORY = (0, 1, 2, 4, 8, 16)
 Channel = tuple[str, str]  # kind of source, signal
 
-_ARRAYS = ("indptr", "columns", "values", "place", "popularity", "gates", "returns")
-_FORMAT = 2
+_ARRAYS = ("indptr", "columns", "values", "place", "popularity", "gates", "visit", "returns")
+_FORMAT = 3
 _log = structlog.get_logger()
 
 
@@ -67,12 +67,13 @@ class Model:
 
     Attributes:
         entities: ``kind SEP id``, the items it may recommend first.
-        place: (channels + 2, entities) which row of B an entity has in a channel's block, -1 none; then in the one that pools
-            all channels, and in the one that foretells what is wanted lately.
+        place: (channels + 3, entities) which row of B an entity has in a channel's block, -1 none; then in the one that pools
+            all channels, in the one that foretells what is wanted lately, and in the one of what goes with it in one visit.
         indptr, columns, values: B, rows compressed, columns are items' numbers, sorted.
         popularity: (items,) 0..1.
         gates: (2 * (channels + 1) + 2, buckets of history): each channel and any other one, the same for what they say lately,
             topics, popularity.
+        visit: (buckets of history,) the gate of what goes with what was wanted in the visit of now.
         returns: (channels + 1,) how often people come back to what they touched, by channel.
     """
 
@@ -84,6 +85,7 @@ class Model:
     values: NDArray[np.float32]
     popularity: NDArray[np.float32]
     gates: NDArray[np.float64]
+    visit: NDArray[np.float64]
     returns: NDArray[np.float64]
     entity: dict[str, int] = field(default_factory=dict)
     channel: dict[Channel, int] = field(default_factory=dict)
@@ -231,12 +233,13 @@ def prior(half_life: int) -> Model:
     return Model(
         Manifest(id="prior", half_life=half_life),
         [],
-        np.zeros((2, 0), np.int32),
+        np.zeros((3, 0), np.int32),
         np.zeros(1, np.int64),
         np.zeros(0, np.int32),
         np.zeros(0, np.float32),
         np.zeros(0, np.float32),
         gates,
+        np.zeros(len(HISTORY)),
         np.full(1, 0.3),
     )
 

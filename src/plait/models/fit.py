@@ -18,7 +18,7 @@ from plait.events import SOCIAL
 from plait.models import HISTORY, Manifest, Model, prior
 from plait.models.batch import topic_scores
 from plait.models.fusion import ENOUGH, Fitted, fit_gates
-from plait.models.gates import HELD_OUT_BY_TIME, Groups, Split, groups, joined, ndcg, split, splits
+from plait.models.gates import HELD_OUT_BY_TIME, Groups, Score, Split, groups, joined, ndcg, split, splits
 from plait.models.lately import KEEP as KEEP_LATELY
 from plait.models.lately import NAME as LATELY
 from plait.models.lately import lately_rows, present, stretches
@@ -27,7 +27,9 @@ from plait.models.loudness import fit_loud
 from plait.models.parts import Part, Shape, parts_of, popularity, scale
 from plait.models.shape import tuned
 from plait.models.table import TIES, Table, returns, table_of
-from plait.models.unlearn import Learned, Ledger
+from plait.models.unlearn import Learned, Ledger, VisitRows
+from plait.models.visits import NAME as VISIT
+from plait.models.visits import placed, questions, visits
 from plait.profiles.profile import Entry
 from plait.profiles.subjects import verb
 
@@ -41,8 +43,8 @@ class Frozen(msgspec.Struct, frozen=True):
     Attributes:
         shape: the fields of ``Shape``.
         mix: (kind of source, signal, part) and its share.
-        gates: of each channel by its names, of what it says lately (its kind of source after ``lately:``), and of ``topics``
-            and ``popularity``, by history.
+        gates: of each channel by its names, of what it says lately (its kind of source after ``lately:``), and of ``topics``,
+            ``popularity`` and ``visit``, by history.
         quality: what the manifest said of it.
     """
 
@@ -149,10 +151,10 @@ def fit_with(
     gates = np.vstack([*_with_other(fitted.gates[:-2], target), fitted.gates[-2:]])
     model = Model(
         manifest, table.entities, place, b.indptr.astype(np.int64), b.indices.astype(np.int32),
-        b.data.astype(np.float32), popularity(table, shape.half_life).astype(np.float32), gates, returns(table),
+        b.data.astype(np.float32), popularity(table, shape.half_life).astype(np.float32), gates, fitted.visit, returns(table),
     )  # fmt: skip
     nobody = np.zeros(table.people, np.uint64)
-    learned = Learned(nobody, table, shape.half_life, ledger.regressions, ledger.blocks)
+    learned = Learned(nobody, table, shape.half_life, ledger.regressions, ledger.blocks, ledger.visits)
     kept = ledger.complete and learned.small
     return Fit(model, _decided(table, shape, fitted, quality), learned if kept else None)
 
@@ -171,7 +173,7 @@ def _with_other(gates: NDArray[np.float64], target: NDArray[np.bool_]) -> list[N
 def _speaking(table: Table) -> list[tuple[str, str]]:
     """Who has gates, in their order: each channel, each channel lately, topics and popularity."""
     lately = [(f"{LATELY}:{kind}", signal) for kind, signal in table.channels]
-    return [*table.channels, *lately, ("", "topics"), ("", "popularity")]
+    return [*table.channels, *lately, ("", "topics"), ("", "popularity"), ("", VISIT)]
 
 
 def _decided(table: Table, shape: Shape, fitted: Fitted, quality: dict[str, Any]) -> Frozen:
@@ -182,7 +184,10 @@ def _decided(table: Table, shape: Shape, fitted: Fitted, quality: dict[str, Any]
             (*rows[channel], name, float(share))
             for (channel, name), share in zip(fitted.names, fitted.mix, strict=True)
         ],
-        [(*row, gate) for row, gate in zip(rows, fitted.gates.tolist(), strict=True)],
+        [
+            (*row, gate)
+            for row, gate in zip(rows, [*fitted.gates.tolist(), fitted.visit.tolist()], strict=True)
+        ],
         quality,
     )
 
@@ -194,12 +199,14 @@ def _thawed(frozen: Frozen, table: Table) -> tuple[Shape, Fitted, dict[str, Any]
     known = [one for one in frozen.mix if one[:2] in number]
     gates = {(kind, signal): gate for kind, signal, gate in frozen.gates}
     silent = [0.0] * len(HISTORY)
+    *told, visit = [gates.get((row[0], row[1]), silent) for row in rows]
     fitted = Fitted(
         [(number[kind, signal], name) for kind, signal, name, _ in known],
         np.array([share for *_, share in known]),
-        np.array([gates.get((row[0], row[1]), silent) for row in rows]),
+        np.array(told),
         {},
         {},
+        np.array(visit),
     )
     return Shape(*frozen.shape), fitted, frozen.quality
 
@@ -222,7 +229,7 @@ def _stacked(
     }
     parts, pool = parts_of(table, heard, shape, weight)
     by = np.maximum(scale(table, shape), 1e-9)
-    blocks = channels + 2
+    blocks = channels + 3
     keep = max(10, min(KEEP, BUDGET // max(1, len(table.entities) * (channels + 1))))
     place = np.full((blocks, len(table.entities)), -1, np.int32)
     stacked: list[sp.csr_matrix] = []
@@ -254,6 +261,11 @@ def _stacked(
     lately = lately_rows(table, heard, shape) if says_lately.any() else None
     if lately is not None:
         put([channels + 1], [(1.0, LATELY, lately)], min(keep, KEEP_LATELY))
+    beside = visits(table.hearing(heard)) if fitted.visit.any() else None
+    if beside is not None:
+        place[channels + 2, beside.held] = height + np.arange(len(beside.held))
+        ledger.visits = VisitRows(height, height + len(beside.held), beside.since, beside.often)
+        stacked.append(beside.rows)
     found = sp.vstack(stacked).tocsr() if stacked else sp.csr_matrix((0, table.items), dtype=np.float32)
     return place, found, ledger
 
@@ -278,13 +290,15 @@ def _learned(
     shape = tuned(draws[0] if len(past) > 1 else draws[-1], heard, random)
     channels = len(table.channels)
     told: list[tuple[list[tuple[int, str]], Groups]] = []
-    for one in draws:
+    learned: list[tuple[Table, Table, list[Part]]] = []
+    for one, whole in zip(draws, [*past, table], strict=False):
         parts, _ = parts_of(one.rest, heard, shape)
         parts += _lately_parts(one.rest, heard, shape)
         mine = [(part.channel, part.name) for part in parts]
         if len(past) > 1 and told and mine != told[0][0]:
             break  # a channel that is new had no rows yet, and what it is worth cannot be told
         told.append((mine, _asked(one, heard, shape, parts, random)))
+        learned.append((whole, one.rest, parts))
     names = list(dict.fromkeys(name for mine, _ in told for name in mine))
     every = joined([_aligned(mine, one, names) for mine, one in told])
     social = np.array([kind == TIES or verb(signal) in SOCIAL for kind, signal in table.channels])
@@ -292,7 +306,14 @@ def _learned(
     fitted, by_channel = (fit_loud if timed else fit_gates)(
         every, names, 2 * channels, {"activity": np.tile(~social, 2), "social": np.tile(social, 2)}
     )
-    return shape, fitted, _quality(by_channel, fitted) if len(every.bucket) else {}
+    quality = _quality(by_channel, fitted) if len(every.bucket) else {}
+    visited = [_visited(*one, heard, shape, fitted, random) for one in learned if len(every.bucket)]
+    spoken = [one for one in visited if one is not None]
+    if spoken:
+        visit, worth = placed(joined(spoken))
+        fitted = fitted._replace(visit=visit)
+        quality |= {VISIT: worth} if worth else {}
+    return shape, fitted, quality
 
 
 def _lately_parts(table: Table, heard: NDArray[np.bool_], shape: Shape) -> list[Part]:
@@ -307,9 +328,14 @@ def _asked(
     cut_: Split, heard: NDArray[np.bool_], shape: Shape, parts: Sequence[Part], random: np.random.Generator
 ) -> Groups:
     """What was held out, as questions that each part answers for itself."""
-    by = scale(cut_.rest, shape).astype(np.float32)
-    known = popularity(cut_.rest, shape.half_life)
-    channels = len(cut_.rest.channels)
+    return groups(cut_, _scored(cut_.rest, heard, shape, parts), random)
+
+
+def _scored(rest: Table, heard: NDArray[np.bool_], shape: Shape, parts: Sequence[Part]) -> Score:
+    """What each part says of every item to some people, then topics and popularity; learned from ``rest``."""
+    by = scale(rest, shape).astype(np.float32)
+    known = popularity(rest, shape.half_life)
+    channels = len(rest.channels)
 
     def score(seen: Table, people: NDArray[np.int64]) -> list[NDArray[np.float64]]:
         seen = seen.hearing(heard)
@@ -321,7 +347,41 @@ def _asked(
         found.append(np.tile(known, (len(people), 1)))
         return found
 
-    return groups(cut_, score, random)
+    return score
+
+
+def _visited(
+    table: Table,
+    rest: Table,
+    parts: Sequence[Part],
+    heard: NDArray[np.bool_],
+    shape: Shape,
+    fitted: Fitted,
+    random: np.random.Generator,
+) -> Groups | None:
+    """What people went on to want in a visit: of two features, the rest of a score by the gates that were found, and what the visit says.
+
+    Args:
+        table: all there is, or was at a time.
+        rest: the older part of it.
+        parts: learned from that.
+        heard: (channels,).
+        shape: of the fit.
+        fitted: the gates.
+        random: draws whom to ask about what.
+    """
+    beside = visits(rest.hearing(heard))
+    if beside is None:
+        return None
+    asked, so_far = questions(table.hearing(heard), random)
+    score = _scored(rest, heard, shape, parts)
+    found = groups(asked, lambda seen, people: [*score(seen, people), beside.said(so_far[people])], random)
+    share = dict(zip(fitted.names, fitted.mix, strict=True))
+    each = [(share.get((part.channel, part.name), 0.0), part.channel) for part in parts]
+    gates = np.vstack([*(by * fitted.gates[channel] for by, channel in each), fitted.gates[-2:]])
+    spoken = gates[:, found.bucket].T[found.group]
+    rest_of_it = np.einsum("ij,ij->i", found.features[:, :-1], spoken)
+    return found._replace(features=np.column_stack([rest_of_it, found.features[:, -1]]))
 
 
 def _aligned(mine: list[tuple[int, str]], asked: Groups, names: list[tuple[int, str]]) -> Groups:

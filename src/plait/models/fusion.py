@@ -49,6 +49,7 @@ class Fitted(NamedTuple):
         gates: (channels + 2, buckets) >= 0, topics and popularity last.
         alone: by the name of a single source, its own gates, shaped alike: what combining has to beat.
         guarded: buckets in which combining was held back, and how far: 0 is the single source alone.
+        visit: (buckets,) the gate of what goes with what in one visit, see ``visits``.
     """
 
     names: list[tuple[int, str]]
@@ -56,6 +57,7 @@ class Fitted(NamedTuple):
     gates: Array
     alone: dict[str, Array]
     guarded: dict[int, float]
+    visit: Array = np.zeros(len(HISTORY))
 
 
 class _Placed(NamedTuple):

@@ -22,6 +22,8 @@ SMALLEST_BASE = 1e-9  # of the gate of popularity, so that it orders those that 
 NOT_MET = -(1 << 63)  # the bits of -0.0
 # Of a saying's fourth fact: it is read at all; it says something about topics; it is about a person.
 COUNTS, ON_TOPIC, TIED = 1, 2, 4
+GAP = 30 * 60_000  # ms with nothing wanted, and a visit is over
+FADES = 10 * 60_000  # ms in which what was done in a visit counts half
 INLINE = 4  # topics that stand in an item's line; of more the first place says where in the pool they begin
 # Places in an item's line, (slots, 8); the last two hold floats.
 TOPICS, MANY, STAMP, ROOT, BASE = 0, 4, 5, 6, 7
@@ -40,15 +42,17 @@ def hear(
     what: Ints,
     share: Floats,
     gates: Floats,
+    visit: Floats,
     sums: Floats,
     places: Ints,
     met: Mask,
 ) -> tuple[Ints, Floats, Ints, int, int, Ints, float]:
-    """What a person's acts say together: rows of B first, in all and lately, then points, then topics, each by its weight.
+    """What a person's acts say together: rows of B first, in all, lately and of a visit, then points, then topics, each by its weight.
 
     The intensities are those of ``table.read``: weights relative to the newest act, all that one channel says about one
     thing saturates together, and ties share the root of their number. An act speaks by the gate that its channel has for
-    people who wanted as many different items.
+    people who wanted as many different items. What was done in the visit of now says what goes with it in one visit, the less the
+    longer ago.
 
     Given:
         numbers: (acts,) of their sayings, see ``Sayings``.
@@ -58,7 +62,8 @@ def hear(
         half_life: ms.
         page: the saying of the item that a page is about, which speaks louder than all that was done before; or -1.
         spans, facts, what, share: of the sayings.
-        gates: (2 * (channels + 1) + 2, buckets of history), see ``Model``.
+        gates: (2 * (channels + 1) + 2, buckets of history), see ``Model``;
+        visit: (buckets of history,).
         sums: zero for each group of sayings, before and after.
         places: -1 for each label, before and after.
         met: (slots,) false before and after.
@@ -90,16 +95,16 @@ def hear(
             value[k] /= np.sqrt(max(1, ties))
         if value[k] == 0.0:
             continue
-        room += spans[number, 4] - spans[number, 0]
+        room += spans[number, 5] - spans[number, 0]
         if facts[number, 3] & ON_TOPIC:
             spoken += abs(value[k])
         if value[k] > 0.0:
-            for at in range(spans[number, 4], spans[number, 5]):
+            for at in range(spans[number, 5], spans[number, 6]):
                 wanted += 0 if met[what[at]] else 1
                 met[what[at]] = True
     for k in range(acts):
         sums[facts[numbers[k], 2]] = 0.0
-        for at in range(spans[numbers[k], 4], spans[numbers[k], 5]):
+        for at in range(spans[numbers[k], 5], spans[numbers[k], 6]):
             met[what[at]] = False
     bucket = 0
     while bucket + 1 < len(HISTORY) and wanted >= HISTORY[bucket + 1]:
@@ -109,13 +114,13 @@ def hear(
     for channel in range((kinds - 2) // 2):
         loudest = max(loudest, gates[channel, bucket])
     if page >= 0:
-        room += spans[page, 4] - spans[page, 0]
+        room += spans[page, 5] - spans[page, 0]
     told, weight, label = np.empty(room, np.int32), np.empty(room, np.float64), np.empty(room, np.int32)
     labels = np.empty(acts + 1, np.int32)
-    ends = np.zeros(4, np.int64)
+    ends = np.zeros(5, np.int64)
     count, known = 0, 0
     lately = (kinds - 2) // 2
-    for part in range(4):
+    for part in range(5):
         for k in range(acts + 1):
             number = numbers[k] if k < acts else page
             if number < 0 or (k < acts and value[k] == 0.0):
@@ -124,10 +129,13 @@ def hear(
                 places[facts[number, 1]], labels[known] = known, facts[number, 1]
                 known += 1
             if k == acts:
-                by = 3.0 * (loudest if part < 3 else max(1.0, gates[kinds - 2, bucket]))
+                by = 3.0 * (loudest if part < 4 else max(1.0, gates[kinds - 2, bucket]))
             elif part == 1:
                 by = present[k] * gates[facts[number, 0] + lately, bucket]
-            elif part < 3:
+            elif part == 2:
+                ago = max(0, now - ats[k])
+                by = present[k] * visit[bucket] * 2.0 ** (-ago / FADES) if ago <= GAP else 0.0
+            elif part < 4:
                 by = value[k] * gates[facts[number, 0], bucket]
             else:
                 by = value[k] * topic_gate
@@ -141,7 +149,7 @@ def hear(
     for k in range(known):
         places[labels[k]] = -1
     base_gate = max(gates[kinds - 1, bucket], SMALLEST_BASE)
-    return told[:count], weight[:count], label[:count], ends[1], ends[2], labels[:known], base_gate
+    return told[:count], weight[:count], label[:count], ends[2], ends[3], labels[:known], base_gate
 
 
 @compiled
@@ -402,7 +410,7 @@ def warm() -> None:
     """Compile everything, or load it from the cache, so that no visitor waits for it."""
     ints, line, one = np.zeros(1, np.int32), np.zeros((1, 8), np.int32), np.zeros(1)
     spans, facts, longs, flag = (
-        np.zeros((1, 6), np.int32),
+        np.zeros((1, 7), np.int32),
         line[:, :4].copy(),
         np.zeros(2, np.int64),
         ~ints.astype(np.bool_),
@@ -420,6 +428,7 @@ def warm() -> None:
         ints,
         one,
         np.zeros((4, len(HISTORY))),
+        np.zeros(len(HISTORY)),
         one,
         ints - 1,
         ~flag,

@@ -191,7 +191,7 @@ class Ranker:
         what, weight, label, points, topics, labels, base_gate = kernels.hear(
             np.array(numbers, np.int32), np.array([one.weight for one in entries], np.float64),
             np.array([one.at for one in entries], np.int64), now, self.model.manifest.half_life, about,
-            sayings.spans, sayings.facts, sayings.what, sayings.share, self.model.gates,
+            sayings.spans, sayings.facts, sayings.what, sayings.share, self.model.gates, self.model.visit,
             sayings.sums, sayings.places, self._marks,
         )  # fmt: skip
         return Acts(
@@ -206,13 +206,16 @@ class Ranker:
         number = model.channel.get(channel, channels)
         shows = model.manifest.wanted[number] if number < channels else wants(entry.signal)
         meaning = self._meanings.of(entry.kind, entry.id)
-        rows, lately, points = [], [], []
+        rows, lately, visit, points = [], [], [], []
         for slot, share in zip(self._slot[list(meaning.rows)].tolist(), meaning.shares, strict=True):
             at, soon = self._row_of(number, slot), self._row_of(channels + 1, slot)
             if at >= 0:
                 rows.append((at, share))
             if soon >= 0:
                 lately.append((soon, share))
+            beside = self._row_of(channels + 2, slot) if shows else -1
+            if beside >= 0:
+                visit.append((beside, share))
             # A channel that foretells may not let an item explain itself; that they come back to it is told apart. What
             # friends like, or an author's other posts are about, is no coming back, and speaks for itself until the model has
             # learned how loudly.
@@ -225,7 +228,7 @@ class Ranker:
         if soon >= 0:
             lately.append((soon, 1.0))
         said = self._said[entry[:5]] = self._sayings.add(
-            rows, lately, points, self._topics_of(meaning) if entry.signal not in AGAINST else [],
+            rows, lately, visit, points, self._topics_of(meaning) if entry.signal not in AGAINST else [],
             [(slot, 1.0) for slot in self._slot[list(meaning.rows)].tolist()] if shows else [],
             label=(entry.source, verb(entry.signal), self._about(entry)), channel=number,
             group=(channel, entry.kind, entry.id), counts=counts(entry),
@@ -254,7 +257,7 @@ class Ranker:
             pool = len(self.model.manifest.channels)
             at = [self._row_of(pool, slot) for slot in self._slot[list(meaning.rows)].tolist()]
             known = self._said[page,] = self._sayings.add(
-                [(one, 1.0) for one in at if one >= 0], [], [], self._topics_of(meaning), [],
+                [(one, 1.0) for one in at if one >= 0], [], [], [], self._topics_of(meaning), [],
                 label=("catalog", "related", id), channel=-1, group=(("catalog", "related"), "item", id),
             )  # fmt: skip
         return known
@@ -356,14 +359,14 @@ class Sayings:
     """All that entries say of their own, before anybody's weight and gate, side by side in arrays that only grow.
 
     Saying 0 says nothing; nor is it found by ``get``. What saying ``s`` says stands in ``what`` and ``share``: rows of B from ``spans[s, 0]``, rows of what
-    is wanted lately from ``spans[s, 1]``, slots that were touched themselves from ``spans[s, 2]``, topics' codes from
-    ``spans[s, 3]``, and slots that it shows to be wanted from ``spans[s, 4]`` up to ``spans[s, 5]``. ``facts[s]`` holds its channel in the model (one past the last for those
+    is wanted lately from ``spans[s, 1]``, of what goes with it in one visit from ``spans[s, 2]``, slots that were touched themselves from
+    ``spans[s, 3]``, topics' codes from ``spans[s, 4]``, and slots that it shows to be wanted from ``spans[s, 5]`` up to ``spans[s, 6]``. ``facts[s]`` holds its channel in the model (one past the last for those
     that the model does not know), the number of its label, the number of the group that it saturates with, and flags
     (``kernels.COUNTS``, ``kernels.ON_TOPIC``, ``kernels.TIED``).
     """
 
     def __init__(self) -> None:
-        self.spans, self.facts = np.zeros((64, 6), np.int32), np.zeros((64, 4), np.int32)
+        self.spans, self.facts = np.zeros((64, 7), np.int32), np.zeros((64, 4), np.int32)
         self.what, self.share = np.zeros(512, np.int32), np.zeros(512)
         self.sums, self.places = np.zeros(64), np.full(64, -1, np.int32)  # room for ``kernels.hear``
         self._labels: dict[Label, int] = {}
@@ -372,7 +375,7 @@ class Sayings:
         self._count, self._filled = 0, 0
         for label in (TRENDING, OTHER):  # their numbers are known to ``reasons.written``
             self._label(label)
-        self.add([], [], [], [], [], label=OTHER, channel=-1, group=(("", ""), "", ""), counts=False)
+        self.add([], [], [], [], [], [], label=OTHER, channel=-1, group=(("", ""), "", ""), counts=False)
 
     @property
     def texts(self) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
@@ -401,6 +404,7 @@ class Sayings:
         self,
         rows: list[tuple[int, float]],
         lately: list[tuple[int, float]],
+        visit: list[tuple[int, float]],
         points: list[tuple[int, float]],
         topics: list[tuple[int, float]],
         wanted: list[tuple[int, float]],
@@ -411,7 +415,7 @@ class Sayings:
         counts: bool = True,
     ) -> int:
         """Keep a saying: pairs of what and share. Returns its number."""
-        parts = (rows, lately, points, topics, wanted)
+        parts = (rows, lately, visit, points, topics, wanted)
         number, said = self._count, [one for part in parts for one in part]
         end = self._filled + len(said)
         if number == len(self.spans):

@@ -25,12 +25,13 @@ from plait.models.downdate import Regression, change
 from plait.models.linear import Rows
 from plait.models.parts import popularity
 from plait.models.table import Table, returns
+from plait.models.visits import together
 
 NAME = "learned"  # in a model's folder, ".json" and ".npz"
 MOST = 20_000_000  # values of all regressions together: what lies on the disk for each model, some 200 MB
 PEOPLE = 100  # who leave at once; more are learned without anew
 NOISE = 1e-6  # of the largest value: what rounding leaves of a value that is gone
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,16 @@ class Block:
     sources: list[Source]
 
 
+@dataclass(frozen=True)
+class VisitRows:
+    """Rows ``first`` to ``last`` of a model, which are of visits; ``since`` and ``often`` as ``visits.Visits`` has them."""
+
+    first: int
+    last: int
+    since: int
+    often: NDArray[np.float64]
+
+
 class Ledger:
     """Writes down where the rows of a model come from while they are stacked."""
 
@@ -68,6 +79,7 @@ class Ledger:
         self._by = by
         self.regressions: list[Regression] = []
         self.blocks: list[Block] = []
+        self.visits: VisitRows | None = None
         self.complete = True
 
     def put(self, first: int, last: int, parts: Iterable[tuple[float, str, Rows]]) -> None:
@@ -99,7 +111,7 @@ class Learned:
         who: (people,) hashes, 0 for those who left.
         table: the acts.
         half_life: of popularity, ms.
-        regressions, blocks: where its rows come from.
+        regressions, blocks, visits: where its rows come from.
     """
 
     who: NDArray[np.uint64]
@@ -107,6 +119,7 @@ class Learned:
     half_life: float
     regressions: list[Regression]
     blocks: list[Block]
+    visits: VisitRows | None = None
 
     @property
     def small(self) -> bool:
@@ -150,6 +163,8 @@ class Learned:
                     block.first, block.last, model.indptr, model.columns, entity, left, right, values
                 )
             values[here][np.abs(values[here]) < NOISE * np.abs(values[here]).max(initial=0.0)] = 0.0
+        if self.visits is not None:
+            _leave_visits(self.visits, self.table.of(people), model, entity, values)
         gone = np.isin(np.arange(len(self.who)), people)
         kept = ~gone[self.table.person]
         table = replace(self.table.only(kept), entities=list(self.table.entities))
@@ -164,7 +179,7 @@ class Learned:
         learned = Learned(
             np.where(gone, np.uint64(0), self.who), table, self.half_life,
             [one.without(people) for one in self.regressions],
-            [_without_rows(one, nobodys) for one in self.blocks],
+            [_without_rows(one, nobodys) for one in self.blocks], self.visits,
         )  # fmt: skip
         return _model(model, table, values, nobodys, self.half_life, len(people)), learned
 
@@ -192,7 +207,11 @@ class Learned:
             "half_life": self.half_life,
             "regressions": [[one.ridge, one.broadly] for one in self.regressions],
             "blocks": blocks,
+            "visits": None,
         }
+        if self.visits is not None:
+            told["visits"] = [self.visits.first, self.visits.last, self.visits.since]
+            arrays["visits.often"] = self.visits.often
         with (folder / f"{NAME}.npz").open("wb") as file:
             np.savez(file, **arrays)  # type: ignore[arg-type]
             file.flush()
@@ -235,6 +254,21 @@ def _entities(model: Model) -> NDArray[np.int64]:
     return found
 
 
+def _leave_visits(
+    block: VisitRows, theirs: Table, model: Model, entity: NDArray[np.int64], values: NDArray[np.float32]
+) -> None:
+    """Take what people's own visits brought out of rows that are of visits, which are sums over people; of what is kept of each row."""
+    here = slice(int(model.indptr[block.first]), int(model.indptr[block.last]))
+    brought = together(theirs, block.often, block.since)[entity[block.first : block.last]].tocoo()
+    sizes = np.diff(model.indptr[block.first : block.last + 1])
+    kept = np.repeat(np.arange(len(sizes)), sizes) * theirs.items + model.columns[here]
+    key = brought.row.astype(np.int64) * theirs.items + brought.col
+    at = np.minimum(np.searchsorted(kept, key), max(0, len(kept) - 1))
+    known = kept[at] == key if len(kept) else np.zeros(len(key), np.bool_)
+    values[here][at[known]] -= brought.data[known]
+    values[here][np.abs(values[here]) < NOISE * np.abs(values[here]).max(initial=0.0)] = 0.0
+
+
 def _of_source(
     source: Source, left: NDArray[np.float64], right: NDArray[np.float64]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -266,7 +300,7 @@ def _model(
     return Model(
         manifest, table.entities, np.where(nobodys, np.int32(-1), model.place), rows.indptr.astype(np.int64),
         rows.indices.astype(np.int32), rows.data.astype(np.float32),
-        popularity(table, half_life).astype(np.float32), model.gates, returns(table),
+        popularity(table, half_life).astype(np.float32), model.gates, model.visit, returns(table),
     )  # fmt: skip
 
 
@@ -330,4 +364,8 @@ def _read(told: dict[str, Any], arrays: dict[str, NDArray[Any]], model: Model) -
             damped, by, via = _fields(f"source.{number}.{place}", arrays, ("damped", "items", "via"))
             found.append(Source(regression, begin, end, damped, by, via))
         blocks.append(Block(first, last, found))
-    return Learned(arrays["who"], table, told["half_life"], regressions, blocks)
+    beside = None
+    if told["visits"]:
+        first, last, since = told["visits"]
+        beside = VisitRows(first, last, since, arrays["visits.often"])
+    return Learned(arrays["who"], table, told["half_life"], regressions, blocks, beside)
