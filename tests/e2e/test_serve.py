@@ -407,6 +407,30 @@ def test_an_erased_person_is_unknown_and_a_late_retry_does_not_bring_them_back(s
     assert server.profile("user:otto") is None
 
 
+def test_who_ends_in_export_is_read_exported_and_erased_behind_a_percent_sign(server):
+    server.collect(view("zoe"), view("zoe/export"))
+    server.eventually(lambda: server.profile("user:zoe") and server.profile("user:zoe%2Fexport"))
+    path = "/v1/profiles/user:zoe%2Fexport"
+
+    assert server.ask("GET", path).json()["identifiers"] == ["user:zoe/export"]
+    assert server.ask("GET", f"{path}/export").json()["identifiers"] == ["user:zoe/export"]
+    assert server.ask("DELETE", path).json()["erased"] == ["user:zoe/export"]
+    assert server.profile("user:zoe%2Fexport") is None
+    assert server.profile("user:zoe")
+
+
+def test_a_slip_of_export_erases_nobody(server):
+    server.collect(view("yan"), view("yan/export"))
+    server.eventually(lambda: server.profile("user:yan") and server.profile("user:yan%2Fexport"))
+
+    answer = server.ask("DELETE", "/v1/profiles/user:yan/export")
+
+    assert answer.status_code == 405
+    assert answer.headers["allow"] == "GET, HEAD"
+    assert server.profile("user:yan")
+    assert server.profile("user:yan%2Fexport")
+
+
 def test_no_byte_of_an_erased_person_is_left_in_the_folder(own_server):
     own_server.start()
     own_server.collect(view("wanda-the-forgotten", email="wanda@left.example"))

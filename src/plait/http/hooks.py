@@ -8,7 +8,7 @@ from starlette.routing import Route
 
 from plait.connectors import Received
 from plait.errors import Rejected
-from plait.http.plain import installation
+from plait.http.plain import installation, raw_path
 from plait.http.sources import sources_of
 
 PREFIXES = ("/webhooks/", "/.well-known/")  # who asks below has no key of ours
@@ -48,9 +48,8 @@ def _path(request: Request) -> str:
 
 def _headers(request: Request) -> dict[str, str]:
     """The headers of a request, with ``:method`` and ``:path``: a signature is over those, too."""
-    raw: bytes = request.scope.get("raw_path") or request.scope["path"].encode()
     query: bytes = request.scope.get("query_string", b"")
-    path = raw.partition(b"?")[0] + (b"?" + query if query else b"")
+    path = raw_path(request.scope) + (b"?" + query if query else b"")
     method = "GET" if request.method == "HEAD" else request.method
     return {":method": method, ":path": path.decode("latin-1"), **dict(request.headers)}
 

@@ -5,17 +5,18 @@ from __future__ import annotations
 import secrets
 from contextlib import closing
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 import msgspec
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Match, Route
 
 from plait.errors import PlaitError, Rejected, Unavailable
 from plait.events import Record, Signal, checked_identifier, identifier_type, is_network, strongest_first
-from plait.http import Installation
-from plait.http.plain import answer, body, installation
+from plait.http import Installation, Scope
+from plait.http.plain import answer, body, installation, raw_path
 from plait.identity import needs_opt_in
 from plait.intake.told import Told
 from plait.profiles import history, people
@@ -94,7 +95,7 @@ async def erase(request: Request) -> Response:
     misspelt name looks just like them.
     """
     here, identifier = installation(request), _identifier(request)
-    if identifier.endswith("/export"):  # whoever slips here must not be told that it is done
+    if _asks_for_export(request.scope):  # whoever slips here must not be told that it is done
         raise HTTPException(405)
     with closing(here.store.snapshot()) as snapshot:
         known = people.profile(snapshot, identifier, now=here.now(), settings=here.settings, purpose=None)
@@ -222,8 +223,20 @@ def _number(request: Request, name: str, default: int) -> int:
     return int(told)
 
 
+def _asks_for_export(scope: Scope) -> bool:
+    """Whether a path ends in a segment of its own, ``export``; behind ``%2F`` it belongs to who is asked for."""
+    return unquote_to_bytes(raw_path(scope).rpartition(b"/")[2]) == b"export"
+
+
+class _Export(Route):
+    """The route of exports: an identifier may end in ``/export``, so the path is read as it was sent."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        return super().matches(scope) if _asks_for_export(scope) else (Match.NONE, {})
+
+
 routes = [
-    Route("/v1/profiles/{identifier:path}/export", export),
+    _Export("/v1/profiles/{identifier:path}/export", export),
     Route("/v1/profiles/{identifier:path}", profile, methods=["GET"]),
     Route("/v1/profiles/{identifier:path}", erase, methods=["DELETE"]),
     Route("/v1/link", link, methods=["POST"]),

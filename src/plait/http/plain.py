@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from plait.errors import Rejected
-from plait.http import Installation
+from plait.http import Installation, Scope
 from plait.intake.checks import parsed, sound
 
 
@@ -17,6 +17,12 @@ def installation(request: Request) -> Installation:
     """The installation that a request is for."""
     found: Installation = request.app.state.installation
     return found
+
+
+def raw_path(scope: Scope) -> bytes:
+    """The path as it was sent, its percent signs undone by nobody."""
+    sent: bytes = scope.get("raw_path") or scope["path"].encode()
+    return sent.partition(b"?")[0]
 
 
 def answer(value: Any, status: int = 200) -> Response:
